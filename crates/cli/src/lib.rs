@@ -1,0 +1,1 @@
+//! The program `fanfold`: the job on a laptop, and the way to a deployed stack.

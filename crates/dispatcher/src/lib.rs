@@ -1,0 +1,1 @@
+//! The dispatcher: an event becomes a job, a plan, and partitions under way.

@@ -1,0 +1,1 @@
+//! Lambda and S3 on this machine, for a laptop and for the tests. Knows the protocols and none of our crates.

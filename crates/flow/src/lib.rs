@@ -1,0 +1,4 @@
+//! The nouns of Fanfold, pure.
+pub mod crc;
+pub mod limits;
+pub mod uri;

@@ -1,0 +1,1 @@
+//! Processes: spawn, feed, drain, kill, reap. Knows neither S3 nor Lambda.

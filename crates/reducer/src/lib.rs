@@ -1,0 +1,1 @@
+//! The reducer: chunk results become a concat plan and one output.

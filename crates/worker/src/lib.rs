@@ -1,0 +1,1 @@
+//! The worker: a partition becomes processes and their chunk results.

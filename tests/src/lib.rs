@@ -1,0 +1,1 @@
+//! Scenarios over the real binaries, and the architecture's own test.
