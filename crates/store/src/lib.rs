@@ -1,1 +1,25 @@
-//! The port to objects: a small trait, its S3 and in-memory adapters, wrappers, and one conformance suite.
+//! The port to objects: a small trait, its adapters, wrappers, and one conformance suite.
+//!
+//! Everything that Fanfold knows of S3 at run time goes through [`Store`]. It is cut to what Fanfold does, not to what
+//! S3 can do: conditional writes, lists in byte order, multipart uploads whose parts may be copied by the service, and
+//! CRC64NVME everywhere. The price is a second vocabulary beside the SDK's; what it buys is that the same scenario runs
+//! in memory, with faults, on the emulator and in the cloud, and that only this crate is rebuilt when the SDK changes.
+//!
+//! - [`Store`]: the operations; [`StoreExt`]: what is made of them, for any store.
+//! - [`s3::S3Store`] and [`memory::MemoryStore`]: the adapters.
+//! - [`faults::Faulty`] and [`counting::Counting`]: wrappers around any store.
+//! - [`conformance`]: what every adapter and every wrapper is held to.
+
+#![forbid(unsafe_code)]
+
+mod error;
+mod object;
+mod store;
+mod upload;
+
+pub mod memory;
+
+pub use error::{Cause, ErrorKind, Operation, StoreError};
+pub use object::{Body, Condition, ETag, GetOptions, Got, Listed, ObjectInfo, Page, PutOptions};
+pub use store::Store;
+pub use upload::{CompleteOptions, Part, Upload};
