@@ -1,4 +1,46 @@
-//! The nouns of Fanfold, pure.
+//! The nouns of Fanfold, pure, one file a noun, listed in the order in which data moves.
+//!
+//! Whatever travels between two stages is a type here, with its JSON, its version and its checks. The price of keeping
+//! them apart from the verbs is that nothing in this crate can read a clock, an environment variable or an object:
+//! callers hand those in. What it buys is that planning can be tested exhaustively and replayed anywhere.
+//!
+//! | noun | travels as |
+//! |---|---|
+//! | [`event::Event`] | the dispatcher's payload |
+//! | [`job::Job`] | `<job>/job.json` |
+//! | [`plan::Plan`] | `<job>/plan.json` |
+//! | [`partition::Partition`] | the worker's payload |
+//! | [`chunk::Chunk`] | the child's environment |
+//! | [`result::ChunkResult`], [`done::Done`], [`done::Group`] | `<job>/done/…`, `<job>/groups/…` |
+//! | [`concat::ConcatPlan`] | `<job>/concat.json` |
+//! | [`report::Report`] | `<job>/result.json` |
+//!
+//! Below the nouns stand what they are made of ([`size`], [`uri`], [`crc`], [`literal`], [`version`]), the checks of a
+//! document against its schema ([`shape`], [`problem`]), every key ([`keys`]), the service's numbers ([`limits`]) and
+//! the stable codes of everything that can go wrong ([`code`]).
+#![forbid(unsafe_code)]
+
+pub mod event;
+pub mod job;
+pub mod template;
+
+pub mod chunk;
+pub mod partition;
+pub mod plan;
+
+pub mod done;
+pub mod result;
+
+pub mod concat;
+pub mod report;
+
+pub mod code;
 pub mod crc;
+pub mod keys;
 pub mod limits;
+pub mod literal;
+pub mod problem;
+pub mod shape;
+pub mod size;
 pub mod uri;
+pub mod version;

@@ -96,7 +96,8 @@ mod tests {
 
     #[test]
     fn a_key_is_kept_byte_for_byte() {
-        for text in ["s3://b/", "s3://b/a//b", "s3://b/한글 파일+%25.csv", "s3://b//lead", "s3://b/😀"] {
+        for text in ["s3://b/", "s3://b/a//b", "s3://b/한글 파일+%25.csv", "s3://b//lead", "s3://b/😀"]
+        {
             assert_eq!(text.parse::<ObjectUri>().unwrap().to_string(), text);
         }
     }

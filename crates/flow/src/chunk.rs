@@ -1,0 +1,79 @@
+//! What one process handles.
+
+use serde::{Deserialize, Serialize};
+
+use crate::uri::ObjectUri;
+
+/// What one process handles. In the program's environment it stands whole as `FANFOLD_CHUNK`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chunk {
+    /// Its place among all chunks of the job, from 0: the output's order.
+    pub index: u64,
+    /// 0, or more where a chunk was cut at a deadline and this is a later piece of it.
+    #[serde(default)]
+    pub cut: u32,
+    /// What it reads.
+    pub input: Input,
+}
+
+/// What a chunk reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Input {
+    /// The records that **begin** in these bytes of an object.
+    Bytes(Bytes),
+    /// Nothing: the program gets the numbers themselves.
+    Range {
+        /// The first number.
+        offset: u64,
+        /// How many.
+        limit: u64,
+    },
+    /// Some of the job's own items, a JSON line each.
+    Items {
+        /// The first item's place in the list.
+        first: u64,
+        /// How many.
+        count: u64,
+    },
+}
+
+impl Input {
+    /// What the program finds in `FANFOLD_OFFSET` and `FANFOLD_LIMIT`: numbers, items, or nominal bytes.
+    pub fn offset_and_limit(&self) -> (u64, u64) {
+        match self {
+            Self::Bytes(bytes) => (bytes.start, bytes.end - bytes.start),
+            Self::Range { offset, limit } => (*offset, *limit),
+            Self::Items { first, count } => (*first, *count),
+        }
+    }
+}
+
+/// A nominal range of an object's bytes: the reader aligns both ends to records.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bytes {
+    /// The object, as it was when the plan was made.
+    pub object: ObjectVersion,
+    /// The first byte.
+    pub start: u64,
+    /// The byte after the last one.
+    pub end: u64,
+}
+
+impl Bytes {
+    /// Whether the range reaches to the object's end.
+    pub fn reaches_the_end(&self) -> bool {
+        self.end == self.object.bytes
+    }
+}
+
+/// An object as it was at one moment: if its ETag has changed since, it is another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectVersion {
+    /// Where it is.
+    pub uri: ObjectUri,
+    /// Its ETag, quotes included, as S3 gives it.
+    pub etag: String,
+    /// Its length in bytes.
+    pub bytes: u64,
+}

@@ -1,0 +1,165 @@
+//! How chunk results become the output.
+//!
+//! [`elements`] says what the output is: literals and pieces of objects, in order. [`make`] says how S3 shall put it
+//! together: as parts of a multipart upload, of which it copies the large ones by itself. [`defects`] is written apart
+//! from it and says what is wrong with a plan, given the elements.
+
+use serde::{Deserialize, Serialize};
+
+use crate::crc::Crc64;
+use crate::literal::Literal;
+use crate::uri::ObjectUri;
+use crate::version::Version;
+
+mod check;
+mod elements;
+mod make;
+
+pub use check::defects;
+pub use elements::{ElementsError, elements};
+pub use make::{TooLarge, make};
+
+/// What the output is made of, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Element {
+    /// Bytes that stand in the plan itself.
+    Literal(Literal),
+    /// A stretch of an object, and its CRC.
+    Piece(Range, Crc64),
+}
+
+impl Element {
+    /// How many bytes.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::Literal(literal) => literal.len(),
+            Self::Piece(range, _) => range.bytes(),
+        }
+    }
+
+    /// The CRC64NVME of those bytes.
+    pub fn crc(&self) -> Crc64 {
+        match self {
+            Self::Literal(literal) => Crc64::of(&literal.0),
+            Self::Piece(_, crc) => *crc,
+        }
+    }
+}
+
+/// A stretch of an object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Range {
+    /// The object.
+    pub object: ObjectUri,
+    /// Its ETag: a source that has changed since is refused.
+    pub etag: String,
+    /// Its whole length in bytes.
+    pub object_bytes: u64,
+    /// The first byte.
+    pub start: u64,
+    /// The byte after the last one.
+    pub end: u64,
+}
+
+impl Range {
+    /// How many bytes.
+    pub fn bytes(&self) -> u64 {
+        self.end - self.start
+    }
+
+    /// Whether it is the whole object.
+    pub fn is_whole(&self) -> bool {
+        self.start == 0 && self.end == self.object_bytes
+    }
+
+    /// The stretch from `start` to `end` within this stretch, both counted from its beginning.
+    fn part(&self, start: u64, end: u64) -> Self {
+        Self { start: self.start + start, end: self.start + end, ..self.clone() }
+    }
+}
+
+/// How the output is put together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConcatPlan {
+    /// The version of this artefact.
+    pub version: Version,
+    /// The parts, in order. None, or a single streamed one, is written as one object without a multipart upload.
+    pub parts: Vec<Part>,
+    /// How long the output is.
+    pub bytes: u64,
+    /// The output's CRC64NVME, combined from those of its elements.
+    pub crc: Crc64,
+}
+
+impl ConcatPlan {
+    /// How many bytes go through the reducer.
+    pub fn streamed_bytes(&self) -> u64 {
+        let streamed = self.parts.iter().filter(|part| matches!(part, Part::Stream(_)));
+        streamed.map(Part::bytes).sum()
+    }
+}
+
+/// One part of the multipart upload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// S3 copies it.
+    Copy(Range),
+    /// The reducer reads these and uploads them.
+    Stream(Vec<Segment>),
+}
+
+impl Part {
+    /// How many bytes.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::Copy(range) => range.bytes(),
+            Self::Stream(segments) => segments.iter().map(Segment::bytes).sum(),
+        }
+    }
+}
+
+/// A stretch of a streamed part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Segment {
+    /// Bytes that stand here.
+    Literal(Literal),
+    /// Bytes to be read.
+    Range(Range),
+}
+
+impl Segment {
+    /// How many bytes.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::Literal(literal) => literal.len(),
+            Self::Range(range) => range.bytes(),
+        }
+    }
+}
+
+/// Elements as segments: empty ones left out, and ranges that touch made one.
+fn segments(elements: &[Element]) -> Vec<Segment> {
+    joined(elements.iter().map(|element| match element {
+        Element::Literal(literal) => Segment::Literal(literal.clone()),
+        Element::Piece(range, _) => Segment::Range(range.clone()),
+    }))
+}
+
+fn joined(segments: impl IntoIterator<Item = Segment>) -> Vec<Segment> {
+    let mut joined: Vec<Segment> = Vec::new();
+    for segment in segments {
+        match (joined.last_mut(), segment) {
+            (_, segment) if segment.bytes() == 0 => {}
+            (Some(Segment::Range(last)), Segment::Range(next))
+                if last.object == next.object && last.etag == next.etag && last.end == next.start =>
+            {
+                last.end = next.end;
+            }
+            (Some(Segment::Literal(last)), Segment::Literal(next)) => last.0.extend_from_slice(&next.0),
+            (_, segment) => joined.push(segment),
+        }
+    }
+    joined
+}

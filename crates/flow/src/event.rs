@@ -1,0 +1,145 @@
+//! What starts the dispatcher.
+//!
+//! Any trigger's event is recognised by its shape, for nothing else marks it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::job::Job;
+use crate::keys::JobId;
+use crate::partition::Partition;
+use crate::problem::{Problem, Problems, nearest};
+use crate::version::Version;
+
+/// What the dispatcher is asked to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// Nothing yet: `{}`, as the console sends at first. The answer says what to send.
+    Help,
+    /// A job, and what came with it.
+    Submit(Box<Submit>),
+    /// The dispatcher's own: dispatch these partitions of a planned job.
+    FanOut(FanOut),
+    /// An on-failure record: this worker's attempt ended without an outcome.
+    WorkerFailed(Box<Failed<Partition>>),
+    /// An on-failure record: the reducer ended without an outcome.
+    ReducerFailed(Failed<Reduce>),
+}
+
+/// A job, and what came with it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Submit {
+    /// The job.
+    pub job: Job,
+    /// The caller's own name for this run: the same token again is the same run.
+    pub token: Option<String>,
+}
+
+/// The dispatcher's message to itself: dispatch the partitions `from..to`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FanOut {
+    /// The version of this payload.
+    pub version: Version,
+    /// The run.
+    pub fan_out: JobId,
+    /// The first partition.
+    pub from: u64,
+    /// The partition after the last one.
+    pub to: u64,
+}
+
+/// The reducer's payload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reduce {
+    /// The version of this payload.
+    pub version: Version,
+    /// The run.
+    pub reduce: JobId,
+    /// Which try this is, from 1.
+    pub attempt: u32,
+}
+
+/// An invocation that ended without an outcome, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failed<P> {
+    /// What the function was given.
+    pub payload: P,
+    /// What Lambda says about it, such as `Sandbox.Timedout: … Task timed out after 900.00 seconds`.
+    pub reason: String,
+}
+
+/// What a person may send, for answers to what is none of it.
+const SHAPES: &str = "send a job: {\"version\": 1, \"name\": …, \"source\": …, \"task\": …, \"output\": …}";
+
+impl Event {
+    /// Recognises an event.
+    ///
+    /// # Errors
+    /// What is wrong with it, all at once; for what looks like nothing we know, what to send.
+    pub fn recognise(event: &Value) -> Result<Self, Problems> {
+        let Some(fields) = event.as_object() else {
+            return Err(refused("", format!("an event must be a JSON object; {SHAPES}")));
+        };
+        if fields.is_empty() {
+            return Ok(Self::Help);
+        }
+        if fields.contains_key("fan_out") {
+            return read(event).map(Self::FanOut);
+        }
+        if fields.contains_key("requestContext") && fields.contains_key("requestPayload") {
+            return on_failure(fields);
+        }
+        if ["source", "task", "output", "version", "name"].iter().any(|name| fields.contains_key(*name)) {
+            return submit(fields).map(|submit| Self::Submit(Box::new(submit)));
+        }
+        let given = fields.keys().next().map_or("", String::as_str);
+        let problem = Problem::new(
+            "",
+            format!("the event has the fields {}, which is nothing known here; {SHAPES}", names(fields)),
+        );
+        Err(Problems(vec![problem.meaning(nearest(given, ["source", "task", "output"]))]))
+    }
+}
+
+fn names(fields: &Map<String, Value>) -> String {
+    fields.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
+}
+
+fn refused(path: &str, message: String) -> Problems {
+    Problems(vec![Problem::new(path, message)])
+}
+
+fn read<T: for<'de> Deserialize<'de>>(value: &Value) -> Result<T, Problems> {
+    T::deserialize(value).map_err(|error| refused("", error.to_string()))
+}
+
+fn submit(fields: &Map<String, Value>) -> Result<Submit, Problems> {
+    let mut job = fields.clone();
+    let token = match job.remove("token") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(token)) if !token.is_empty() => Some(token),
+        Some(_) => return Err(refused("token", "must be a text of one character or more".to_owned())),
+    };
+    Ok(Submit { job: Job::from_json(&Value::Object(job))?, token })
+}
+
+fn on_failure(record: &Map<String, Value>) -> Result<Event, Problems> {
+    let payload = &record["requestPayload"];
+    let reason = reason(record);
+    if payload.get("reduce").is_some() {
+        return read(payload).map(|payload| Event::ReducerFailed(Failed { payload, reason }));
+    }
+    read(payload).map(|payload| Event::WorkerFailed(Box::new(Failed { payload, reason })))
+}
+
+fn reason(record: &Map<String, Value>) -> String {
+    let text = |value: Option<&Value>, name: &str| {
+        value.and_then(|value| value.get(name)).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    let response = record.get("responsePayload");
+    let words = [text(response, "errorType"), text(response, "errorMessage")];
+    let said: Vec<String> = words.into_iter().filter(|word| !word.is_empty()).collect();
+    if said.is_empty() { text(record.get("requestContext"), "condition") } else { said.join(": ") }
+}

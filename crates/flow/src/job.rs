@@ -1,0 +1,270 @@
+//! What the user asks for.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::problem::{Problem, Problems};
+use crate::shape;
+use crate::size::{ByteCount, Tolerance};
+use crate::uri::ObjectUri;
+use crate::version::Version;
+
+mod sense;
+
+/// A batch: where its input comes from, the program that runs over it, where the output goes, and how failures count.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Job {
+    /// The version of this document: 1.
+    pub version: Version,
+    /// A name for people, logs and metrics: letters, digits, `.`, `_` and `-`, at most 64.
+    pub name: String,
+    /// Where the input comes from.
+    pub source: Source,
+    /// What runs over each chunk.
+    pub task: Task,
+    /// Where the output goes.
+    pub output: Output,
+    /// How many processes a worker runs at once. Default: one for each core that the worker has.
+    #[serde(default)]
+    pub processes: Processes,
+    /// How many workers may run at once. Default: as many as there are partitions and the account allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub max_concurrency: Option<u32>,
+    /// How often a partition is tried again after its first attempt. Default 2.
+    #[serde(default = "default_retries")]
+    #[schemars(range(max = 10))]
+    pub retries: u32,
+    /// How many chunks may fail without the job failing: a number, or a share such as `"1%"`. Default 0.
+    #[serde(default)]
+    pub tolerated_failures: Tolerance,
+}
+
+fn default_retries() -> u32 {
+    2
+}
+
+/// Where the input comes from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// The bytes of one or more objects.
+    Objects(Objects),
+    /// A range of whole numbers; each chunk gets an offset and a limit, and no input.
+    Range(Range),
+    /// A list of JSON values, or an object of JSON Lines; each chunk gets some of them, a line each.
+    Items(Items),
+}
+
+/// The bytes of one or more objects, in order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Objects {
+    /// One object (`s3://b/key`), all objects under a prefix in key order (`s3://b/prefix/`), those that match a glob
+    /// (`s3://b/2026-*/part-?.csv`; `*` stays within a folder, `**` crosses them), or a list of these.
+    pub uri: OneOrMore,
+    /// What a record is, so that no chunk begins or ends within one. Default `"lines"`.
+    #[serde(default)]
+    pub split: Split,
+    /// Only for `"csv"`: the first record of each object is a header. It is given to every process.
+    #[serde(default)]
+    pub header: bool,
+    /// How many bytes a chunk has, give or take a record. Default 64 MiB.
+    #[serde(default = "default_chunk_bytes")]
+    pub chunk_bytes: ByteCount,
+}
+
+/// The default of [`Objects::chunk_bytes`]: 64 MiB.
+pub const DEFAULT_CHUNK_BYTES: ByteCount = ByteCount(64 << 20);
+
+fn default_chunk_bytes() -> ByteCount {
+    DEFAULT_CHUNK_BYTES
+}
+
+/// One address, or several.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum OneOrMore {
+    /// One object, prefix or glob.
+    One(ObjectUri),
+    /// Several, in the order in which their records shall come.
+    More(Vec<ObjectUri>),
+}
+
+impl OneOrMore {
+    /// The addresses, in order.
+    pub fn as_slice(&self) -> &[ObjectUri] {
+        match self {
+            Self::One(uri) => std::slice::from_ref(uri),
+            Self::More(uris) => uris,
+        }
+    }
+}
+
+/// What a record is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Split {
+    /// A record ends with a line feed (or with its object).
+    #[default]
+    Lines,
+    /// A record ends with a line feed outside quotes.
+    Csv,
+    /// An object is never split: a chunk is a whole object.
+    None,
+    /// A record ends with this text.
+    Separator(String),
+}
+
+/// A range of whole numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Range {
+    /// The first number. Default 0.
+    #[serde(default)]
+    pub start: u64,
+    /// The number after the last one.
+    pub end: u64,
+    /// How many numbers a chunk has: its `FANFOLD_LIMIT`. The last chunk may have fewer.
+    #[schemars(range(min = 1))]
+    pub chunk: u64,
+}
+
+/// A list of JSON values, each handed over as one line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Items {
+    /// The values themselves. Give either these or `uri`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub values: Option<Vec<Value>>,
+    /// An object of JSON Lines. Give either this or `values`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uri: Option<ObjectUri>,
+    /// How many items a chunk has. Default 1. The last chunk may have fewer.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1))]
+    pub chunk: u64,
+}
+
+fn one() -> u64 {
+    1
+}
+
+/// What runs over each chunk: a `command`, or the `name` of a task that is registered with the deployment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Task {
+    /// The program and its arguments. No shell reads them. Runs only where the deployment allows commands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub command: Option<Vec<String>>,
+    /// A task registered when the worker was deployed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Arguments added to a registered task.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
+    /// Variables added to the program's environment.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub environment: BTreeMap<String, String>,
+    /// Whether the program gets the worker's own AWS credentials. Default no.
+    #[serde(default)]
+    pub credentials: bool,
+}
+
+/// Where the output goes, and what the results are.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Output {
+    /// The one object that the output becomes. May hold placeholders: `{job_id}`, `{name}`, `{start_date}`,
+    /// `{start_time}`, `{scheduled_date}`, `{scheduled_time}`.
+    pub uri: ObjectUri,
+    /// How results become one output. Default: `csv` for a CSV source with a header, else `bytes`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<Format>,
+    /// Whether an object that is there already is replaced. Default no: the job fails and leaves it alone.
+    #[serde(default)]
+    pub overwrite: bool,
+}
+
+/// How results become one output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    /// The results' bytes, one after the other.
+    Bytes,
+    /// The same, with a line feed set where a result lacks its last one.
+    Lines,
+    /// Each result begins with the same header line; the output has it once.
+    Csv,
+    /// Each result is one JSON array; the output is one array of all their elements.
+    JsonArray,
+}
+
+/// How many processes a worker runs at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Processes {
+    /// So many.
+    Exactly(#[schemars(range(min = 1, max = 64))] u32),
+    /// As a word says.
+    Named(Auto),
+}
+
+impl Default for Processes {
+    fn default() -> Self {
+        Self::Named(Auto::Auto)
+    }
+}
+
+/// The word `"auto"`: one process for each core that the worker's memory size gives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Auto {
+    /// One process a core.
+    #[default]
+    Auto,
+}
+
+impl Processes {
+    /// How many, where a worker has `cores`.
+    pub fn on(self, cores: u32) -> u32 {
+        match self {
+            Self::Exactly(processes) => processes,
+            Self::Named(Auto::Auto) => cores,
+        }
+        .max(1)
+    }
+}
+
+impl Job {
+    /// Reads a job, or lists **all** that is wrong with it.
+    ///
+    /// # Errors
+    /// Every unknown, missing or impossible field, each with its path.
+    pub fn from_json(document: &Value) -> Result<Self, Problems> {
+        let mut problems = shape::problems::<Self>(document);
+        sense::problems(document, &mut problems);
+        if !problems.is_empty() {
+            return Err(Problems(problems));
+        }
+        Self::deserialize(document).map_err(|error| Problems(vec![Problem::new("", error.to_string())]))
+    }
+
+    /// The JSON Schema of a job, made from these types.
+    pub fn schema() -> Value {
+        schemars::schema_for!(Self).to_value()
+    }
+
+    /// How the results become one output: as said, or by the default for this source.
+    pub fn format(&self) -> Format {
+        self.output.format.unwrap_or(match &self.source {
+            Source::Objects(objects) if objects.split == Split::Csv && objects.header => Format::Csv,
+            Source::Objects(_) | Source::Range(_) | Source::Items(_) => Format::Bytes,
+        })
+    }
+}

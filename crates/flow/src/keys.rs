@@ -1,0 +1,199 @@
+//! Every key that Fanfold writes, made in one place.
+//!
+//! ```text
+//! <prefix>active/<job>                                 a marker while the job runs
+//! <prefix>jobs/<job>/job.json                          what was asked for
+//! <prefix>jobs/<job>/plan.json                         what will be done
+//! <prefix>jobs/<job>/attempts/<partition>/<attempt>.json
+//! <prefix>jobs/<job>/chunks/<index>.<cut>.<attempt>    chunk results, gone when the output is complete
+//! <prefix>jobs/<job>/done/<group>/<partition>.json
+//! <prefix>jobs/<job>/groups/<group>.json
+//! <prefix>jobs/<job>/lease.json                        who is reducing
+//! <prefix>jobs/<job>/concat.json                       how the output is put together
+//! <prefix>jobs/<job>/result.json                       how it ended
+//! ```
+//! Numbers are padded, so that a list comes in their order.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::uri::ObjectUri;
+
+/// The name of one run of a job: letters, digits, `.`, `_` and `-`, at most 128.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct JobId(String);
+
+/// Why a text is not a job id.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is not a job id; it has 1 to 128 letters, digits, '.', '_' or '-'")]
+pub struct JobIdError(String);
+
+/// Longest job id, so that the longest key made from it stays well below S3's 1,024 bytes.
+const JOB_ID_BYTES_MAX: usize = 128;
+
+impl JobId {
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// An id from any text: what may not stand in one becomes `-`, and what is too long is cut.
+    pub fn from_token(token: &str) -> Self {
+        let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
+        let id: String = token.chars().map(plain).take(JOB_ID_BYTES_MAX).collect();
+        Self(if id.is_empty() { "-".to_owned() } else { id })
+    }
+}
+
+impl FromStr for JobId {
+    type Err = JobIdError;
+
+    fn from_str(text: &str) -> Result<Self, JobIdError> {
+        let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+        if text.is_empty() || text.len() > JOB_ID_BYTES_MAX || !plain {
+            return Err(JobIdError(text.to_owned()));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for JobId {
+    type Error = JobIdError;
+
+    fn try_from(text: String) -> Result<Self, JobIdError> {
+        text.parse()
+    }
+}
+
+impl From<JobId> for String {
+    fn from(id: JobId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The keys of one job's artefacts, all in one bucket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobKeys {
+    work: ObjectUri,
+    job_id: JobId,
+}
+
+impl JobKeys {
+    /// The keys of `job_id` below `work`, an address whose key is empty or ends with `/`.
+    pub fn new(work: &ObjectUri, job_id: &JobId) -> Self {
+        let mut work = work.clone();
+        if !work.key.is_empty() && !work.key.ends_with('/') {
+            work.key.push('/');
+        }
+        Self { work, job_id: job_id.clone() }
+    }
+
+    /// The job that these keys belong to.
+    pub fn job_id(&self) -> &JobId {
+        &self.job_id
+    }
+
+    fn below(&self, rest: fmt::Arguments<'_>) -> ObjectUri {
+        ObjectUri::new(&self.work.bucket, format!("{}jobs/{}/{rest}", self.work.key, self.job_id))
+    }
+
+    /// The marker that says that the job runs.
+    pub fn active(&self) -> ObjectUri {
+        ObjectUri::new(&self.work.bucket, format!("{}active/{}", self.work.key, self.job_id))
+    }
+
+    /// What was asked for.
+    pub fn job(&self) -> ObjectUri {
+        self.below(format_args!("job.json"))
+    }
+
+    /// What will be done.
+    pub fn plan(&self) -> ObjectUri {
+        self.below(format_args!("plan.json"))
+    }
+
+    /// The start of one attempt at a partition.
+    pub fn attempt(&self, partition: u64, attempt: u32) -> ObjectUri {
+        self.below(format_args!("attempts/{partition:06}/{attempt:03}.json"))
+    }
+
+    /// What one attempt's process printed.
+    pub fn chunk_result(&self, index: u64, cut: u32, attempt: u32) -> ObjectUri {
+        self.below(format_args!("chunks/{index:09}.{cut:03}.{attempt:03}"))
+    }
+
+    /// The prefix of all chunk results.
+    pub fn chunk_results(&self) -> ObjectUri {
+        self.below(format_args!("chunks/"))
+    }
+
+    /// A partition's outcome.
+    pub fn done(&self, group: u64, partition: u64) -> ObjectUri {
+        self.below(format_args!("done/{group:06}/{partition:06}.json"))
+    }
+
+    /// The prefix of a group's outcomes.
+    pub fn done_of(&self, group: u64) -> ObjectUri {
+        self.below(format_args!("done/{group:06}/"))
+    }
+
+    /// The prefix of all outcomes.
+    pub fn all_done(&self) -> ObjectUri {
+        self.below(format_args!("done/"))
+    }
+
+    /// A group's outcomes in one object.
+    pub fn group(&self, group: u64) -> ObjectUri {
+        self.below(format_args!("groups/{group:06}.json"))
+    }
+
+    /// The prefix of all groups.
+    pub fn groups(&self) -> ObjectUri {
+        self.below(format_args!("groups/"))
+    }
+
+    /// Who is reducing, and until when.
+    pub fn lease(&self) -> ObjectUri {
+        self.below(format_args!("lease.json"))
+    }
+
+    /// How the output is put together.
+    pub fn concat(&self) -> ObjectUri {
+        self.below(format_args!("concat.json"))
+    }
+
+    /// How the job ended.
+    pub fn result(&self) -> ObjectUri {
+        self.below(format_args!("result.json"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_list_in_the_order_of_their_numbers() {
+        let keys = JobKeys::new(&"s3://work/fan".parse().unwrap(), &"run-1".parse().unwrap());
+        assert_eq!(keys.plan().to_string(), "s3://work/fan/jobs/run-1/plan.json");
+        assert!(keys.done(2, 99).key < keys.done(2, 100).key);
+        assert!(keys.chunk_result(9, 0, 1).key < keys.chunk_result(10, 0, 1).key);
+        assert!(keys.done(1, 5).key.starts_with(&keys.done_of(1).key));
+    }
+
+    #[test]
+    fn any_token_becomes_an_id() {
+        assert_eq!(JobId::from_token("arn:aws/x 1").as_str(), "arn-aws-x-1");
+        assert!(JobId::from_token(&"x".repeat(500)).as_str().parse::<JobId>().is_ok());
+        assert!("a/b".parse::<JobId>().is_err());
+    }
+}

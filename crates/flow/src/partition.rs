@@ -1,0 +1,54 @@
+//! What one worker invocation is given.
+
+use serde::{Deserialize, Serialize};
+
+use crate::chunk::Chunk;
+use crate::job::Split;
+use crate::keys::JobId;
+use crate::literal::Literal;
+use crate::version::Version;
+
+/// The worker's payload: a run of consecutive chunks, and what the worker needs to know to read them and to report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Partition {
+    /// The version of this payload.
+    pub version: Version,
+    /// The job it belongs to.
+    pub job_id: JobId,
+    /// Its number, from 0.
+    pub number: u64,
+    /// Which try this is, from 1.
+    pub attempt: u32,
+    /// How many partitions the job has.
+    pub partitions: u64,
+    /// How many partitions make a group.
+    pub group_partitions: u64,
+    /// How many chunks the job has.
+    pub total_chunks: u64,
+    /// What a record is in the chunks' bytes.
+    #[serde(default)]
+    pub split: Split,
+    /// The header that every process gets first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<Literal>,
+    /// The chunks, in order, without a gap.
+    pub chunks: Vec<Chunk>,
+}
+
+impl Partition {
+    /// The group that this partition's outcome is gathered in.
+    pub fn group(&self) -> u64 {
+        self.number / self.group_partitions
+    }
+
+    /// How many partitions that group has.
+    pub fn partitions_in_group(&self) -> u64 {
+        let first = self.group() * self.group_partitions;
+        self.group_partitions.min(self.partitions - first)
+    }
+
+    /// How many groups the job has.
+    pub fn groups(&self) -> u64 {
+        self.partitions.div_ceil(self.group_partitions)
+    }
+}

@@ -1,0 +1,183 @@
+//! The job's chunks and partitions, fixed once and for all when the job starts.
+//!
+//! [`make`] is a pure function of the job and of what was listed; [`defects`] is written apart from it and says what is
+//! wrong with a plan. A plan grows with the objects and the partitions, not with the chunks: those follow by arithmetic.
+
+use serde::{Deserialize, Serialize};
+
+use crate::chunk::{Bytes, Chunk, Input, ObjectVersion};
+use crate::job::{Format, Job, Source, Split};
+use crate::keys::JobId;
+use crate::literal::Literal;
+use crate::partition::Partition;
+use crate::uri::ObjectUri;
+use crate::version::Version;
+
+mod check;
+mod make;
+
+pub use check::defects;
+pub use make::{Listing, Sizing, make};
+
+/// The job's partitions and all that a worker or the reducer needs to know of the whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The version of this artefact.
+    pub version: Version,
+    /// The run.
+    pub job_id: JobId,
+    /// When the job was accepted, in milliseconds since 1970 (UTC).
+    pub started_ms: i64,
+    /// Where the output goes, placeholders filled in.
+    pub output: ObjectUri,
+    /// How results become one output.
+    pub format: Format,
+    /// What is read.
+    pub input: PlannedInput,
+    /// How many chunks there are.
+    pub chunks: u64,
+    /// Which chunks each partition has.
+    pub partitions: Vec<Span>,
+    /// How many partitions make a group.
+    pub group_partitions: u64,
+}
+
+/// What a plan's chunks read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlannedInput {
+    /// Objects, cut into chunks of so many bytes.
+    Objects {
+        /// What a record is.
+        split: Split,
+        /// The header that every process gets.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        header: Option<Literal>,
+        /// How many bytes a chunk has.
+        chunk_bytes: u64,
+        /// The objects, in order.
+        slices: Vec<Slice>,
+    },
+    /// An object of JSON Lines, cut at these bytes.
+    ItemLines {
+        /// The object.
+        object: ObjectVersion,
+        /// Where chunks begin and end: one more than there are chunks, the first 0, the last the object's length.
+        borders: Vec<u64>,
+    },
+    /// The job's own items.
+    Items {
+        /// How many items there are.
+        count: u64,
+        /// How many a chunk has.
+        chunk: u64,
+    },
+    /// A range of whole numbers.
+    Range {
+        /// The first number.
+        start: u64,
+        /// The number after the last one.
+        end: u64,
+        /// How many a chunk has.
+        chunk: u64,
+    },
+}
+
+/// An object's place among the chunks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slice {
+    /// The object.
+    pub object: ObjectVersion,
+    /// The index of its first chunk.
+    pub first: u64,
+    /// How many chunks it has, at least one.
+    pub chunks: u64,
+}
+
+/// A run of consecutive chunks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    /// The first chunk's index.
+    pub first: u64,
+    /// How many.
+    pub chunks: u64,
+}
+
+impl Plan {
+    /// The chunk at `index`, or none past the end.
+    pub fn chunk(&self, index: u64) -> Option<Chunk> {
+        if index >= self.chunks {
+            return None;
+        }
+        let input = match &self.input {
+            PlannedInput::Objects { split, chunk_bytes, slices, .. } => {
+                let slice = &slices[slices.partition_point(|slice| slice.first <= index).checked_sub(1)?];
+                Input::Bytes(slice.bytes(index - slice.first, split, *chunk_bytes))
+            }
+            PlannedInput::ItemLines { object, borders } => {
+                let at = usize::try_from(index).ok()?;
+                let (start, end) = (*borders.get(at)?, *borders.get(at + 1)?);
+                Input::Bytes(Bytes { object: object.clone(), start, end })
+            }
+            PlannedInput::Items { count, chunk } => {
+                let first = index * chunk;
+                Input::Items { first, count: (*chunk).min(count - first) }
+            }
+            PlannedInput::Range { start, end, chunk } => {
+                let offset = start + index * chunk;
+                Input::Range { offset, limit: (*chunk).min(end - offset) }
+            }
+        };
+        Some(Chunk { index, cut: 0, input })
+    }
+
+    /// The payload for a partition's attempt, or none past the end.
+    pub fn partition(&self, number: u64, attempt: u32) -> Option<Partition> {
+        let span = self.partitions.get(usize::try_from(number).ok()?)?;
+        let (split, header) = match &self.input {
+            PlannedInput::Objects { split, header, .. } => (split.clone(), header.clone()),
+            PlannedInput::ItemLines { .. } | PlannedInput::Items { .. } | PlannedInput::Range { .. } => {
+                (Split::Lines, None)
+            }
+        };
+        Some(Partition {
+            version: Version,
+            job_id: self.job_id.clone(),
+            number,
+            attempt,
+            partitions: self.partitions.len() as u64,
+            group_partitions: self.group_partitions,
+            total_chunks: self.chunks,
+            split,
+            header,
+            chunks: (span.first..span.first + span.chunks).filter_map(|index| self.chunk(index)).collect(),
+        })
+    }
+
+    /// How many groups the partitions make.
+    pub fn groups(&self) -> u64 {
+        (self.partitions.len() as u64).div_ceil(self.group_partitions)
+    }
+
+    /// How many bytes of objects the chunks read; 0 for sources without.
+    pub fn input_bytes(&self) -> u64 {
+        match &self.input {
+            PlannedInput::Objects { slices, .. } => slices.iter().map(|slice| slice.object.bytes).sum(),
+            PlannedInput::ItemLines { object, .. } => object.bytes,
+            PlannedInput::Items { .. } | PlannedInput::Range { .. } => 0,
+        }
+    }
+}
+
+impl Slice {
+    fn bytes(&self, position: u64, split: &Split, chunk_bytes: u64) -> Bytes {
+        let (start, end) = match split {
+            Split::None => (0, self.object.bytes),
+            Split::Lines | Split::Csv | Split::Separator(_) => {
+                let start = position * chunk_bytes;
+                (start, start.saturating_add(chunk_bytes).min(self.object.bytes))
+            }
+        };
+        Bytes { object: self.object.clone(), start, end }
+    }
+}

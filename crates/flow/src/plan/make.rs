@@ -1,0 +1,167 @@
+//! From a job and a listing to its plan.
+
+use super::{
+    Job, JobId, Literal, ObjectUri, ObjectVersion, Plan, PlannedInput, Slice, Source, Span, Split, Version,
+};
+use crate::template;
+
+/// What the dispatcher found when it looked at the source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listing {
+    /// For `objects`: the objects in order, and the header where the job has one.
+    Objects {
+        /// In the order in which their records shall come.
+        objects: Vec<ObjectVersion>,
+        /// The first record of the first object that is not empty.
+        header: Option<Literal>,
+    },
+    /// For `items` with a `uri`.
+    ItemLines {
+        /// The object.
+        object: ObjectVersion,
+        /// Where its lines end, every `chunk` lines; the last is the object's length. Empty for an empty object.
+        ends: Vec<u64>,
+    },
+    /// For sources that stand in the job itself.
+    Nothing,
+}
+
+/// What the deployment and the moment add to a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizing {
+    /// How many cores a worker has.
+    pub worker_cores: u32,
+    /// When the job was accepted, in milliseconds since 1970 (UTC).
+    pub started_ms: i64,
+    /// When the schedule meant it to start, likewise.
+    pub scheduled_ms: Option<i64>,
+}
+
+/// Most chunks of a partition, so that its payload and its done record stay small.
+const PARTITION_CHUNKS_MAX: u64 = 250;
+
+/// Most bytes of a partition's payload, an eighth of what an asynchronous Invoke takes and below the first 256 KB, past
+/// which each further 64 KB is billed as a request of its own.
+const PARTITION_PAYLOAD_BYTES_MAX: u64 = 128 << 10;
+
+/// What a chunk takes in a payload besides its object's address (field names and numbers, generously).
+const CHUNK_PAYLOAD_BYTES: u64 = 200;
+
+/// The plan of a job. The caller checks it with [`super::defects`] before it uses it.
+pub fn make(job: &Job, job_id: &JobId, listing: Listing, sizing: Sizing) -> Plan {
+    let values = template::Values {
+        job_id,
+        name: &job.name,
+        started_ms: sizing.started_ms,
+        scheduled_ms: sizing.scheduled_ms,
+    };
+    let output = ObjectUri::new(&job.output.uri.bucket, template::fill(&job.output.uri.key, &values));
+    let (input, chunks) = planned_input(job, listing);
+    let mut plan = Plan {
+        version: Version,
+        job_id: job_id.clone(),
+        started_ms: sizing.started_ms,
+        output,
+        format: job.format(),
+        input,
+        chunks,
+        partitions: Vec::new(),
+        group_partitions: 1,
+    };
+    plan.partitions = partitions(&plan, u64::from(job.processes.on(sizing.worker_cores)));
+    plan.group_partitions = group_partitions(plan.partitions.len() as u64);
+    plan
+}
+
+fn planned_input(job: &Job, listing: Listing) -> (PlannedInput, u64) {
+    match (&job.source, listing) {
+        (Source::Objects(wanted), Listing::Objects { objects, header }) => {
+            let chunk_bytes = wanted.chunk_bytes.0.max(1);
+            let mut first = 0;
+            let mut slices = Vec::with_capacity(objects.len());
+            for object in objects {
+                let chunks =
+                    if wanted.split == Split::None { 1 } else { object.bytes.div_ceil(chunk_bytes).max(1) };
+                slices.push(Slice { object, first, chunks });
+                first += chunks;
+            }
+            (PlannedInput::Objects { split: wanted.split.clone(), header, chunk_bytes, slices }, first)
+        }
+        (Source::Items(_), Listing::ItemLines { object, ends }) => {
+            let chunks = ends.len() as u64;
+            (PlannedInput::ItemLines { object, borders: std::iter::once(0).chain(ends).collect() }, chunks)
+        }
+        (Source::Items(items), _) => {
+            let count = items.values.as_ref().map_or(0, Vec::len) as u64;
+            let chunk = items.chunk.max(1);
+            (PlannedInput::Items { count, chunk }, count.div_ceil(chunk))
+        }
+        (Source::Range(range), _) => {
+            let chunk = range.chunk.max(1);
+            let input = PlannedInput::Range { start: range.start, end: range.end, chunk };
+            (input, range.end.saturating_sub(range.start).div_ceil(chunk))
+        }
+        // An objects source that was not listed has no objects.
+        (Source::Objects(wanted), Listing::ItemLines { .. } | Listing::Nothing) => {
+            let input = PlannedInput::Objects {
+                split: wanted.split.clone(),
+                header: None,
+                chunk_bytes: wanted.chunk_bytes.0.max(1),
+                slices: Vec::new(),
+            };
+            (input, 0)
+        }
+    }
+}
+
+/// A partition is full when each process of a worker has a whole chunk's worth of bytes, so that many small objects make
+/// one partition and not one Lambda each.
+fn partitions(plan: &Plan, processes: u64) -> Vec<Span> {
+    let mut partitions = Vec::new();
+    let (mut span, mut load, mut payload) = (Span { first: 0, chunks: 0 }, 0.0, 0);
+    for index in 0..plan.chunks {
+        let (weight, bytes) = load_of(plan, index);
+        let full = load + weight > processes as f64
+            || span.chunks == PARTITION_CHUNKS_MAX
+            || payload + bytes > PARTITION_PAYLOAD_BYTES_MAX;
+        if full && span.chunks > 0 {
+            partitions.push(span);
+            (span, load, payload) = (Span { first: index, chunks: 0 }, 0.0, 0);
+        }
+        span.chunks += 1;
+        load += weight;
+        payload += bytes;
+    }
+    if span.chunks > 0 {
+        partitions.push(span);
+    }
+    partitions
+}
+
+/// How much of one process a chunk keeps busy (1 = a whole chunk), and what it takes in the payload.
+fn load_of(plan: &Plan, index: u64) -> (f64, u64) {
+    let PlannedInput::Objects { split, chunk_bytes, slices, .. } = &plan.input else {
+        return (1.0, CHUNK_PAYLOAD_BYTES + object_bytes(&plan.input));
+    };
+    let slice = &slices[slices.partition_point(|slice| slice.first <= index) - 1];
+    let bytes = slice.bytes(index - slice.first, split, *chunk_bytes);
+    let weight = (bytes.end - bytes.start) as f64 / *chunk_bytes as f64;
+    (weight.min(1.0), CHUNK_PAYLOAD_BYTES + address_bytes(&slice.object))
+}
+
+fn object_bytes(input: &PlannedInput) -> u64 {
+    match input {
+        PlannedInput::ItemLines { object, .. } => address_bytes(object),
+        PlannedInput::Objects { .. } | PlannedInput::Items { .. } | PlannedInput::Range { .. } => 0,
+    }
+}
+
+/// JSON may escape a character of a key as six, so this is the most that an address takes.
+fn address_bytes(object: &ObjectVersion) -> u64 {
+    6 * object.uri.key.len() as u64 + object.uri.bucket.len() as u64 + object.etag.len() as u64
+}
+
+/// About the square root, so that neither a group's records nor the groups are many; at most one page of a list.
+fn group_partitions(partitions: u64) -> u64 {
+    partitions.isqrt().clamp(10, crate::limits::KEYS_PER_REQUEST as u64)
+}

@@ -1,0 +1,87 @@
+//! How a job ended.
+
+use serde::{Deserialize, Serialize};
+
+use crate::crc::Crc64;
+use crate::done::Failure;
+use crate::keys::JobId;
+use crate::uri::ObjectUri;
+use crate::version::Version;
+
+/// How a job ended. `chunks.done + chunks.failed + chunks.cancelled == chunks.total`, always.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// The version of this artefact.
+    pub version: Version,
+    /// The run.
+    pub job_id: JobId,
+    /// The job's name.
+    pub name: String,
+    /// Whether there is an output.
+    pub status: Status,
+    /// The output, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Output>,
+    /// What became of the chunks.
+    pub chunks: Counts,
+    /// How many partitions there were.
+    pub partitions: u64,
+    /// How many tries at partitions it took.
+    pub attempts: u64,
+    /// How many records the processes were given.
+    pub records: u64,
+    /// How many bytes they were given, headers included.
+    pub bytes_in: u64,
+    /// The chunks that were not done, by index: the first [`FAILURES_LISTED_MAX`] of them.
+    pub failures: Vec<Failure>,
+    /// What happened and what to do, for a person; empty when all went well.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// When the job was accepted, in milliseconds since 1970 (UTC).
+    pub started_ms: i64,
+    /// When it ended, likewise.
+    pub ended_ms: i64,
+}
+
+/// Most failures that a report lists in full; the counts are always whole, the done records have the rest.
+pub const FAILURES_LISTED_MAX: usize = 100;
+
+/// Whether there is an output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// There is.
+    Succeeded,
+    /// There is none.
+    Failed,
+    /// There is none, because the job was stopped.
+    Cancelled,
+}
+
+/// The output.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Output {
+    /// Where it is.
+    pub uri: ObjectUri,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// Its CRC64NVME, combined from what the workers took.
+    pub crc64nvme: Crc64,
+    /// Its ETag.
+    pub etag: String,
+    /// How many of its bytes went through the reducer; S3 copied the rest.
+    pub streamed_bytes: u64,
+}
+
+/// What became of the chunks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// All of them.
+    pub total: u64,
+    /// Their results are there.
+    pub done: u64,
+    /// They failed for good.
+    pub failed: u64,
+    /// The job was stopped before they ended.
+    pub cancelled: u64,
+}

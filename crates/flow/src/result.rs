@@ -1,0 +1,76 @@
+//! What a process left.
+
+use serde::{Deserialize, Serialize};
+
+use crate::crc::Crc64;
+use crate::literal::Literal;
+use crate::uri::ObjectUri;
+
+/// What a process left of one chunk: where its result is, how long it is, and proof of its content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChunkResult {
+    /// The chunk's index.
+    pub index: u64,
+    /// The chunk's cut.
+    #[serde(default)]
+    pub cut: u32,
+    /// Which try at its partition made it, from 1.
+    pub attempt: u32,
+    /// Where its bytes are; none when there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored: Option<Stored>,
+    /// For format `csv`: the header line that the result began with. It is not among the stored bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<Literal>,
+    /// How many records the process was given.
+    pub records: u64,
+    /// The bytes of its object that those records really took, aligned; none for sources without objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<Aligned>,
+    /// How many bytes the process was given, header included.
+    pub bytes_in: u64,
+    /// When the process started, in milliseconds since 1970 (UTC).
+    pub started_ms: i64,
+    /// How long it ran, in milliseconds.
+    pub wall_ms: u64,
+}
+
+impl ChunkResult {
+    /// How many bytes of the output are this result's, separator aside.
+    pub fn bytes(&self) -> u64 {
+        self.stored.as_ref().map_or(0, |stored| stored.bytes)
+    }
+}
+
+/// A result's bytes, as they stand in an object of their own or in a stretch of one.
+///
+/// Only what counts is stored: a CSV header and the brackets of a JSON array are taken off while the result streams.
+/// After the `bytes` a `separator` may follow (a line feed that the result lacked, a comma), which belongs to the output
+/// unless no later result has any bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stored {
+    /// The object.
+    pub object: ObjectUri,
+    /// Its ETag when it was written.
+    pub etag: String,
+    /// Its whole length in bytes.
+    pub object_bytes: u64,
+    /// Where the result begins in it.
+    pub offset: u64,
+    /// How long the result is, separator aside.
+    pub bytes: u64,
+    /// The CRC64NVME of those bytes.
+    pub crc: Crc64,
+    /// What stands behind them.
+    #[serde(default, skip_serializing_if = "Literal::is_empty")]
+    pub separator: Literal,
+}
+
+/// The bytes of an object that a chunk's records really took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Aligned {
+    /// The first byte.
+    pub start: u64,
+    /// The byte after the last one.
+    pub end: u64,
+}
