@@ -1,1 +1,51 @@
 //! Processes: spawn, feed, drain, kill, reap. Knows neither S3 nor Lambda.
+//!
+//! A program reads standard input, writes its result to standard output and its log to standard error;
+//! [`Pool::run`] moves the bytes and says how it ended. The decisions, each with its price:
+//!
+//! - **Three plain pipes, served all at once by the task that awaits `run`.** Output is drained while input
+//!   is fed, so no order of reading and writing can deadlock, and no result is too big. Nothing needs
+//!   /dev/shm, `prctl` or `/dev/fd`, which Lambda lacks. Price: every byte is copied twice by the kernel,
+//!   and a consumer that computes for long inside [`Output::write`] stalls its own process meanwhile.
+//! - **The bound on bytes is divided, not shared.** Each process may have its equal part of
+//!   [`Settings::bytes_in_flight`] outstanding. No process starves another, and consumers that wait for each
+//!   other cannot exhaust a common budget. Price: the part of an idle process is not lent out.
+//! - **Nothing outlives its run.** Every process is started with a mark in its environment
+//!   (`FANFOLD_PROCESS`); when `run` ends, on whatever path, what carries the mark, descends from what does,
+//!   or holds the run's standard output is killed. Children stay in the parent's process group, because
+//!   Lambda's agent kills that group. Price: one look through /proc per run (about 10 µs per process on the
+//!   machine), and where the future is dropped in the middle, a wait in `Drop` until the killed process is
+//!   gone. What empties its environment, closes every pipe *and* detaches from its parent is not found.
+//! - **No `pre_exec`**, so that a start is a `posix_spawn`: as quick from a parent of 10 GiB as from a small
+//!   one. The program is looked up here, and not by `execvp`, for the same reason, and so that a failure can
+//!   say what was tried. Standard output and error are not touched by any signal disposition: children get
+//!   the default SIGPIPE back, whatever the parent ignores.
+//!
+//! If the parent itself is killed with SIGKILL nobody sweeps: its children then see the end of their standard
+//! input, and EPIPE or SIGPIPE on their next write.
+//!
+//! Linux only: /proc is what makes the third decision possible.
+#![forbid(unsafe_code)]
+
+mod error;
+mod feed;
+mod leash;
+mod leftovers;
+mod log;
+mod mark;
+mod outlet;
+mod output;
+mod pool;
+mod procfs;
+mod program;
+mod run;
+mod spawn;
+
+pub use error::{RunError, StandardStream, StartError};
+pub use leftovers::Leftover;
+pub use log::{LINE_BYTES_MAX, Log, TAIL_BYTES};
+pub use mark::MARK_VARIABLE;
+pub use output::Output;
+pub use pool::{Pool, Settings};
+pub use program::Program;
+pub use run::{Ended, Exit, InputEnd};

@@ -1,0 +1,69 @@
+//! Feeding standard input.
+//!
+//! Owes the program the end of its input as soon as the input has ended, and the input's source that it is
+//! not asked for more than the program wants to read.
+
+use std::io;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::{Buf, Bytes};
+use futures::{Stream, StreamExt};
+use tokio::io::Interest;
+use tokio::net::unix::pipe;
+
+/// How feeding ended, where nothing failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fed {
+    /// The input ended, and all of it is in the pipe, which is closed.
+    All,
+    /// The program closed its end first.
+    ReaderGone,
+}
+
+/// How feeding went wrong.
+#[derive(Debug)]
+pub(crate) enum FeedError<I> {
+    /// The input gave an error.
+    Input(I),
+    /// The pipe failed.
+    Pipe(io::Error),
+}
+
+/// Writes `input` to the pipe and closes it, counting in `fed_bytes`. The stream is asked for the next piece
+/// only when the one before is in the pipe.
+pub(crate) async fn feed<E>(
+    input: impl Stream<Item = Result<Bytes, E>>,
+    stdin: pipe::Sender,
+    fed_bytes: &AtomicU64,
+) -> Result<Fed, FeedError<E>> {
+    let mut input = pin!(input);
+    loop {
+        let piece = tokio::select! {
+            piece = input.next() => piece,
+            // Seen at once, and not at the next write only: that may be a long download away.
+            gone = stdin.ready(Interest::ERROR) => {
+                gone.map_err(FeedError::Pipe)?;
+                return Ok(Fed::ReaderGone);
+            }
+        };
+        let Some(piece) = piece else { return Ok(Fed::All) };
+        let mut piece = piece.map_err(FeedError::Input)?;
+        while piece.has_remaining() {
+            match stdin.try_write(&piece) {
+                Ok(written) => {
+                    piece.advance(written);
+                    fed_bytes.fetch_add(written as u64, Ordering::Relaxed);
+                }
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => stdin.writable().await.map_err(FeedError::Pipe)?,
+                    io::ErrorKind::BrokenPipe => return Ok(Fed::ReaderGone),
+                    io::ErrorKind::Interrupted => {}
+                    _ => return Err(FeedError::Pipe(error)),
+                },
+            }
+        }
+        // An input that is always ready must not keep the output waiting.
+        tokio::task::yield_now().await;
+    }
+}

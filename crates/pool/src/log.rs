@@ -1,0 +1,124 @@
+//! A program's standard error: lines for the log, and the tail for the report.
+//!
+//! Owes the run that standard error never fills up, however much is written to it and whether or not it ever
+//! has a newline, and that it takes the same memory always.
+
+use std::io;
+
+use bytes::{Buf, BytesMut};
+use memchr::memchr;
+
+use crate::outlet::{Outlet, Read};
+
+/// Longest line that a [`Log`] is given whole, in bytes: 16 KiB. Longer ones come in pieces of this size.
+pub const LINE_BYTES_MAX: usize = 16 << 10;
+
+/// How much of the end of standard error is kept for the report, in bytes: 4 KiB, a page on the screen.
+pub const TAIL_BYTES: usize = 4 << 10;
+
+/// Bytes of standard error read at once: the size of a pipe by default (pipe(7)).
+const READ_BYTES: usize = 64 << 10;
+
+/// Takes a program's standard error, line by line.
+pub trait Log: Send {
+    /// Takes a line without its newline, in whatever encoding the program writes. Must be quick: the
+    /// process's other pipes wait meanwhile.
+    fn line(&mut self, line: &[u8]);
+}
+
+/// A closure is a log.
+impl<F: FnMut(&[u8]) + Send> Log for F {
+    fn line(&mut self, line: &[u8]) {
+        self(line);
+    }
+}
+
+/// Hands everything that is written to standard error to `log` and to `tail`, until the pipe's end, or until
+/// patience is over and nothing is in it.
+pub(crate) async fn drain(mut outlet: Outlet<'_>, log: &mut impl Log, tail: &mut Tail) -> io::Result<()> {
+    let mut lines = Lines { partial: BytesMut::new() };
+    loop {
+        lines.partial.reserve(READ_BYTES);
+        let before = lines.partial.len();
+        if outlet.read(&mut lines.partial).await? != Read::Bytes {
+            lines.finish(log);
+            return Ok(());
+        }
+        tail.push(&lines.partial[before..]);
+        lines.hand_out(log);
+    }
+}
+
+/// Cuts bytes into lines.
+struct Lines {
+    /// The beginning of a line whose end is yet to come; at most [`LINE_BYTES_MAX`] long after `hand_out`.
+    partial: BytesMut,
+}
+
+impl Lines {
+    fn hand_out(&mut self, log: &mut impl Log) {
+        loop {
+            match memchr(b'\n', &self.partial) {
+                Some(newline) if newline <= LINE_BYTES_MAX => {
+                    log.line(&self.partial[..newline]);
+                    self.partial.advance(newline + 1);
+                }
+                // Only what is longer than a line may be: else a line of just that length would be
+                // followed by an empty one.
+                _ if self.partial.len() > LINE_BYTES_MAX => {
+                    log.line(&self.partial[..LINE_BYTES_MAX]);
+                    self.partial.advance(LINE_BYTES_MAX);
+                }
+                _ => return,
+            }
+        }
+    }
+
+    fn finish(&mut self, log: &mut impl Log) {
+        if !self.partial.is_empty() {
+            log.line(&self.partial);
+            self.partial.clear();
+        }
+    }
+}
+
+/// The last [`TAIL_BYTES`] of what was written.
+#[derive(Debug, Default)]
+pub(crate) struct Tail {
+    /// At most twice [`KEPT_BYTES`], so that it is moved seldom.
+    kept: Vec<u8>,
+    /// How much was written in all, in bytes.
+    written_bytes: u64,
+}
+
+/// One byte more than the tail tells whether the tail begins with a line.
+const KEPT_BYTES: usize = TAIL_BYTES + 1;
+
+impl Tail {
+    fn push(&mut self, bytes: &[u8]) {
+        self.written_bytes += bytes.len() as u64;
+        let end = &bytes[bytes.len().saturating_sub(KEPT_BYTES)..];
+        if self.kept.len() + end.len() > 2 * KEPT_BYTES {
+            let surplus = (self.kept.len() + end.len() - KEPT_BYTES).min(self.kept.len());
+            self.kept.drain(..surplus);
+        }
+        self.kept.extend_from_slice(end);
+    }
+
+    pub(crate) fn written_bytes(&self) -> u64 {
+        self.written_bytes
+    }
+
+    /// The tail as text. Where the beginning was cut off, it begins with a whole line, if there is one.
+    pub(crate) fn text(&self) -> String {
+        let tail = match self.kept.len().checked_sub(KEPT_BYTES) {
+            None => &self.kept[..],
+            Some(start) => {
+                let window = &self.kept[start..];
+                let newline = memchr(b'\n', &window[..TAIL_BYTES]).unwrap_or(0);
+                &window[newline + 1..]
+            }
+        };
+        String::from_utf8_lossy(tail).into_owned()
+    }
+}

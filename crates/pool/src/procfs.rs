@@ -1,0 +1,121 @@
+//! What /proc tells about processes.
+//!
+//! Owes `leftovers` plain facts of one moment. A process may end between any two reads: then the answer is
+//! that of a process that is gone, not an error.
+
+use std::fs;
+use std::io;
+use std::os::fd::AsFd;
+
+use rustix::process::Pid;
+
+/// The kernel's flag of its own threads in `/proc/<pid>/stat` (`PF_KTHREAD`, include/linux/sched.h).
+const KERNEL_THREAD: u64 = 0x0020_0000;
+
+/// All processes that can be seen.
+pub(crate) fn processes() -> io::Result<Vec<Pid>> {
+    let mut pids = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        pids.extend(name.to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw));
+    }
+    Ok(pids)
+}
+
+/// The environment that a process was started with, into `buffer`: entries that end with a NUL byte. Empty
+/// for what has ended, for the kernel's threads, and for what is just exchanging its program for another.
+pub(crate) fn environment(pid: Pid, buffer: &mut Vec<u8>) {
+    use io::Read;
+
+    buffer.clear();
+    if let Ok(mut file) = fs::File::open(format!("/proc/{pid}/environ"))
+        && file.read_to_end(buffer).is_err()
+    {
+        buffer.clear();
+    }
+}
+
+/// What `/proc/<pid>/stat` says, as far as it matters here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stat {
+    /// The name of the program, cut to 15 bytes by the kernel.
+    pub(crate) name: String,
+    /// The process that it descends from; another one once that has ended.
+    pub(crate) parent: Option<Pid>,
+    /// Whether it has ended, and only waits to be reaped.
+    pub(crate) ended: bool,
+    /// Whether it is a thread of the kernel.
+    pub(crate) of_the_kernel: bool,
+}
+
+/// `None` for a process that is gone.
+pub(crate) fn stat(pid: Pid) -> Option<Stat> {
+    let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    parse_stat(&String::from_utf8_lossy(&text))
+}
+
+fn parse_stat(text: &str) -> Option<Stat> {
+    // The name stands in parentheses, and may contain some itself.
+    let (before, after) = text.rsplit_once(')')?;
+    let (_, name) = before.split_once('(')?;
+    let mut fields = after.split_ascii_whitespace();
+    let state = fields.next()?;
+    let parent = fields.next()?.parse().ok().and_then(Pid::from_raw);
+    // Then come pgrp, session, tty_nr, tpgid, flags (proc_pid_stat(5)).
+    let flags: u64 = fields.nth(4)?.parse().ok()?;
+    Some(Stat {
+        name: name.to_owned(),
+        parent,
+        ended: matches!(state, "Z" | "X" | "x"),
+        of_the_kernel: flags & KERNEL_THREAD != 0,
+    })
+}
+
+/// A pipe's identity, the same at both of its ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PipeId {
+    /// What the links in `/proc/<pid>/fd` read.
+    link: String,
+}
+
+impl PipeId {
+    pub(crate) fn of(end: impl AsFd) -> io::Result<PipeId> {
+        let inode = rustix::fs::fstat(end)?.st_ino;
+        Ok(PipeId { link: format!("pipe:[{inode}]") })
+    }
+
+    /// Whether a process has the pipe open.
+    pub(crate) fn is_held_by(&self, pid: Pid) -> bool {
+        let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
+        descriptors
+            .flatten()
+            .filter_map(|descriptor| fs::read_link(descriptor.path()).ok())
+            .any(|target| target.as_os_str() == self.link.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_parentheses_and_spaces_does_not_shift_the_fields() {
+        let stat = parse_stat("42 (a) R 7 (b c) Z 41 42 1 0 -1 4194560 0 0").unwrap();
+        assert_eq!(stat.name, "a) R 7 (b c");
+        assert_eq!(stat.parent, Pid::from_raw(41));
+        assert!(stat.ended && !stat.of_the_kernel);
+        assert!(parse_stat("2 (kthreadd) S 0 0 0 0 -1 2129984 0").unwrap().of_the_kernel);
+        assert_eq!(parse_stat("42 (a"), None);
+    }
+
+    #[test]
+    fn a_pipe_is_seen_in_the_process_that_holds_it_and_no_more_after_it_is_closed() {
+        let (reader, writer) = io::pipe().unwrap();
+        let me = rustix::process::getpid();
+        let pipe = PipeId::of(&reader).unwrap();
+        drop(reader);
+        assert!(pipe.is_held_by(me));
+        drop(writer);
+        assert!(!pipe.is_held_by(me));
+    }
+}

@@ -1,0 +1,249 @@
+//! One run, from the start of the process until nothing of it is left.
+//!
+//! Everything happens in the task of the caller, in three phases: all pipes while the process lives; the rest
+//! of standard output once it has ended; the rest of standard error once its descendants are killed.
+
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::pin::{Pin, pin};
+use std::process::ExitStatus;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures::future::{Fuse, FusedFuture};
+use futures::{FutureExt, Stream, TryFutureExt};
+
+use crate::error::{RunError, StandardStream};
+use crate::feed::{Fed, FeedError, feed};
+use crate::leash::Leash;
+use crate::leftovers::Leftover;
+use crate::log::{self, Log, Tail};
+use crate::mark::Mark;
+use crate::outlet::{self, DrainError, Outlet, Patience};
+use crate::output::Output;
+use crate::procfs::PipeId;
+use crate::program::Program;
+use crate::spawn::{self, Started};
+
+/// What the pool allows one run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Most bytes read from standard output at once.
+    pub(crate) piece_bytes: usize,
+    /// How long standard output may stay open after the process has ended.
+    pub(crate) grace: Duration,
+}
+
+/// How a process ended that ran to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Its process id, which may by now be another's.
+    pub pid: u32,
+    /// How it ended.
+    pub exit: Exit,
+    /// How its standard input ended.
+    pub input: InputEnd,
+    /// Bytes put into its standard input. As many as fit into the pipe, at most 1 MiB, may never have been read.
+    pub bytes_in: u64,
+    /// Bytes of standard output, all taken by the [`Output`].
+    pub bytes_out: u64,
+    /// Bytes of standard error.
+    pub bytes_err: u64,
+    /// The end of standard error, at most [`TAIL_BYTES`](crate::TAIL_BYTES) (somewhat more where bytes that
+    /// are not UTF-8 were replaced), from the beginning of a line where possible.
+    pub stderr_tail: String,
+    /// From before the start until nothing of the run was left; without the wait for a turn.
+    pub wall: Duration,
+    /// What it had started, and left running; killed.
+    pub leftovers: Vec<Leftover>,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// By itself, with this exit code; 0 means success.
+    Code(i32),
+    /// By this signal; 9 is SIGKILL, which may be the work of the out-of-memory killer.
+    Signal(i32),
+}
+
+impl Exit {
+    /// Whether the program says that its result is good.
+    #[must_use]
+    pub fn success(self) -> bool {
+        self == Exit::Code(0)
+    }
+}
+
+impl From<ExitStatus> for Exit {
+    fn from(status: ExitStatus) -> Exit {
+        match (status.code(), status.signal()) {
+            (Some(code), _) => Exit::Code(code),
+            (None, Some(signal)) => Exit::Signal(signal),
+            // A status from wait(2) is one or the other; should the system invent a third, it is no success.
+            (None, None) => Exit::Code(status.into_raw()),
+        }
+    }
+}
+
+/// How the input of a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InputEnd {
+    /// All of the input was put into the pipe, and its end was told. How much the program read of what was
+    /// in the pipe last cannot be known.
+    AllFed,
+    /// The program closed its standard input, or ended, before the input did.
+    StoppedReading {
+        /// Bytes put into the pipe until then.
+        fed_bytes: u64,
+    },
+}
+
+/// Runs a program to its end.
+pub(crate) async fn run<S, E, O, L>(
+    program: &Program,
+    mark: Mark,
+    limits: Limits,
+    input: S,
+    output: &mut O,
+    log: &mut L,
+) -> Result<Ended, RunError<E, O::Error>>
+where
+    S: Stream<Item = Result<Bytes, E>> + Send,
+    E: Send,
+    O: Output,
+    L: Log,
+{
+    let began = Instant::now();
+    let Started { leash, stdin, stdout, stderr, stdout_id } = spawn::start(program, mark)?;
+    let pid = leash.pid();
+    let (fed_bytes, taken_bytes) = (AtomicU64::new(0), AtomicU64::new(0));
+    let (output_patience, log_patience) = (Patience::default(), Patience::default());
+    let mut tail = Tail::default();
+    let (lived, leftovers) = {
+        let feeding = feed(input, stdin, &fed_bytes).map_err(|error| feed_error(error, pid));
+        let stdout = Outlet::new(stdout, &output_patience);
+        let draining = outlet::drain(stdout, output, limits.piece_bytes, &taken_bytes)
+            .map_err(|error| drain_error(error, pid, limits.grace));
+        let logging = log::drain(Outlet::new(stderr, &log_patience), log, &mut tail)
+            .map_err(|error| pipe_error(StandardStream::Error, pid, error));
+        let mut feeding = pin!(feeding.fuse());
+        let mut draining = pin!(draining.fuse());
+        let mut logging = pin!(logging.fuse());
+        // Declared last, so dropped first: the program is killed before its pipes are closed. Otherwise it
+        // could take the early end of its input for the whole of it, and finish.
+        let mut leash = leash;
+
+        let lived = live(&mut leash, feeding.as_mut(), draining.as_mut(), logging.as_mut()).await?;
+        // Whoever else has the other end will see the end of it.
+        feeding.set(Fuse::terminated());
+        let still_open = StillOpen { grace: limits.grace, pipe: &stdout_id, patience: &output_patience };
+        finish_output(&leash, draining.as_mut(), logging.as_mut(), still_open).await?;
+        let leftovers = leash.sweep().map_err(|source| RunError::Leftovers { pid, source })?;
+        log_patience.end();
+        if !logging.is_terminated() {
+            logging.await?;
+        }
+        (lived, leftovers)
+    };
+    let bytes_in = fed_bytes.into_inner();
+    Ok(Ended {
+        pid,
+        exit: lived.status.into(),
+        input: match lived.fed {
+            Fed::All => InputEnd::AllFed,
+            Fed::ReaderGone => InputEnd::StoppedReading { fed_bytes: bytes_in },
+        },
+        bytes_in,
+        bytes_out: taken_bytes.into_inner(),
+        bytes_err: tail.written_bytes(),
+        stderr_tail: tail.text(),
+        wall: began.elapsed(),
+        leftovers,
+    })
+}
+
+/// What is known when the process has ended.
+struct Lived {
+    status: ExitStatus,
+    fed: Fed,
+}
+
+/// The first phase: serves all three pipes until the process has ended.
+async fn live<I, O>(
+    leash: &mut Leash,
+    mut feeding: Pin<&mut impl FusedFuture<Output = Result<Fed, RunError<I, O>>>>,
+    mut draining: Pin<&mut impl FusedFuture<Output = Result<(), RunError<I, O>>>>,
+    mut logging: Pin<&mut impl FusedFuture<Output = Result<(), RunError<I, O>>>>,
+) -> Result<Lived, RunError<I, O>> {
+    let pid = leash.pid();
+    // What is not told otherwise before the process ends.
+    let mut fed = Fed::ReaderGone;
+    loop {
+        tokio::select! {
+            status = leash.wait() => {
+                let status = status.map_err(|source| RunError::Wait { pid, source })?;
+                return Ok(Lived { status, fed });
+            }
+            end = &mut feeding, if !feeding.is_terminated() => fed = end?,
+            end = &mut draining, if !draining.is_terminated() => end?,
+            end = &mut logging, if !logging.is_terminated() => end?,
+        }
+    }
+}
+
+/// What to do about a standard output that is not at its end although the process is.
+struct StillOpen<'a> {
+    grace: Duration,
+    pipe: &'a PipeId,
+    patience: &'a Patience,
+}
+
+/// The second phase: the rest of standard output, of which there is as much as fits into a pipe, unless
+/// somebody else holds it.
+async fn finish_output<I, O>(
+    leash: &Leash,
+    mut draining: Pin<&mut impl FusedFuture<Output = Result<(), RunError<I, O>>>>,
+    mut logging: Pin<&mut impl FusedFuture<Output = Result<(), RunError<I, O>>>>,
+    still_open: StillOpen<'_>,
+) -> Result<(), RunError<I, O>> {
+    let pid = leash.pid();
+    let mut grace = pin!(tokio::time::sleep(still_open.grace).fuse());
+    while !draining.is_terminated() {
+        tokio::select! {
+            end = &mut draining => end?,
+            end = &mut logging, if !logging.is_terminated() => end?,
+            () = &mut grace, if !grace.is_terminated() => {
+                let holders = leash.kill_holders(still_open.pipe);
+                let holders = holders.map_err(|source| RunError::Leftovers { pid, source })?;
+                if !holders.is_empty() {
+                    return Err(RunError::OutputHeld { pid, grace: still_open.grace, holders });
+                }
+                // Most likely the consumer is slow and everything is in the pipe. If not, the pipe will be
+                // found empty and open, which is an error too.
+                still_open.patience.end();
+            }
+        }
+    }
+    Ok(())
+}
+
+fn feed_error<I, O>(error: FeedError<I>, pid: u32) -> RunError<I, O> {
+    match error {
+        FeedError::Input(error) => RunError::Input(error),
+        FeedError::Pipe(source) => pipe_error(StandardStream::Input, pid, source),
+    }
+}
+
+fn drain_error<I, O>(error: DrainError<O>, pid: u32, grace: Duration) -> RunError<I, O> {
+    match error {
+        DrainError::Output(error) => RunError::Output(error),
+        DrainError::Pipe(source) => pipe_error(StandardStream::Output, pid, source),
+        DrainError::Held => RunError::OutputHeld { pid, grace, holders: Vec::new() },
+    }
+}
+
+fn pipe_error<I, O>(stream: StandardStream, pid: u32, source: io::Error) -> RunError<I, O> {
+    RunError::Pipe { stream, pid, source }
+}

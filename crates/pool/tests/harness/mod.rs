@@ -1,0 +1,111 @@
+//! What the tests of the pool share: programs, inputs, and a look at what is left.
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use std::convert::Infallible;
+use std::ffi::OsString;
+use std::fs;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use bytes::Bytes;
+use fanfold_pool::{Ended, Pool, Program, RunError, Settings};
+use futures::Stream;
+use futures::stream;
+
+/// A pool of six with room for 1 MiB, and patience for a slow machine.
+pub(crate) fn pool() -> Pool {
+    pool_of(6, Duration::from_secs(20))
+}
+
+pub(crate) fn pool_of(processes: usize, grace: Duration) -> Pool {
+    Pool::new(Settings {
+        processes: NonZeroUsize::new(processes).expect("a pool has processes"),
+        bytes_in_flight: 1 << 20,
+        grace,
+    })
+}
+
+pub(crate) fn program<A: Into<OsString>>(argv: impl IntoIterator<Item = A>) -> Program {
+    let path = std::env::var_os("PATH").expect("the tests run with a PATH");
+    Program {
+        argv: argv.into_iter().map(Into::into).collect(),
+        environment: vec![("PATH".into(), path)],
+        directory: None,
+    }
+}
+
+pub(crate) fn shell(script: &str) -> Program {
+    program(["sh", "-c", script])
+}
+
+/// The program in `tests/fixture`, which does what its arguments say.
+pub(crate) fn scripted<A: Into<OsString>>(steps: impl IntoIterator<Item = A>) -> Program {
+    let mut program = program([env!("CARGO_BIN_EXE_fanfold-pool-scripted")]);
+    program.argv.extend(steps.into_iter().map(Into::into));
+    program
+}
+
+pub(crate) fn no_input() -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
+    stream::empty()
+}
+
+/// `bytes` in pieces of `piece_bytes`.
+pub(crate) fn input(
+    bytes: Vec<u8>,
+    piece_bytes: usize,
+) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
+    let bytes = Bytes::from(bytes);
+    let starts = (0..bytes.len()).step_by(piece_bytes);
+    stream::iter(starts.map(move |start| Ok(bytes.slice(start..bytes.len().min(start + piece_bytes)))))
+}
+
+/// Bytes whose period is a prime, so that a piece lost, doubled or moved shows.
+pub(crate) fn pattern(length: usize) -> Vec<u8> {
+    (0..length).map(|position| (position % 251) as u8).collect()
+}
+
+/// What a run of a program without input gave.
+pub(crate) async fn run(
+    pool: &Pool,
+    program: &Program,
+) -> (Result<Ended, RunError<Infallible, Infallible>>, Vec<u8>, Vec<Vec<u8>>) {
+    run_with(pool, program, no_input()).await
+}
+
+pub(crate) async fn run_with(
+    pool: &Pool,
+    program: &Program,
+    input: impl Stream<Item = Result<Bytes, Infallible>> + Send,
+) -> (Result<Ended, RunError<Infallible, Infallible>>, Vec<u8>, Vec<Vec<u8>>) {
+    let (mut output, mut lines) = (Vec::new(), Vec::new());
+    let ended = pool.run(program, input, &mut output, &mut |line: &[u8]| lines.push(line.to_vec())).await;
+    (ended, output, lines)
+}
+
+/// The processes, zombies included, whose environment or whose parent says that they are from this test
+/// binary. Looks at /proc by itself, so that the pool's own look is checked.
+pub(crate) fn children_of_this_process() -> Vec<String> {
+    let me = std::process::id().to_string();
+    let mut children = Vec::new();
+    for entry in fs::read_dir("/proc").expect("/proc can be read").flatten() {
+        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
+        let Some((_, fields)) = stat.rsplit_once(')') else { continue };
+        if fields.split_ascii_whitespace().nth(1) == Some(&me) {
+            children.push(stat.trim_end().to_owned());
+        }
+    }
+    children
+}
+
+/// Processes that have `entry` in their environment.
+pub(crate) fn processes_with(entry: &str) -> Vec<u32> {
+    let mut found = Vec::new();
+    for process in fs::read_dir("/proc").expect("/proc can be read").flatten() {
+        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let environment = fs::read(process.path().join("environ")).unwrap_or_default();
+        if environment.split(|&byte| byte == 0).any(|other| other == entry.as_bytes()) {
+            found.push(pid);
+        }
+    }
+    found
+}
