@@ -164,7 +164,12 @@ struct Detail {
 impl StoreError {
     /// An error of `operation` at `at` (an object's address, or a bucket's), with what is to be known about it. The
     /// message may be empty where the kind says all.
-    pub fn new(kind: ErrorKind, operation: Operation, at: impl fmt::Display, message: impl Into<String>) -> Self {
+    pub fn new(
+        kind: ErrorKind,
+        operation: Operation,
+        at: impl fmt::Display,
+        message: impl Into<String>,
+    ) -> Self {
         Self(Box::new(Detail {
             kind,
             operation,
@@ -268,10 +273,11 @@ mod tests {
 
     #[test]
     fn the_text_names_everything_and_leaves_the_cause_to_the_chain() {
-        let error = StoreError::new(ErrorKind::Throttled, Operation::Put, "s3://b/k", "please reduce your rate")
-            .with_code("SlowDown")
-            .with_request_id("R1")
-            .with_source(std::io::Error::other("socket closed"));
+        let error =
+            StoreError::new(ErrorKind::Throttled, Operation::Put, "s3://b/k", "please reduce your rate")
+                .with_code("SlowDown")
+                .with_request_id("R1")
+                .with_source(std::io::Error::other("socket closed"));
         assert_eq!(
             error.to_string(),
             "put s3://b/k: throttled (code SlowDown, request id R1): please reduce your rate"

@@ -6,6 +6,7 @@
 //! in memory, with faults, on the emulator and in the cloud, and that only this crate is rebuilt when the SDK changes.
 //!
 //! - [`Store`]: the operations; [`StoreExt`]: what is made of them, for any store.
+//! - [`ObjectWriter`] and [`ObjectReader`]: objects of any size at bounded memory.
 //! - [`s3::S3Store`] and [`memory::MemoryStore`]: the adapters.
 //! - [`faults::Faulty`] and [`counting::Counting`]: wrappers around any store.
 //! - [`conformance`]: what every adapter and every wrapper is held to.
@@ -13,13 +14,22 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod ext;
 mod object;
+mod read;
 mod store;
+mod surely;
 mod upload;
+mod write;
 
+pub mod counting;
+pub mod faults;
 pub mod memory;
 
 pub use error::{Cause, ErrorKind, Operation, StoreError};
+pub use ext::{Created, DOCUMENT_BYTES_MAX, StoreExt};
 pub use object::{Body, Condition, ETag, GetOptions, Got, Listed, ObjectInfo, Page, PutOptions};
+pub use read::{ObjectReader, ReadOptions};
 pub use store::Store;
 pub use upload::{CompleteOptions, Part, Upload};
+pub use write::{ObjectWriter, WhenEmpty, WriteOptions, Written};

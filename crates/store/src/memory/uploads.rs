@@ -25,8 +25,7 @@ impl Bucket {
     ) -> Result<&mut Pending, StoreError> {
         self.uploads.get_mut(&upload.id).filter(|pending| pending.at == upload.at).ok_or_else(|| {
             let message = format!("there is no upload {}", upload.id);
-            StoreError::new(ErrorKind::NoSuchUpload, operation, &upload.at, message)
-                .with_code("NoSuchUpload")
+            StoreError::new(ErrorKind::NoSuchUpload, operation, &upload.at, message).with_code("NoSuchUpload")
         })
     }
 }
