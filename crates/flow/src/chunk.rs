@@ -72,7 +72,7 @@ impl Bytes {
 pub struct ObjectVersion {
     /// Where it is.
     pub uri: ObjectUri,
-    /// Its ETag, quotes included, as S3 gives it.
+    /// Its ETag, without quotes.
     pub etag: String,
     /// Its length in bytes.
     pub bytes: u64,

@@ -9,6 +9,8 @@ use crc_fast::{CrcAlgorithm, Digest};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+mod combine;
+
 /// A CRC64NVME. As JSON and as text it is 16 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Crc64(pub u64);
@@ -28,7 +30,7 @@ impl Crc64 {
         if tail_bytes == 0 {
             return self;
         }
-        Self(crc_fast::checksum_combine(CrcAlgorithm::Crc64Nvme, self.0, tail.0, tail_bytes))
+        Self(combine::combine(self.0, tail.0, tail_bytes))
     }
 
     /// The eight bytes that S3 wants in base64: big-endian.
@@ -52,7 +54,11 @@ impl Serialize for Crc64 {
 impl<'de> Deserialize<'de> for Crc64 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        u64::from_str_radix(&text, 16).map(Self).map_err(serde::de::Error::custom)
+        // `from_str_radix` alone would take a sign, and fewer digits where some were lost.
+        let whole = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        whole.then(|| u64::from_str_radix(&text, 16).ok()).flatten().map(Self).ok_or_else(|| {
+            serde::de::Error::custom(format!("'{text}' is not a CRC64NVME; it has 16 hexadecimal digits"))
+        })
     }
 }
 
@@ -119,6 +125,17 @@ mod tests {
         assert_eq!(Crc64::of(b""), Crc64::EMPTY);
     }
 
+    #[test]
+    fn a_crc_survives_json_and_a_damaged_one_is_refused() {
+        let json = serde_json::to_value(Crc64(0xab)).unwrap();
+        assert_eq!(json, "00000000000000ab");
+        assert_eq!(serde_json::from_value::<Crc64>(json).unwrap(), Crc64(0xab));
+        for damaged in ["", "ab", "+0000000000000ab", "00000000000000ag", "00000000000000abc"] {
+            let error = serde_json::from_value::<Crc64>(damaged.into()).unwrap_err().to_string();
+            assert!(error.contains("16 hexadecimal digits"), "{error}");
+        }
+    }
+
     proptest! {
         #[test]
         fn the_crc_of_a_concatenation_follows_from_its_pieces(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..8)) {
@@ -130,6 +147,7 @@ mod tests {
             }
             prop_assert_eq!(combined, Crc64::of(&pieces.concat()));
             prop_assert_eq!(running.crc(), combined);
+            prop_assert_eq!(running.bytes(), pieces.concat().len() as u64);
         }
     }
 }

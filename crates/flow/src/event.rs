@@ -73,6 +73,9 @@ pub struct Failed<P> {
 /// What a person may send, for answers to what is none of it.
 const SHAPES: &str = "send a job: {\"version\": 1, \"name\": …, \"source\": …, \"task\": …, \"output\": …}";
 
+/// The fields that every job has: an event with one of them is meant to be a job.
+const JOB_FIELDS: [&str; 5] = ["source", "task", "output", "version", "name"];
+
 impl Event {
     /// Recognises an event.
     ///
@@ -86,21 +89,29 @@ impl Event {
             return Ok(Self::Help);
         }
         if fields.contains_key("fan_out") {
-            return read(event).map(Self::FanOut);
+            return read(event, "").map(Self::FanOut);
         }
         if fields.contains_key("requestContext") && fields.contains_key("requestPayload") {
             return on_failure(fields);
         }
-        if ["source", "task", "output", "version", "name"].iter().any(|name| fields.contains_key(*name)) {
+        if JOB_FIELDS.iter().any(|name| fields.contains_key(*name)) && !fields.contains_key("detail-type") {
             return submit(fields).map(|submit| Self::Submit(Box::new(submit)));
         }
-        let given = fields.keys().next().map_or("", String::as_str);
-        let problem = Problem::new(
-            "",
-            format!("the event has the fields {}, which is nothing known here; {SHAPES}", names(fields)),
-        );
-        Err(Problems(vec![problem.meaning(nearest(given, ["source", "task", "output"]))]))
+        Err(Problems(vec![unknown(fields)]))
     }
+}
+
+/// What to say to an event that looks like nothing known.
+fn unknown(fields: &Map<String, Value>) -> Problem {
+    if fields.contains_key("detail-type") {
+        let message =
+            "this is an EventBridge event, which names no job; give the rule's target a job as its input";
+        return Problem::new("", message);
+    }
+    let message =
+        format!("the event has the fields {}, which is nothing known here; {SHAPES}", names(fields));
+    let meant = fields.keys().find_map(|given| nearest(given, JOB_FIELDS));
+    Problem::new("", message).meaning(meant)
 }
 
 fn names(fields: &Map<String, Value>) -> String {
@@ -111,27 +122,32 @@ fn refused(path: &str, message: String) -> Problems {
     Problems(vec![Problem::new(path, message)])
 }
 
-fn read<T: for<'de> Deserialize<'de>>(value: &Value) -> Result<T, Problems> {
-    T::deserialize(value).map_err(|error| refused("", error.to_string()))
+fn read<T: for<'de> Deserialize<'de>>(value: &Value, path: &str) -> Result<T, Problems> {
+    T::deserialize(value).map_err(|error| refused(path, error.to_string()))
 }
 
 fn submit(fields: &Map<String, Value>) -> Result<Submit, Problems> {
     let mut job = fields.clone();
-    let token = match job.remove("token") {
-        None | Some(Value::Null) => None,
-        Some(Value::String(token)) if !token.is_empty() => Some(token),
-        Some(_) => return Err(refused("token", "must be a text of one character or more".to_owned())),
+    let (token, refusal) = match job.remove("token") {
+        None | Some(Value::Null) => (None, None),
+        Some(Value::String(token)) if !token.is_empty() => (Some(token), None),
+        Some(_) => (None, Some(Problem::new("token", "must be a text of one character or more"))),
     };
-    Ok(Submit { job: Job::from_json(&Value::Object(job))?, token })
+    match (Job::from_json(&Value::Object(job)), refusal) {
+        (Ok(job), None) => Ok(Submit { job, token }),
+        (Ok(_), Some(refusal)) => Err(Problems(vec![refusal])),
+        (Err(Problems(problems)), refusal) => Err(Problems(problems.into_iter().chain(refusal).collect())),
+    }
 }
 
 fn on_failure(record: &Map<String, Value>) -> Result<Event, Problems> {
     let payload = &record["requestPayload"];
     let reason = reason(record);
     if payload.get("reduce").is_some() {
-        return read(payload).map(|payload| Event::ReducerFailed(Failed { payload, reason }));
+        return read(payload, "requestPayload")
+            .map(|payload| Event::ReducerFailed(Failed { payload, reason }));
     }
-    read(payload).map(|payload| Event::WorkerFailed(Box::new(Failed { payload, reason })))
+    read(payload, "requestPayload").map(|payload| Event::WorkerFailed(Box::new(Failed { payload, reason })))
 }
 
 fn reason(record: &Map<String, Value>) -> String {

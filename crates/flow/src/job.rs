@@ -92,7 +92,7 @@ pub enum OneOrMore {
     /// One object, prefix or glob.
     One(ObjectUri),
     /// Several, in the order in which their records shall come.
-    More(Vec<ObjectUri>),
+    More(#[schemars(length(min = 1))] Vec<ObjectUri>),
 }
 
 impl OneOrMore {
@@ -116,7 +116,7 @@ pub enum Split {
     Csv,
     /// An object is never split: a chunk is a whole object.
     None,
-    /// A record ends with this text.
+    /// A record ends with this text: at most 1,024 bytes, in which no beginning is also an end.
     Separator(String),
 }
 
@@ -168,7 +168,7 @@ pub struct Task {
     /// Arguments added to a registered task.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
-    /// Variables added to the program's environment.
+    /// Variables added to the program's environment. Names that begin with `FANFOLD_` are Fanfold's own.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub environment: BTreeMap<String, String>,
     /// Whether the program gets the worker's own AWS credentials. Default no.

@@ -19,6 +19,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::crc::Crc64;
 use crate::uri::ObjectUri;
 
 /// The name of one run of a job: letters, digits, `.`, `_` and `-`, at most 128.
@@ -28,7 +29,9 @@ pub struct JobId(String);
 
 /// Why a text is not a job id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is not a job id; it has 1 to 128 letters, digits, '.', '_' or '-'")]
+#[error(
+    "'{0}' is not a job id; it has 1 to 128 letters, digits, '.', '_' or '-', and is neither '.' nor '..'"
+)]
 pub struct JobIdError(String);
 
 /// Longest job id, so that the longest key made from it stays well below S3's 1,024 bytes.
@@ -40,11 +43,16 @@ impl JobId {
         &self.0
     }
 
-    /// An id from any text: what may not stand in one becomes `-`, and what is too long is cut.
+    /// An id from any text: the text itself where it is one; else its beginning with `-` for what may not stand in an id,
+    /// and the CRC64NVME of the whole text, so that texts that differ only there, or further on, stay different runs.
     pub fn from_token(token: &str) -> Self {
+        if let Ok(id) = token.parse() {
+            return id;
+        }
+        let suffix = format!("-{}", Crc64::of(token.as_bytes()));
         let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
-        let id: String = token.chars().map(plain).take(JOB_ID_BYTES_MAX).collect();
-        Self(if id.is_empty() { "-".to_owned() } else { id })
+        let beginning = token.chars().map(plain).take(JOB_ID_BYTES_MAX - suffix.len());
+        Self(beginning.chain(suffix.chars()).collect())
     }
 }
 
@@ -53,7 +61,9 @@ impl FromStr for JobId {
 
     fn from_str(text: &str) -> Result<Self, JobIdError> {
         let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
-        if text.is_empty() || text.len() > JOB_ID_BYTES_MAX || !plain {
+        // "." and ".." in a key would lead clients that tidy paths to another object.
+        let dots = text == "." || text == "..";
+        if text.is_empty() || text.len() > JOB_ID_BYTES_MAX || !plain || dots {
             return Err(JobIdError(text.to_owned()));
         }
         Ok(Self(text.to_owned()))
@@ -191,9 +201,47 @@ mod tests {
     }
 
     #[test]
-    fn any_token_becomes_an_id() {
-        assert_eq!(JobId::from_token("arn:aws/x 1").as_str(), "arn-aws-x-1");
-        assert!(JobId::from_token(&"x".repeat(500)).as_str().parse::<JobId>().is_ok());
-        assert!("a/b".parse::<JobId>().is_err());
+    fn a_token_that_is_an_id_is_kept_and_two_tokens_are_never_one_run() {
+        assert_eq!(JobId::from_token("run_1.a-B").as_str(), "run_1.a-B");
+        assert!(JobId::from_token("arn:aws/x 1").as_str().starts_with("arn-aws-x-1-"));
+        let long = "x".repeat(500);
+        let tokens = [
+            "",
+            ".",
+            "..",
+            "a/b",
+            "a b",
+            "a-b",
+            "주문",
+            "주소",
+            &long,
+            &format!("{long}1"),
+            &format!("{long}2"),
+        ];
+        let ids: std::collections::BTreeSet<JobId> =
+            tokens.iter().map(|token| JobId::from_token(token)).collect();
+        assert_eq!(ids.len(), tokens.len());
+        for id in &ids {
+            assert_eq!(id.as_str().parse::<JobId>().as_ref(), Ok(id));
+        }
+    }
+
+    #[test]
+    fn what_would_change_a_keys_folder_is_no_id() {
+        for text in ["", ".", "..", "a/b", "a b", "ü", &"x".repeat(129)] {
+            assert!(text.parse::<JobId>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_longest_key_made_from_a_job_id_fits_into_s3() {
+        let longest = JobId::from_token(&"x".repeat(500));
+        let keys = JobKeys::new(&"s3://work".parse().unwrap(), &longest);
+        let key = keys.chunk_result(u64::MAX, u32::MAX, u32::MAX).key;
+        assert!(
+            key.len() + 512 <= crate::limits::KEY_BYTES,
+            "no room for a prefix beside {} bytes",
+            key.len()
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! The service's numbers, in one place, each with its source.
+//! The service's numbers, and our own that follow from them, in one place, each with its source.
 
 /// Longest key of an object, in bytes of UTF-8 (S3 user guide, "Object key naming").
 pub const KEY_BYTES: usize = 1024;
@@ -24,6 +24,10 @@ pub const EVENT_PAYLOAD_BYTES: usize = 1 << 20;
 /// Largest payload of a synchronous Invoke and of its answer, in bytes: 6 MiB and 100 bytes.
 /// (The quota says 6 MB; the service's own error message names this figure.)
 pub const CALL_PAYLOAD_BYTES: usize = 6_291_556;
+
+/// Most chunks of a job, ours: the reducer holds a record of each in memory, of half a kilobyte or so, and the numbers in
+/// keys have six digits for as many partitions.
+pub const CHUNKS_MAX: u64 = 1_000_000;
 
 /// Memory that earns one vCPU, in MB (Lambda documentation, "Configure function memory").
 pub const MEMORY_MB_PER_VCPU: u32 = 1_769;

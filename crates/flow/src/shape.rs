@@ -4,8 +4,6 @@
 //! only the keywords that schemars writes for our types, and can therefore say which field, what was found, what would
 //! be right, and which name was probably meant.
 
-use std::collections::BTreeMap;
-
 use schemars::JsonSchema;
 use serde_json::{Map, Value};
 
@@ -21,6 +19,9 @@ pub fn problems<T: JsonSchema>(document: &Value) -> Vec<Problem> {
     walk.problems
 }
 
+/// The formats of our own types, which check their texts themselves.
+const FORMATS: [&str; 3] = ["byte-count", "tolerance", "s3-uri"];
+
 struct Walk<'s> {
     root: &'s Value,
     problems: Vec<Problem>,
@@ -29,9 +30,9 @@ struct Walk<'s> {
 impl<'s> Walk<'s> {
     fn value(&mut self, schema: &'s Value, value: &Value, path: &str) {
         let schema = self.resolve(schema);
-        if let Some(branches) = schema.get("oneOf").or_else(|| schema.get("anyOf")).and_then(Value::as_array)
-        {
-            return self.choice(branches, value, path);
+        let branches = self.branches(schema);
+        if !branches.is_empty() {
+            return self.choice(&branches, value, path);
         }
         if let Some(only) = schema.get("const") {
             if value != only {
@@ -39,15 +40,16 @@ impl<'s> Walk<'s> {
             }
             return;
         }
-        if !self.has_right_type(schema, value, path) {
+        if !fits(schema, value) {
+            self.add(path, format!("must be {}, not {}", wanted(&[schema]), shown(value)));
             return;
         }
-        self.bounds(schema, value, path);
         match value {
             Value::Object(fields) => self.object(schema, fields, path),
             Value::Array(entries) => self.array(schema, entries, path),
             Value::String(text) => self.text(schema, text, path),
-            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+            Value::Number(_) => self.bounds(schema, value, path),
+            Value::Null | Value::Bool(_) => {}
         }
     }
 
@@ -60,26 +62,10 @@ impl<'s> Walk<'s> {
         self.problems.push(Problem::new(path, message));
     }
 
-    fn has_right_type(&mut self, schema: &Value, value: &Value, path: &str) -> bool {
-        let wanted = type_names(schema);
-        if wanted.is_empty() || wanted.iter().any(|name| is_of_type(value, name)) {
-            return true;
-        }
-        self.add(path, format!("must be {}, not {}", wanted.join(" or "), shown(value)));
-        false
-    }
-
     fn bounds(&mut self, schema: &Value, value: &Value, path: &str) {
-        let Some(number) = value.as_f64() else { return };
-        if let Some(least) = schema.get("minimum").and_then(Value::as_f64)
-            && number < least
-        {
-            self.add(path, format!("must be {least} or more, not {number}"));
-        }
-        if let Some(most) = schema.get("maximum").and_then(Value::as_f64)
-            && number > most
-        {
-            self.add(path, format!("must be {most} or less, not {number}"));
+        let (Some(number), (least, most)) = (whole(value), limits(schema)) else { return };
+        if number < least || number > most {
+            self.add(path, format!("must be {}, not {number}", whole_number(schema)));
         }
     }
 
@@ -98,28 +84,13 @@ impl<'s> Walk<'s> {
         if let Some(refusal) = refusal {
             self.add(path, refusal);
         }
-        let names: Vec<&str> = schema
-            .get("enum")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .collect();
-        if !names.is_empty() && !names.contains(&text) {
-            self.not_among(path, text, &names);
-        }
-    }
-
-    fn not_among(&mut self, path: &str, text: &str, names: &[&str]) {
-        let message = format!("must be {}, not \"{text}\"", one_of(names));
-        self.problems.push(Problem::new(path, message).meaning(nearest(text, names.iter().copied())));
     }
 
     fn array(&mut self, schema: &'s Value, entries: &[Value], path: &str) {
         if let Some(least) = schema.get("minItems").and_then(Value::as_u64)
             && (entries.len() as u64) < least
         {
-            self.add(path, format!("must hold {least} or more, not {}", entries.len()));
+            self.add(path, format!("must have {least} or more entries, not {}", entries.len()));
         }
         let Some(entry_schema) = schema.get("items") else { return };
         for (position, entry) in entries.iter().enumerate() {
@@ -128,81 +99,99 @@ impl<'s> Walk<'s> {
     }
 
     fn object(&mut self, schema: &'s Value, fields: &Map<String, Value>, path: &str) {
-        let empty = Map::new();
         let known = schema.get("properties").and_then(Value::as_object);
-        let names: Vec<&str> = known.unwrap_or(&empty).keys().map(String::as_str).collect();
+        let names: Vec<&str> = known.into_iter().flat_map(Map::keys).map(String::as_str).collect();
         let rest = schema.get("additionalProperties");
+        let mut meant = Vec::new();
         for (name, value) in fields {
             let below = join(path, name);
             match (known.and_then(|known| known.get(name)), rest) {
                 (Some(field), _) => self.value(field, value, &below),
-                (None, Some(Value::Bool(false))) => {
-                    let message = format!("is unknown; the fields here are {}", names.join(", "));
-                    self.problems
-                        .push(Problem::new(below, message).meaning(nearest(name, names.iter().copied())));
-                }
+                (None, Some(Value::Bool(false))) => meant.extend(self.unknown(&below, name, &names)),
                 (None, Some(field)) if field.is_object() => self.value(field, value, &below),
                 (None, _) => {}
             }
         }
-        for name in
-            schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
-        {
-            if !fields.contains_key(name) {
+        let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
+        for name in required.filter_map(Value::as_str) {
+            // A field that is there under a misspelt name is one mistake, not two.
+            if !fields.contains_key(name) && !meant.contains(&name) {
                 self.add(&join(path, name), "is missing".to_owned());
             }
         }
     }
 
-    /// An enum: texts for variants without content, objects of one field for those with content; or a value that may be null.
-    fn choice(&mut self, branches: &'s [Value], value: &Value, path: &str) {
-        let branches: Vec<&Value> = branches.iter().map(|branch| self.resolve(branch)).collect();
-        let mut fitting = branches.iter().copied().filter(|branch| fits(branch, value));
-        match (fitting.next(), fitting.next()) {
-            (Some(only), None) => return self.value(only, value, path),
-            (Some(_), Some(_)) => {}
-            (None, _) => return self.no_branch(&branches, value, path),
-        }
-        let tagged: BTreeMap<&str, &Value> =
-            branches.iter().filter_map(|branch| Some((tag(branch)?, *branch))).collect();
-        let known: Vec<&str> = branches.iter().flat_map(|branch| texts(branch)).collect();
-        match value {
-            Value::String(text) if known.contains(&text.as_str()) => {}
-            Value::String(text) => self.not_among(path, text, &known),
-            Value::Object(fields) => {
-                let chosen: Vec<&&Value> =
-                    fields.keys().filter_map(|name| tagged.get(name.as_str())).collect();
-                let names: Vec<&str> = tagged.keys().copied().collect();
-                match chosen.as_slice() {
-                    [one] => self.value(one, value, path),
-                    [] => {
-                        let given = fields.keys().next().map_or("", String::as_str);
-                        let message =
-                            format!("must have the one field {}, not {}", one_of(&names), shown(value));
-                        self.problems
-                            .push(Problem::new(path, message).meaning(nearest(given, names.iter().copied())));
-                    }
-                    _ => self.add(path, format!("must have only one of the fields {}", names.join(", "))),
-                }
+    /// Adds that a field is unknown; returns the name that was probably meant.
+    fn unknown<'n>(&mut self, path: &str, name: &str, names: &[&'n str]) -> Option<&'n str> {
+        let meant = nearest(name, names.iter().copied());
+        let message = match names {
+            [] => "is unknown; there are no fields here".to_owned(),
+            [only] => format!("is unknown; the one field here is {only}"),
+            names => format!("is unknown; the fields here are {}", names.join(", ")),
+        };
+        self.problems.push(Problem::new(path, message).meaning(meant));
+        meant
+    }
+
+    /// What a value may be one of, references followed and choices within choices laid flat; empty where there is no choice.
+    fn branches(&self, schema: &'s Value) -> Vec<&'s Value> {
+        let choice = schema.get("oneOf").or_else(|| schema.get("anyOf")).and_then(Value::as_array);
+        let mut branches = Vec::new();
+        for branch in choice.into_iter().flatten() {
+            let branch = self.resolve(branch);
+            match self.branches(branch).as_slice() {
+                [] => branches.push(branch),
+                within => branches.extend(within),
             }
-            _ => {}
+        }
+        branches
+    }
+
+    /// An enum: texts for variants without content, objects of one field for those with content; or a value that may be
+    /// null, a number or a word, one or a list.
+    fn choice(&mut self, branches: &[&'s Value], value: &Value, path: &str) {
+        if let Value::Object(fields) = value
+            && branches.iter().any(|branch| tag(branch).is_some())
+        {
+            return self.variant(branches, fields, path);
+        }
+        let fitting: Vec<&&Value> = branches.iter().filter(|branch| fits(branch, value)).collect();
+        match fitting.as_slice() {
+            [only] if only.get("const").is_none() => self.value(only, value, path),
+            fitting if fitting.iter().any(|branch| branch.get("const").is_none_or(|only| only == value)) => {}
+            _ => {
+                let message = format!("must be {}, not {}", wanted(branches), shown(value));
+                let texts = branches.iter().filter_map(|branch| branch.get("const").and_then(Value::as_str));
+                let meant = value.as_str().and_then(|text| nearest(text, texts));
+                self.problems.push(Problem::new(path, message).meaning(meant));
+            }
         }
     }
 
-    fn no_branch(&mut self, branches: &[&Value], value: &Value, path: &str) {
-        let known: Vec<&str> = branches.iter().flat_map(|branch| texts(branch)).collect();
-        let mut wanted: Vec<String> = known.iter().map(|text| format!("\"{text}\"")).collect();
-        for branch in branches {
-            match tag(branch) {
-                Some(name) => wanted.push(format!("{{\"{name}\": …}}")),
-                None if texts(branch).is_empty() => {
-                    wanted.extend(type_names(branch).iter().map(|name| (*name).to_owned()));
+    /// The variant of an enum that has content: an object with exactly one of these fields.
+    fn variant(&mut self, branches: &[&'s Value], fields: &Map<String, Value>, path: &str) {
+        let variants: Vec<(&str, &Value)> =
+            branches.iter().filter_map(|branch| tag(branch).map(|name| (name, *branch))).collect();
+        let names: Vec<&str> = variants.iter().map(|(name, _)| *name).collect();
+        let mut given = Vec::new();
+        for (name, value) in fields {
+            match variants.iter().find(|(known, _)| known == name) {
+                Some((known, branch)) => {
+                    given.push(format!("\"{known}\""));
+                    self.value(&branch["properties"][known], value, &join(path, name));
                 }
-                None => {}
+                None => {
+                    self.unknown(&join(path, name), name, &names);
+                }
             }
         }
-        wanted.dedup();
-        self.add(path, format!("must be {}, not {}", wanted.join(" or "), shown(value)));
+        if given.len() > 1 {
+            let message = format!("must have only one of the fields {}", listed(&given, "and"));
+            self.add(path, message);
+        } else if fields.is_empty() {
+            let quoted: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
+            self.add(path, format!("must have the field {}, but is empty", listed(&quoted, "or")));
+        }
     }
 }
 
@@ -213,13 +202,8 @@ fn tag(branch: &Value) -> Option<&str> {
     required.first().and_then(Value::as_str).filter(|_| single && required.len() == 1)
 }
 
-fn texts(branch: &Value) -> Vec<&str> {
-    let many = branch.get("enum").and_then(Value::as_array).into_iter().flatten();
-    branch.get("const").into_iter().chain(many).filter_map(Value::as_str).collect()
-}
-
-fn fits(branch: &Value, value: &Value) -> bool {
-    let names = type_names(branch);
+fn fits(schema: &Value, value: &Value) -> bool {
+    let names = type_names(schema);
     names.is_empty() || names.iter().any(|name| is_of_type(value, name))
 }
 
@@ -237,6 +221,7 @@ fn is_of_type(value: &Value, name: &str) -> bool {
         "array" => value.is_array(),
         "string" => value.is_string(),
         "boolean" => value.is_boolean(),
+        // Serde takes 1.0 for no whole number, so neither do we.
         "integer" => value.is_i64() || value.is_u64(),
         "number" => value.is_number(),
         "null" => value.is_null(),
@@ -244,13 +229,79 @@ fn is_of_type(value: &Value, name: &str) -> bool {
     }
 }
 
-fn join(path: &str, name: &str) -> String {
-    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+/// What a value could be, as a person would say it. That it could also be null is left out: leaving the field out is better.
+fn wanted(branches: &[&Value]) -> String {
+    let mut kinds: Vec<String> = Vec::new();
+    for branch in branches {
+        match (branch.get("const"), tag(branch), own_words(branch)) {
+            (Some(only), _, _) => kinds.push(only.to_string()),
+            (None, Some(name), _) => kinds.push(format!("{{\"{name}\": …}}")),
+            (None, None, Some(words)) => kinds.push(words.to_owned()),
+            (None, None, None) => {
+                let names = type_names(branch).into_iter().filter(|name| *name != "null");
+                kinds.extend(names.map(|name| kind(name, branch)));
+            }
+        }
+    }
+    listed(&kinds, "or")
 }
 
-fn one_of(names: &[&str]) -> String {
-    let quoted: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
-    quoted.join(" or ")
+fn kind(type_name: &str, schema: &Value) -> String {
+    match type_name {
+        "object" => "an object".to_owned(),
+        "array" => "a list".to_owned(),
+        "string" => "a text".to_owned(),
+        "boolean" => "true or false".to_owned(),
+        "integer" => whole_number(schema),
+        other => format!("a {other}"),
+    }
+}
+
+/// How a type of ours that has a format of its own describes itself.
+fn own_words(schema: &Value) -> Option<&str> {
+    let format = schema.get("format")?.as_str()?;
+    FORMATS.contains(&format).then(|| schema.get("description")?.as_str()).flatten()
+}
+
+fn whole_number(schema: &Value) -> String {
+    match limits(schema) {
+        (least, most) if most == i128::from(u64::MAX) => format!("a whole number of {least} or more"),
+        (least, most) => format!("a whole number from {least} to {most}"),
+    }
+}
+
+/// The least and the most that a whole number may be: what the schema says, within what its type can hold.
+fn limits(schema: &Value) -> (i128, i128) {
+    let format = schema.get("format").and_then(Value::as_str);
+    let held = if format == Some("uint32") { i128::from(u32::MAX) } else { i128::from(u64::MAX) };
+    let said = |name| schema.get(name).and_then(whole);
+    (said("minimum").unwrap_or(0), said("maximum").unwrap_or(held).min(held))
+}
+
+fn whole(value: &Value) -> Option<i128> {
+    value.as_u64().map(i128::from).or_else(|| value.as_i64().map(i128::from))
+}
+
+fn listed(entries: &[String], before_the_last: &str) -> String {
+    match entries {
+        [rest @ .., before, last] => {
+            rest.iter().map(|entry| format!("{entry}, ")).collect::<String>()
+                + &format!("{before} {before_the_last} {last}")
+        }
+        [only] => only.clone(),
+        [] => String::new(),
+    }
+}
+
+/// A field's path: `source.range`; a name that would not read as one word stands in brackets and quotes.
+pub(crate) fn join(path: &str, name: &str) -> String {
+    let plain =
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+    match (plain, path.is_empty()) {
+        (true, true) => name.to_owned(),
+        (true, false) => format!("{path}.{name}"),
+        (false, _) => format!("{path}[{name:?}]"),
+    }
 }
 
 /// A value as a message shows it: short.

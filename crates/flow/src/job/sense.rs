@@ -4,11 +4,16 @@
 
 use serde_json::Value;
 
+use crate::limits::CHUNKS_MAX;
 use crate::problem::Problem;
-use crate::template;
+use crate::uri::ObjectUri;
+use crate::{shape, template};
 
 /// Longest name of a job, so that keys and metric dimensions made from it stay short.
 const NAME_BYTES_MAX: usize = 64;
+
+/// Longest separator, since each worker's payload has it.
+const SEPARATOR_BYTES_MAX: usize = 1_024;
 
 /// Adds what is wrong with the sense of `document` as a job.
 pub(super) fn problems(document: &Value, problems: &mut Vec<Problem>) {
@@ -20,29 +25,19 @@ pub(super) fn problems(document: &Value, problems: &mut Vec<Problem>) {
         header_needs_csv(objects, problems);
     }
     if let Some(range) = document.pointer("/source/range") {
-        range_has_a_direction(range, problems);
+        range_makes_chunks(range, problems);
     }
-    if let Some(items) = document.pointer("/source/items") {
+    if let Some(items) = document.pointer("/source/items").filter(|items| items.is_object()) {
         exactly_one(items, "source.items", ["values", "uri"], problems);
+        if let Some(uri) = text(items, "/uri") {
+            names_one_object(uri, "source.items.uri", problems);
+        }
     }
     if let Some(task) = document.get("task").filter(|task| task.is_object()) {
-        exactly_one(task, "task", ["command", "name"], problems);
-        if task.get("command").is_some() && task.get("args").is_some() {
-            problems.push(Problem::new(
-                "task.args",
-                "goes with a task's name; a command has its arguments in the list itself",
-            ));
-        }
+        task_can_start(task, problems);
     }
     if let Some(uri) = text(document, "/output/uri") {
-        problems.extend(
-            template::problems(uri)
-                .into_iter()
-                .map(|problem| Problem { path: "output.uri".into(), ..problem }),
-        );
-        if uri.ends_with('/') || uri.strip_prefix("s3://").is_some_and(|rest| !rest.contains('/')) {
-            problems.push(Problem::new("output.uri", format!("must name one object, not a prefix: '{uri}'")));
-        }
+        output_can_be_named(uri, problems);
     }
 }
 
@@ -65,7 +60,10 @@ fn separator_has_one_reading(objects: &Value, problems: &mut Vec<Problem>) {
     let bytes = separator.as_bytes();
     let path = "source.objects.split.separator";
     if bytes.is_empty() {
-        problems.push(Problem::new(path, "must have at least one character"));
+        problems.push(Problem::new(path, "must have one character or more"));
+    } else if bytes.len() > SEPARATOR_BYTES_MAX {
+        let message = format!("must have at most {SEPARATOR_BYTES_MAX} bytes, not {}", bytes.len());
+        problems.push(Problem::new(path, message));
     } else if (1..bytes.len()).any(|shift| bytes.starts_with(&bytes[shift..])) {
         let message = format!(
             "{separator:?} overlaps itself, so a border could be read in two ways; use one that begins and ends differently"
@@ -77,29 +75,104 @@ fn separator_has_one_reading(objects: &Value, problems: &mut Vec<Problem>) {
 fn header_needs_csv(objects: &Value, problems: &mut Vec<Problem>) {
     let header = objects.get("header").and_then(Value::as_bool).unwrap_or(false);
     if header && text(objects, "/split") != Some("csv") {
-        problems.push(Problem::new("source.objects.header", "goes with \"split\": \"csv\""));
+        problems.push(Problem::new("source.objects.header", "needs \"split\": \"csv\" beside it"));
     }
 }
 
-fn range_has_a_direction(range: &Value, problems: &mut Vec<Problem>) {
+fn range_makes_chunks(range: &Value, problems: &mut Vec<Problem>) {
     let start = range.get("start").and_then(Value::as_u64).unwrap_or(0);
     let Some(end) = range.get("end").and_then(Value::as_u64) else { return };
     if end < start {
+        let message = format!("must not be below start ({start}), but is {end}");
+        problems.push(Problem::new("source.range.end", message));
+        return;
+    }
+    let chunk = range.get("chunk").and_then(Value::as_u64).unwrap_or(0);
+    if chunk > 0 && (end - start).div_ceil(chunk) > CHUNKS_MAX {
+        let message = format!(
+            "must be {} or more here: {chunk} would give {} chunks, and a job has at most {CHUNKS_MAX}",
+            (end - start).div_ceil(CHUNKS_MAX),
+            (end - start).div_ceil(chunk),
+        );
+        problems.push(Problem::new("source.range.chunk", message));
+    }
+}
+
+fn task_can_start(task: &Value, problems: &mut Vec<Problem>) {
+    exactly_one(task, "task", ["command", "name"], problems);
+    let given = |name| task.get(name).is_some_and(|value| !value.is_null());
+    if given("command") && given("args") {
         problems.push(Problem::new(
-            "source.range.end",
-            format!("must not be below start ({start}), but is {end}"),
+            "task.args",
+            "goes with a task's name; a command has its arguments in the list itself",
         ));
+    }
+    if text(task, "/command/0") == Some("") {
+        problems.push(Problem::new("task.command[0]", "must name a program, but is empty"));
+    }
+    if text(task, "/name") == Some("") {
+        problems.push(Problem::new("task.name", "must name a registered task, but is empty"));
+    }
+    for list in ["command", "args"] {
+        let entries = task.get(list).and_then(Value::as_array).into_iter().flatten();
+        for (position, entry) in entries.enumerate() {
+            has_no_nul(entry, &format!("task.{list}[{position}]"), problems);
+        }
+    }
+    for (name, value) in task.get("environment").and_then(Value::as_object).into_iter().flatten() {
+        let path = shape::join("task.environment", name);
+        if name.is_empty() || name.contains(['=', '\0']) {
+            let message =
+                "is no name of a variable; it must have one character or more, and neither '=' nor NUL";
+            problems.push(Problem::new(&path, message));
+        } else if name.starts_with("FANFOLD_") {
+            let message = "is set by Fanfold itself; choose a name that does not begin with FANFOLD_";
+            problems.push(Problem::new(&path, message));
+        }
+        has_no_nul(value, &path, problems);
+    }
+}
+
+/// The system ends arguments and variables at a NUL, so no program could be given one.
+fn has_no_nul(value: &Value, path: &str, problems: &mut Vec<Problem>) {
+    if value.as_str().is_some_and(|text| text.contains('\0')) {
+        problems.push(Problem::new(path, "must not contain a NUL character"));
+    }
+}
+
+fn output_can_be_named(uri: &str, problems: &mut Vec<Problem>) {
+    names_one_object(uri, "output.uri", problems);
+    let Ok(ObjectUri { bucket, .. }) = uri.parse() else { return };
+    if bucket.contains('{') {
+        let message = format!("may hold placeholders in its key only, not in the bucket's name '{bucket}'");
+        problems.push(Problem::new("output.uri", message));
+        return;
+    }
+    let placeholders = template::problems(uri).into_iter();
+    problems.extend(placeholders.map(|problem| Problem { path: "output.uri".into(), ..problem }));
+}
+
+fn names_one_object(uri: &str, path: &str, problems: &mut Vec<Problem>) {
+    let Ok(ObjectUri { key, .. }) = uri.parse() else { return };
+    if key.is_empty() || key.ends_with('/') {
+        problems.push(Problem::new(path, format!("must name one object, not a prefix: '{uri}'")));
     }
 }
 
 fn exactly_one(object: &Value, path: &str, [left, right]: [&str; 2], problems: &mut Vec<Problem>) {
-    let given = |name| object.get(name).is_some_and(|value| !value.is_null());
+    let misspelt = |name| {
+        problems.iter().any(|problem| {
+            problem.suggestion.as_deref() == Some(name)
+                && problem.path.rsplit_once('.').is_some_and(|(above, _)| above == path)
+        })
+    };
+    let given = |name| object.get(name).is_some_and(|value| !value.is_null()) || misspelt(name);
     match (given(left), given(right)) {
         (true, true) => {
-            problems.push(Problem::new(path, format!("must have either '{left}' or '{right}', not both")));
+            problems.push(Problem::new(path, format!("must have '{left}' or '{right}', not both")));
         }
         (false, false) => {
-            problems.push(Problem::new(path, format!("must have either '{left}' or '{right}'")));
+            problems.push(Problem::new(path, format!("must have '{left}' or '{right}', but has neither")));
         }
         (true, false) | (false, true) => {}
     }
