@@ -21,9 +21,18 @@ pub(crate) enum Fed {
     ReaderGone,
 }
 
-/// How feeding went wrong.
+/// Feeding that went wrong.
 #[derive(Debug)]
-pub(crate) enum FeedError<I> {
+pub(crate) struct FeedError<I> {
+    pub(crate) cause: FeedFailure<I>,
+    /// The pipe, still open: were it closed before the program is killed, the program would take the part of
+    /// the input that it got for the whole of it, and finish.
+    pub(crate) stdin: pipe::Sender,
+}
+
+/// Why feeding went wrong.
+#[derive(Debug)]
+pub(crate) enum FeedFailure<I> {
     /// The input gave an error.
     Input(I),
     /// The pipe failed.
@@ -37,18 +46,27 @@ pub(crate) async fn feed<E>(
     stdin: pipe::Sender,
     fed_bytes: &AtomicU64,
 ) -> Result<Fed, FeedError<E>> {
+    let fed = write_all(input, &stdin, fed_bytes).await;
+    fed.map_err(|cause| FeedError { cause, stdin })
+}
+
+async fn write_all<E>(
+    input: impl Stream<Item = Result<Bytes, E>>,
+    stdin: &pipe::Sender,
+    fed_bytes: &AtomicU64,
+) -> Result<Fed, FeedFailure<E>> {
     let mut input = pin!(input);
     loop {
         let piece = tokio::select! {
             piece = input.next() => piece,
             // Seen at once, and not at the next write only: that may be a long download away.
             gone = stdin.ready(Interest::ERROR) => {
-                gone.map_err(FeedError::Pipe)?;
+                gone.map_err(FeedFailure::Pipe)?;
                 return Ok(Fed::ReaderGone);
             }
         };
         let Some(piece) = piece else { return Ok(Fed::All) };
-        let mut piece = piece.map_err(FeedError::Input)?;
+        let mut piece = piece.map_err(FeedFailure::Input)?;
         while piece.has_remaining() {
             match stdin.try_write(&piece) {
                 Ok(written) => {
@@ -56,10 +74,10 @@ pub(crate) async fn feed<E>(
                     fed_bytes.fetch_add(written as u64, Ordering::Relaxed);
                 }
                 Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => stdin.writable().await.map_err(FeedError::Pipe)?,
+                    io::ErrorKind::WouldBlock => stdin.writable().await.map_err(FeedFailure::Pipe)?,
                     io::ErrorKind::BrokenPipe => return Ok(Fed::ReaderGone),
                     io::ErrorKind::Interrupted => {}
-                    _ => return Err(FeedError::Pipe(error)),
+                    _ => return Err(FeedFailure::Pipe(error)),
                 },
             }
         }

@@ -9,7 +9,7 @@ use std::process::ExitStatus;
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use tokio::process::Child;
 
-use crate::leftovers::{self, Leftover};
+use crate::leftovers::{self, Leftover, Member};
 use crate::mark::Mark;
 use crate::procfs::PipeId;
 
@@ -39,18 +39,39 @@ impl Leash {
 
     /// Kills what still holds the pipe open after the process has ended.
     pub(crate) fn kill_holders(&self, pipe: &PipeId) -> io::Result<Vec<Leftover>> {
-        leftovers::kill_holders(&self.mark, pipe)
+        leftovers::kill_holders(pipe)
     }
 
     /// Kills what the process, which has ended, has left behind.
     pub(crate) fn sweep(&mut self) -> io::Result<Vec<Leftover>> {
-        let killed = leftovers::sweep(&self.mark)?;
+        self.sweep_with(Vec::new())
+    }
+
+    /// The same, and waits for those that are dying already.
+    fn sweep_with(&mut self, dying: Vec<Member>) -> io::Result<Vec<Leftover>> {
+        let killed = leftovers::sweep(&self.mark, dying)?;
+        leftovers::reap_orphans(&killed);
         self.swept = true;
         Ok(killed)
     }
 
-    /// Kills the process and all that it started. What fails is no reason to leave out the rest.
-    fn put_down(&mut self) -> io::Result<()> {
+    /// Kills the process and all that it started, and blocks until they are gone: most often less than a
+    /// millisecond, more while the kernel frees gigabytes.
+    pub(crate) fn put_down(&mut self) {
+        if self.swept {
+            return;
+        }
+        if let Err(error) = self.try_to_put_down() {
+            tracing::error!(
+                pid = self.pid(),
+                error = &error as &dyn std::error::Error,
+                "a process may be left"
+            );
+        }
+    }
+
+    /// A step that fails is no reason to leave out the others.
+    fn try_to_put_down(&mut self) -> io::Result<()> {
         let mut descendants = Ok(Vec::new());
         let mut reaped = Ok(());
         // The id is there until the process is reaped; so long nobody else can have its number.
@@ -59,9 +80,12 @@ impl Leash {
             descendants = leftovers::kill_descendants(&self.mark, self.pid);
             reaped = self.kill_and_reap();
         }
-        self.sweep()?;
-        descendants?;
-        reaped
+        let (dying, found) = match descendants {
+            Ok(dying) => (dying, Ok(())),
+            Err(error) => (Vec::new(), Err(error)),
+        };
+        self.sweep_with(dying)?;
+        found.and(reaped)
     }
 
     fn kill_and_reap(&mut self) -> io::Result<()> {
@@ -72,19 +96,8 @@ impl Leash {
     }
 }
 
-/// Blocks until the killed process is gone: most often less than a millisecond, more while the kernel frees
-/// gigabytes.
 impl Drop for Leash {
     fn drop(&mut self) {
-        if self.swept {
-            return;
-        }
-        if let Err(error) = self.put_down() {
-            tracing::error!(
-                pid = self.pid(),
-                error = &error as &dyn std::error::Error,
-                "a process may be left"
-            );
-        }
+        self.put_down();
     }
 }

@@ -19,7 +19,7 @@ use rustix::process::{
 };
 
 use crate::mark::Mark;
-use crate::procfs::{self, PipeId};
+use crate::procfs::{self, Environment, PipeId, Stat};
 
 /// Looks at a process that shows no environment before it is taken for a stranger. While a process
 /// exchanges its program for another, /proc shows none, for some 100 µs.
@@ -48,60 +48,113 @@ impl fmt::Display for Leftover {
     }
 }
 
-/// By what a process is known to belong to the run. Asked again when the process is about to be killed.
-#[derive(Clone, Debug)]
-enum Claim {
-    Mark,
-    Parent(Pid),
-    Pipe(PipeId),
+/// A process of the run. Its number and the time of its start together mean it and no other: a number is given
+/// away again only after all others were, and no machine starts so many processes in one tick of its clock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Member {
+    pid: Pid,
+    started_ticks: u64,
+    name: String,
 }
 
-/// Kills whatever carries the mark, or descends from what does, until none of it exists.
-pub(crate) fn sweep(mark: &Mark) -> io::Result<Vec<Leftover>> {
-    kill_until_none(mark, || find(mark, None))
-}
-
-/// Kills, once, whatever carries the mark or descends from `root`, but not `root` itself. For while `root`
-/// lives, and with it the chain of parents.
-pub(crate) fn kill_descendants(mark: &Mark, root: Pid) -> io::Result<Vec<Leftover>> {
-    let mut killed = Vec::new();
-    for (pid, claim) in find(mark, Some(root))? {
-        killed.extend(kill(mark, pid, &claim)?);
+impl Member {
+    /// `None` for what has ended, and for the kernel's own threads.
+    fn of(pid: Pid) -> Option<Member> {
+        procfs::stat(pid).filter(|stat| !stat.ended && !stat.of_the_kernel).map(|stat| Member::new(pid, stat))
     }
-    Ok(killed)
+
+    fn new(pid: Pid, stat: Stat) -> Member {
+        Member { pid, started_ticks: stat.started_ticks, name: stat.name }
+    }
+
+    /// Whether it has not ended. One that has ended and is not reaped does not count.
+    fn lives(&self) -> bool {
+        Member::of(self.pid).is_some_and(|now| now.started_ticks == self.started_ticks)
+    }
+
+    /// Kills it, unless it is gone.
+    fn kill(&self) -> io::Result<()> {
+        // From here on the handle means one process, even if its number is given away again. Without
+        // handles (an old kernel, a filter) there is only the number.
+        let handle = pidfd_open(self.pid, PidfdFlags::empty()).ok();
+        if !self.lives() {
+            return Ok(());
+        }
+        let sent = handle.map_or(Err(Errno::NOSYS), |handle| pidfd_send_signal(handle, Signal::KILL));
+        let sent = if sent == Err(Errno::NOSYS) { kill_process(self.pid, Signal::KILL) } else { sent };
+        match sent {
+            Ok(()) | Err(Errno::SRCH) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl From<Member> for Leftover {
+    fn from(member: Member) -> Leftover {
+        Leftover { pid: member.pid.as_raw_pid().unsigned_abs(), name: member.name }
+    }
+}
+
+/// Kills whatever carries the mark, or descends from what does, until none of it exists, nor any of `dying`.
+/// Gives what was killed.
+pub(crate) fn sweep(mark: &Mark, dying: Vec<Member>) -> io::Result<Vec<Leftover>> {
+    kill_until_none(dying, || find(mark, None))
+}
+
+/// Kills whatever carries the mark or descends from `root`, but not `root` itself. For while `root` lives, and
+/// with it the chain of parents. What was killed may not be gone yet.
+pub(crate) fn kill_descendants(mark: &Mark, root: Pid) -> io::Result<Vec<Member>> {
+    let descendants = find(mark, Some(root))?;
+    descendants.iter().try_for_each(Member::kill)?;
+    Ok(descendants)
 }
 
 /// Kills whatever holds the pipe open, until nothing does. This process does not count.
-pub(crate) fn kill_holders(mark: &Mark, pipe: &PipeId) -> io::Result<Vec<Leftover>> {
-    kill_until_none(mark, || Ok(find_holders(pipe)?.map(|pid| (pid, Claim::Pipe(pipe.clone()))).collect()))
+pub(crate) fn kill_holders(pipe: &PipeId) -> io::Result<Vec<Leftover>> {
+    kill_until_none(Vec::new(), || find_holders(pipe))
+}
+
+/// Reaps what has become a child of this process, because it was orphaned and this is process 1: nobody
+/// else would. Not for what the pool itself started.
+pub(crate) fn reap_orphans(killed: &[Leftover]) {
+    for leftover in killed {
+        let pid = i32::try_from(leftover.pid).ok().and_then(Pid::from_raw);
+        // An error means that it is somebody else's child, as nearly always.
+        if pid.is_some_and(|pid| matches!(waitpid(Some(pid), WaitOptions::NOHANG), Ok(Some(_)))) {
+            tracing::debug!(%leftover, "reaped an orphan that had become a child of this process");
+        }
+    }
 }
 
 fn kill_until_none(
-    mark: &Mark,
-    find: impl Fn() -> io::Result<Vec<(Pid, Claim)>>,
+    mut dying: Vec<Member>,
+    find: impl Fn() -> io::Result<Vec<Member>>,
 ) -> io::Result<Vec<Leftover>> {
     let began = Instant::now();
     let mut pause = PAUSE_MIN;
-    let mut killed: Vec<Leftover> = Vec::new();
     loop {
         let found = find()?;
-        // Orphans are handed to process 1. Should that be this one, nobody else reaps them.
-        for leftover in &killed {
-            reap_if_own(leftover);
-        }
-        if found.is_empty() {
-            return Ok(killed);
+        if found.is_empty() && !dying.iter().any(Member::lives) {
+            return Ok(dying.into_iter().map(Leftover::from).collect());
         }
         if began.elapsed() > DYING_MAX {
-            let pids: Vec<String> = found.iter().map(|(pid, _)| pid.to_string()).collect();
-            let message = format!("processes {} outlive SIGKILL by {DYING_MAX:?}", pids.join(", "));
+            let alive: Vec<String> = dying
+                .into_iter()
+                .filter(Member::lives)
+                .map(|member| Leftover::from(member).to_string())
+                .collect();
+            let message = format!("{} outlived SIGKILL for {DYING_MAX:?}", alive.join(", "));
             return Err(io::Error::new(io::ErrorKind::TimedOut, message));
         }
-        for (pid, claim) in found {
-            if let Some(leftover) = kill(mark, pid, &claim)?
-                && !killed.contains(&leftover)
+        for member in found {
+            member.kill()?;
+            match dying
+                .iter_mut()
+                .find(|other| (other.pid, other.started_ticks) == (member.pid, member.started_ticks))
             {
-                killed.push(leftover);
+                // It may have become another program meanwhile.
+                Some(known) => known.name = member.name,
+                None => dying.push(member),
             }
         }
         thread::sleep(pause);
@@ -109,21 +162,20 @@ fn kill_until_none(
     }
 }
 
-/// All living processes that carry the mark, and the descendants of those and of `root`.
-fn find(mark: &Mark, root: Option<Pid>) -> io::Result<Vec<(Pid, Claim)>> {
+/// All living processes that carry the mark, and the descendants of those and of `root`, without `root`.
+fn find(mark: &Mark, root: Option<Pid>) -> io::Result<Vec<Member>> {
     let mut environment = Vec::new();
     let mut carriers = Vec::new();
     let mut undecided = Vec::new();
     let everybody = procfs::processes()?;
-    for &pid in &everybody {
-        procfs::environment(pid, &mut environment);
-        if environment.is_empty() {
-            undecided.push(pid);
-        } else if Some(pid) != root && mark.is_in(&environment) {
-            carriers.push((pid, Claim::Mark));
+    for &pid in everybody.iter().filter(|&&pid| Some(pid) != root) {
+        match procfs::environment(pid, &mut environment) {
+            Environment::Known(entries) if mark.is_in(entries) => carriers.extend(Member::of(pid)),
+            Environment::Empty => undecided.extend(Member::of(pid)),
+            Environment::Known(_) | Environment::Hidden => {}
         }
     }
-    carriers.extend(decide(mark, undecided, root).into_iter().map(|pid| (pid, Claim::Mark)));
+    carriers.extend(decide(mark, undecided));
     if carriers.is_empty() && root.is_none() {
         return Ok(carriers);
     }
@@ -131,49 +183,51 @@ fn find(mark: &Mark, root: Option<Pid>) -> io::Result<Vec<(Pid, Claim)>> {
 }
 
 /// Which of the processes without an environment turn out to carry the mark.
-fn decide(mark: &Mark, mut undecided: Vec<Pid>, root: Option<Pid>) -> Vec<Pid> {
+fn decide(mark: &Mark, mut undecided: Vec<Member>) -> Vec<Member> {
     let mut carriers = Vec::new();
     let mut environment = Vec::new();
-    undecided.retain(|&pid| {
-        Some(pid) != root && procfs::stat(pid).is_some_and(|stat| !stat.ended && !stat.of_the_kernel)
-    });
+    if !undecided.is_empty() {
+        // What is older than this process was not started by it.
+        let since = procfs::stat(getpid()).map_or(0, |stat| stat.started_ticks);
+        undecided.retain(|member| member.started_ticks >= since);
+    }
     for _ in 0..LOOKS_AT_THE_UNDECIDED {
-        undecided.retain(|&pid| {
-            procfs::environment(pid, &mut environment);
-            if mark.is_in(&environment) {
-                carriers.push(pid);
-            }
-            environment.is_empty()
-        });
         if undecided.is_empty() {
             break;
         }
         thread::sleep(PAUSE_MIN);
+        undecided.retain(|member| match procfs::environment(member.pid, &mut environment) {
+            Environment::Known(entries) => {
+                if mark.is_in(entries) {
+                    carriers.push(member.clone());
+                }
+                false
+            }
+            Environment::Empty => true,
+            Environment::Hidden => false,
+        });
     }
     carriers
 }
 
-fn with_descendants(
-    mut family: Vec<(Pid, Claim)>,
-    root: Option<Pid>,
-    everybody: &[Pid],
-) -> Vec<(Pid, Claim)> {
-    let mut children: HashMap<Pid, Vec<Pid>> = HashMap::new();
+/// Adds the descendants of the family and of `root`, as far as their parents live.
+fn with_descendants(mut family: Vec<Member>, root: Option<Pid>, everybody: &[Pid]) -> Vec<Member> {
+    let mut children: HashMap<Pid, Vec<Member>> = HashMap::new();
     for &pid in everybody {
         if let Some(stat) = procfs::stat(pid)
             && let Some(parent) = stat.parent
             && !stat.ended
         {
-            children.entry(parent).or_default().push(pid);
+            children.entry(parent).or_default().push(Member::new(pid, stat));
         }
     }
-    let mut known: HashSet<Pid> = family.iter().map(|(pid, _)| *pid).chain(root).collect();
+    let mut known: HashSet<Pid> = family.iter().map(|member| member.pid).chain(root).collect();
     let mut ancestors: Vec<Pid> = known.iter().copied().collect();
     while let Some(ancestor) = ancestors.pop() {
-        for &child in children.get(&ancestor).into_iter().flatten() {
-            if known.insert(child) {
-                family.push((child, Claim::Parent(ancestor)));
-                ancestors.push(child);
+        for child in children.remove(&ancestor).into_iter().flatten() {
+            if known.insert(child.pid) {
+                ancestors.push(child.pid);
+                family.push(child);
             }
         }
     }
@@ -181,58 +235,18 @@ fn with_descendants(
 }
 
 /// Who holds the pipe open. A child of this process is left out: it is a process of another run that is just
-/// being started, and for some microseconds has copies of all descriptors.
-fn find_holders(pipe: &PipeId) -> io::Result<impl Iterator<Item = Pid>> {
+/// being started, and for some microseconds has copies of all descriptors. (Process 1 has adopted children.)
+fn find_holders(pipe: &PipeId) -> io::Result<Vec<Member>> {
     let me = getpid();
-    let everybody = procfs::processes()?;
-    Ok(everybody.into_iter().filter(move |&pid| {
-        pid != me
+    let mut holders = Vec::new();
+    for pid in procfs::processes()? {
+        if pid != me
             && pipe.is_held_by(pid)
-            && procfs::stat(pid).is_some_and(|stat| stat.parent != Some(me) || me.is_init())
-    }))
-}
-
-/// Kills a process if it still is what it was found as. `None` if it is not, or is gone.
-fn kill(mark: &Mark, pid: Pid, claim: &Claim) -> io::Result<Option<Leftover>> {
-    // From here on the handle means this process and no other, even if its number is given away again.
-    let handle = match pidfd_open(pid, PidfdFlags::empty()) {
-        Ok(handle) => Some(handle),
-        Err(Errno::SRCH) => return Ok(None),
-        // No such call, or not allowed: then between the look and the kill the number must not change hands.
-        Err(_) => None,
-    };
-    let Some(stat) = procfs::stat(pid) else { return Ok(None) };
-    let still_ours = !stat.ended
-        && match claim {
-            Claim::Mark => {
-                let mut environment = Vec::new();
-                procfs::environment(pid, &mut environment);
-                mark.is_in(&environment)
-            }
-            Claim::Parent(parent) => stat.parent == Some(*parent),
-            Claim::Pipe(pipe) => pipe.is_held_by(pid),
-        };
-    if !still_ours {
-        return Ok(None);
+            && let Some(stat) = procfs::stat(pid)
+            && (stat.parent != Some(me) || me.is_init())
+        {
+            holders.push(Member::new(pid, stat));
+        }
     }
-    let sent = match &handle {
-        Some(handle) => match pidfd_send_signal(handle, Signal::KILL) {
-            Err(Errno::NOSYS) => kill_process(pid, Signal::KILL),
-            sent => sent,
-        },
-        None => kill_process(pid, Signal::KILL),
-    };
-    match sent {
-        Ok(()) => Ok(Some(Leftover { pid: pid.as_raw_pid().unsigned_abs(), name: stat.name })),
-        Err(Errno::SRCH) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Not a child of ours, or not gone yet: both are fine, and tell so by an error or by nothing.
-fn reap_if_own(leftover: &Leftover) {
-    let pid = i32::try_from(leftover.pid).ok().and_then(Pid::from_raw);
-    if pid.is_some_and(|pid| matches!(waitpid(Some(pid), WaitOptions::NOHANG), Ok(Some(_)))) {
-        tracing::debug!(pid = leftover.pid, "reaped an orphan that had become a child of this process");
-    }
+    Ok(holders)
 }

@@ -98,6 +98,6 @@ impl Pool {
     /// # Errors
     /// If /proc cannot be read, or a process cannot be killed.
     pub fn kill_leftovers(&self) -> io::Result<Vec<Leftover>> {
-        leftovers::sweep(&self.mark.all_runs())
+        leftovers::sweep(&self.mark.all_runs(), Vec::new())
     }
 }

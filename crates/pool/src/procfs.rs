@@ -22,16 +22,28 @@ pub(crate) fn processes() -> io::Result<Vec<Pid>> {
     Ok(pids)
 }
 
-/// The environment that a process was started with, into `buffer`: entries that end with a NUL byte. Empty
-/// for what has ended, for the kernel's threads, and for what is just exchanging its program for another.
-pub(crate) fn environment(pid: Pid, buffer: &mut Vec<u8>) {
+/// The environment that a process was started with.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Environment<'a> {
+    /// Entries that end with a NUL byte.
+    Known(&'a [u8]),
+    /// There is none: of what has ended, of the kernel's threads, of what was started without any, and, for a
+    /// moment, of what is just exchanging its program for another.
+    Empty,
+    /// It is gone, or another user's.
+    Hidden,
+}
+
+/// Reads the environment of a process into `buffer`.
+pub(crate) fn environment(pid: Pid, buffer: &mut Vec<u8>) -> Environment<'_> {
     use io::Read;
 
     buffer.clear();
-    if let Ok(mut file) = fs::File::open(format!("/proc/{pid}/environ"))
-        && file.read_to_end(buffer).is_err()
-    {
-        buffer.clear();
+    let read = fs::File::open(format!("/proc/{pid}/environ")).and_then(|mut file| file.read_to_end(buffer));
+    match read {
+        Ok(0) => Environment::Empty,
+        Ok(_) => Environment::Known(buffer),
+        Err(_) => Environment::Hidden,
     }
 }
 
@@ -46,6 +58,8 @@ pub(crate) struct Stat {
     pub(crate) ended: bool,
     /// Whether it is a thread of the kernel.
     pub(crate) of_the_kernel: bool,
+    /// When it was started, in the kernel's clock ticks since boot.
+    pub(crate) started_ticks: u64,
 }
 
 /// `None` for a process that is gone.
@@ -63,11 +77,14 @@ fn parse_stat(text: &str) -> Option<Stat> {
     let parent = fields.next()?.parse().ok().and_then(Pid::from_raw);
     // Then come pgrp, session, tty_nr, tpgid, flags (proc_pid_stat(5)).
     let flags: u64 = fields.nth(4)?.parse().ok()?;
+    // Counts and times, and at last starttime, the 22nd field of all.
+    let started_ticks = fields.nth(12)?.parse().ok()?;
     Some(Stat {
         name: name.to_owned(),
         parent,
         ended: matches!(state, "Z" | "X" | "x"),
         of_the_kernel: flags & KERNEL_THREAD != 0,
+        started_ticks,
     })
 }
 
@@ -100,11 +117,14 @@ mod tests {
 
     #[test]
     fn a_name_with_parentheses_and_spaces_does_not_shift_the_fields() {
-        let stat = parse_stat("42 (a) R 7 (b c) Z 41 42 1 0 -1 4194560 0 0").unwrap();
+        let stat = "42 (a) R 7 (b c) Z 41 42 1 0 -1 4194560 10 11 12 13 14 15 16 17 18 19 1 0 4711 23";
+        let stat = parse_stat(stat).unwrap();
         assert_eq!(stat.name, "a) R 7 (b c");
         assert_eq!(stat.parent, Pid::from_raw(41));
+        assert_eq!(stat.started_ticks, 4711);
         assert!(stat.ended && !stat.of_the_kernel);
-        assert!(parse_stat("2 (kthreadd) S 0 0 0 0 -1 2129984 0").unwrap().of_the_kernel);
+        let thread = "2 (kthreadd) S 0 0 0 0 -1 2129984 10 11 12 13 14 15 16 17 18 19 1 0 3 23";
+        assert!(parse_stat(thread).unwrap().of_the_kernel);
         assert_eq!(parse_stat("42 (a"), None);
     }
 

@@ -15,7 +15,7 @@ use futures::future::{Fuse, FusedFuture};
 use futures::{FutureExt, Stream, TryFutureExt};
 
 use crate::error::{RunError, StandardStream};
-use crate::feed::{Fed, FeedError, feed};
+use crate::feed::{Fed, FeedError, FeedFailure, feed};
 use crate::leash::Leash;
 use crate::leftovers::Leftover;
 use crate::log::{self, Log, Tail};
@@ -122,13 +122,12 @@ where
     let (output_patience, log_patience) = (Patience::default(), Patience::default());
     let mut tail = Tail::default();
     let (lived, leftovers) = {
-        let feeding = feed(input, stdin, &fed_bytes).map_err(|error| feed_error(error, pid));
         let stdout = Outlet::new(stdout, &output_patience);
         let draining = outlet::drain(stdout, output, limits.piece_bytes, &taken_bytes)
             .map_err(|error| drain_error(error, pid, limits.grace));
         let logging = log::drain(Outlet::new(stderr, &log_patience), log, &mut tail)
             .map_err(|error| pipe_error(StandardStream::Error, pid, error));
-        let mut feeding = pin!(feeding.fuse());
+        let mut feeding = pin!(feed(input, stdin, &fed_bytes).fuse());
         let mut draining = pin!(draining.fuse());
         let mut logging = pin!(logging.fuse());
         // Declared last, so dropped first: the program is killed before its pipes are closed. Otherwise it
@@ -173,7 +172,7 @@ struct Lived {
 /// The first phase: serves all three pipes until the process has ended.
 async fn live<I, O>(
     leash: &mut Leash,
-    mut feeding: Pin<&mut impl FusedFuture<Output = Result<Fed, RunError<I, O>>>>,
+    mut feeding: Pin<&mut impl FusedFuture<Output = Result<Fed, FeedError<I>>>>,
     mut draining: Pin<&mut impl FusedFuture<Output = Result<(), RunError<I, O>>>>,
     mut logging: Pin<&mut impl FusedFuture<Output = Result<(), RunError<I, O>>>>,
 ) -> Result<Lived, RunError<I, O>> {
@@ -186,7 +185,14 @@ async fn live<I, O>(
                 let status = status.map_err(|source| RunError::Wait { pid, source })?;
                 return Ok(Lived { status, fed });
             }
-            end = &mut feeding, if !feeding.is_terminated() => fed = end?,
+            end = &mut feeding, if !feeding.is_terminated() => match end {
+                Ok(end) => fed = end,
+                Err(FeedError { cause, stdin }) => {
+                    leash.put_down();
+                    drop(stdin);
+                    return Err(feed_error(cause, pid));
+                }
+            },
             end = &mut draining, if !draining.is_terminated() => end?,
             end = &mut logging, if !logging.is_terminated() => end?,
         }
@@ -229,10 +235,10 @@ async fn finish_output<I, O>(
     Ok(())
 }
 
-fn feed_error<I, O>(error: FeedError<I>, pid: u32) -> RunError<I, O> {
+fn feed_error<I, O>(error: FeedFailure<I>, pid: u32) -> RunError<I, O> {
     match error {
-        FeedError::Input(error) => RunError::Input(error),
-        FeedError::Pipe(source) => pipe_error(StandardStream::Input, pid, source),
+        FeedFailure::Input(error) => RunError::Input(error),
+        FeedFailure::Pipe(source) => pipe_error(StandardStream::Input, pid, source),
     }
 }
 

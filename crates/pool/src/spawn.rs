@@ -64,8 +64,11 @@ pub(crate) fn start(program: &Program, mark: Mark) -> Result<Started, StartError
     drop(command);
     let child = child.map_err(|error| {
         // The process can have been started even so, and only its registration have failed.
-        match leftovers::sweep(&mark) {
-            Ok(_) => explain(error, program, &path),
+        match leftovers::sweep(&mark, Vec::new()) {
+            Ok(started) => {
+                leftovers::reap_orphans(&started);
+                explain(error, program, &path)
+            }
             Err(sweep_error) => StartError::System { program: path.clone(), source: sweep_error },
         }
     })?;

@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use bytes::Bytes;
-use fanfold_pool::{Ended, Pool, Program, RunError, Settings};
+use fanfold_pool::{Ended, Output, Pool, Program, RunError, Settings};
 use futures::Stream;
 use futures::stream;
 
@@ -82,8 +82,7 @@ pub(crate) async fn run_with(
     (ended, output, lines)
 }
 
-/// The processes, zombies included, whose environment or whose parent says that they are from this test
-/// binary. Looks at /proc by itself, so that the pool's own look is checked.
+/// The children of this process, zombies included, as /proc tells: independent of the pool's own books.
 pub(crate) fn children_of_this_process() -> Vec<String> {
     let me = std::process::id().to_string();
     let mut children = Vec::new();
@@ -97,6 +96,20 @@ pub(crate) fn children_of_this_process() -> Vec<String> {
     children
 }
 
+/// Whether a process runs: it exists and is no zombie.
+pub(crate) fn is_running(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')')
+        .is_some_and(|(_, fields)| !matches!(fields.trim_start().chars().next(), Some('Z' | 'X')))
+}
+
+/// Gives the program an environment variable by which the test finds its processes, and returns that.
+pub(crate) fn tag(program: &mut Program, test: &str) -> String {
+    let value = format!("{test}-{}", std::process::id());
+    program.environment.push(("TEST_TAG".into(), value.clone().into()));
+    format!("TEST_TAG={value}")
+}
+
 /// Processes that have `entry` in their environment.
 pub(crate) fn processes_with(entry: &str) -> Vec<u32> {
     let mut found = Vec::new();
@@ -108,4 +121,26 @@ pub(crate) fn processes_with(entry: &str) -> Vec<u32> {
         }
     }
     found
+}
+
+/// Hands on what it gets, so that a test can wait for what a program says.
+pub(crate) struct Telling(pub(crate) tokio::sync::mpsc::UnboundedSender<Bytes>);
+
+impl Output for Telling {
+    type Error = Infallible;
+
+    async fn write(&mut self, bytes: Bytes) -> Result<(), Infallible> {
+        // Nobody listens any more once the test has heard enough.
+        self.0.send(bytes).ok();
+        Ok(())
+    }
+}
+
+/// Receives until a whole line has come, and returns it without its end.
+pub(crate) async fn line(said: &mut tokio::sync::mpsc::UnboundedReceiver<Bytes>) -> String {
+    let mut line = Vec::new();
+    while !line.ends_with(b"\n") {
+        line.extend(said.recv().await.expect("the program ended before its line did"));
+    }
+    String::from_utf8(line).expect("the line is text").trim_end().to_owned()
 }
