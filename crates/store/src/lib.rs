@@ -25,6 +25,7 @@ mod write;
 pub mod counting;
 pub mod faults;
 pub mod memory;
+pub mod s3;
 
 pub use error::{Cause, ErrorKind, Operation, StoreError};
 pub use ext::{Created, DOCUMENT_BYTES_MAX, StoreExt};

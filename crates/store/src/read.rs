@@ -121,7 +121,8 @@ pub(crate) async fn read_exactly<S: Store + ?Sized>(
         };
         let Err(error) = ended else { continue };
         failures = if next > before { 1 } else { failures + 1 };
-        if !error.is_transient() || failures == ATTEMPTS {
+        // An error behind the last byte leaves nothing to resume; it may well be the verdict on the checksum.
+        if !error.is_transient() || failures == ATTEMPTS || next == range.end {
             return Err(error);
         }
         tokio::time::sleep(backoff(failures)).await;
