@@ -122,3 +122,54 @@ impl Tail {
         String::from_utf8_lossy(tail).into_owned()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The lines that come of `pieces`, read one after the other.
+    fn lines(pieces: &[&[u8]]) -> Vec<Vec<u8>> {
+        let mut found = Vec::new();
+        let mut log = |line: &[u8]| found.push(line.to_vec());
+        let mut lines = Lines { partial: BytesMut::new() };
+        for piece in pieces {
+            lines.partial.extend_from_slice(piece);
+            lines.hand_out(&mut log);
+        }
+        lines.finish(&mut log);
+        found
+    }
+
+    #[test]
+    fn lines_are_the_same_however_they_are_read() {
+        let text = b"one\n\nthree\r\nlast";
+        for cut in 0..=text.len() {
+            let (left, right) = text.split_at(cut);
+            assert_eq!(lines(&[left, right]), [b"one".as_slice(), b"", b"three\r", b"last"]);
+        }
+    }
+
+    #[test]
+    fn a_line_of_the_greatest_length_comes_whole_and_a_longer_one_in_pieces() {
+        let whole = [b'x'; LINE_BYTES_MAX];
+        assert_eq!(lines(&[&whole, b"\n"]), [whole]);
+        assert_eq!(lines(&[&whole, b"y\n\n"]), [whole.as_slice(), b"y", b""]);
+    }
+
+    #[test]
+    fn the_tail_begins_with_a_line_wherever_it_was_cut() {
+        for shift in 0..20 {
+            let mut tail = Tail::default();
+            tail.push(&vec![b'-'; shift]);
+            for number in 0..2_000 {
+                tail.push(format!("\n{number:07}").as_bytes());
+            }
+            let text = tail.text();
+            assert!(text.lines().all(|line| line.len() == 7), "{text}");
+            assert!(text.ends_with("0001999") && text.len() > TAIL_BYTES - 8 && text.len() <= TAIL_BYTES);
+        }
+        let mut tail = Tail::default();
+        tail.push(b"short");
+        assert_eq!((tail.text().as_str(), tail.written_bytes()), ("short", 5));
+    }
+}

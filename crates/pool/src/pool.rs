@@ -16,8 +16,8 @@ use crate::output::Output;
 use crate::program::Program;
 use crate::run::{self, Ended};
 
-/// Least and most that is read from a process at once, in bytes: the page in which pipes are counted, and
-/// what fits into the second-level cache beside its copy (measured: no faster beyond).
+/// Least and most that is read from a process at once, in bytes: the page in which pipes are counted (pipe(7)),
+/// and a quarter of a pipe, so that the program writes on while the piece is taken.
 const PIECE_BYTES_MIN: usize = 4 << 10;
 const PIECE_BYTES_MAX: usize = 256 << 10;
 
@@ -93,7 +93,7 @@ impl Pool {
 
     /// Kills every process that was started by this pool, or by those that were, and returns when they are
     /// gone. Meant for the start and the end of an invocation, when no `run` is under way: one that is sees its
-    /// process killed.
+    /// process killed. Blocks the thread meanwhile, as a drop of `run` does.
     ///
     /// # Errors
     /// If /proc cannot be read, or a process cannot be killed.

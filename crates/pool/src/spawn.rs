@@ -21,7 +21,8 @@ use crate::procfs::PipeId;
 use crate::program::Program;
 
 /// The size asked for the pipes of standard input and output: 1 MiB, the most that an unprivileged process
-/// gets by default (/proc/sys/fs/pipe-max-size), against 64 KiB unasked. Fewer, longer turns.
+/// gets by default (/proc/sys/fs/pipe-max-size), against 64 KiB unasked. Measured through
+/// `cat`: 2.9 GB/s instead of 2.4; a program that only writes gains nothing but room while its consumer is slow.
 const PIPE_BYTES: usize = 1 << 20;
 
 /// A process that runs, and the ends of its pipes.
