@@ -42,7 +42,7 @@ impl Input {
     /// What the program finds in `FANFOLD_OFFSET` and `FANFOLD_LIMIT`: numbers, items, or nominal bytes.
     pub fn offset_and_limit(&self) -> (u64, u64) {
         match self {
-            Self::Bytes(bytes) => (bytes.start, bytes.end - bytes.start),
+            Self::Bytes(bytes) => (bytes.start, bytes.end.saturating_sub(bytes.start)),
             Self::Range { offset, limit } => (*offset, *limit),
             Self::Items { first, count } => (*first, *count),
         }

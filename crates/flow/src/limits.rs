@@ -25,6 +25,9 @@ pub const EVENT_PAYLOAD_BYTES: usize = 1 << 20;
 /// (The quota says 6 MB; the service's own error message names this figure.)
 pub const CALL_PAYLOAD_BYTES: usize = 6_291_556;
 
+/// Longest header of a CSV source as JSON, ours: half of what an asynchronous Invoke takes, since each payload has it.
+pub const HEADER_JSON_BYTES_MAX: u64 = 512 << 10;
+
 /// Most chunks of a job, ours: the reducer holds a record of each in memory, of half a kilobyte or so, and the numbers in
 /// keys have six digits for as many partitions.
 pub const CHUNKS_MAX: u64 = 1_000_000;

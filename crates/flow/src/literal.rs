@@ -17,6 +17,11 @@ impl Literal {
         self.0.len() as u64
     }
 
+    /// How many bytes its JSON has.
+    pub fn json_bytes(&self) -> u64 {
+        serde_json::to_string(self).map_or(u64::MAX, |json| json.len() as u64)
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -1,6 +1,6 @@
 //! What one worker invocation is given.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::chunk::Chunk;
 use crate::job::Split;
@@ -21,7 +21,8 @@ pub struct Partition {
     pub attempt: u32,
     /// How many partitions the job has.
     pub partitions: u64,
-    /// How many partitions make a group.
+    /// How many partitions make a group: at least one.
+    #[serde(deserialize_with = "one_or_more")]
     pub group_partitions: u64,
     /// How many chunks the job has.
     pub total_chunks: u64,
@@ -38,17 +39,25 @@ pub struct Partition {
 impl Partition {
     /// The group that this partition's outcome is gathered in.
     pub fn group(&self) -> u64 {
-        self.number / self.group_partitions
+        self.number / self.group_partitions.max(1)
     }
 
     /// How many partitions that group has.
     pub fn partitions_in_group(&self) -> u64 {
         let first = self.group() * self.group_partitions;
-        self.group_partitions.min(self.partitions - first)
+        self.group_partitions.min(self.partitions.saturating_sub(first))
     }
 
     /// How many groups the job has.
     pub fn groups(&self) -> u64 {
-        self.partitions.div_ceil(self.group_partitions)
+        self.partitions.div_ceil(self.group_partitions.max(1))
+    }
+}
+
+/// Groups follow by division, so a payload with groups of none is refused where it is read.
+fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    match u64::deserialize(deserializer)? {
+        0 => Err(serde::de::Error::custom("group_partitions must be 1 or more, not 0")),
+        partitions => Ok(partitions),
     }
 }

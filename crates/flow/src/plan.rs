@@ -111,27 +111,27 @@ impl Plan {
         }
         let input = match &self.input {
             PlannedInput::Objects { split, chunk_bytes, slices, .. } => {
-                let slice = &slices[slices.partition_point(|slice| slice.first <= index).checked_sub(1)?];
-                Input::Bytes(slice.bytes(index - slice.first, split, *chunk_bytes))
+                let slice = slice_of(slices, index)?;
+                Input::Bytes(slice.bytes(index - slice.first, split, *chunk_bytes)?)
             }
             PlannedInput::ItemLines { object, borders } => {
                 let at = usize::try_from(index).ok()?;
-                let (start, end) = (*borders.get(at)?, *borders.get(at + 1)?);
+                let (start, end) = (*borders.get(at)?, *borders.get(at.checked_add(1)?)?);
                 Input::Bytes(Bytes { object: object.clone(), start, end })
             }
             PlannedInput::Items { count, chunk } => {
-                let first = index * chunk;
-                Input::Items { first, count: (*chunk).min(count - first) }
+                let first = index.checked_mul(*chunk)?;
+                Input::Items { first, count: (*chunk).min(count.checked_sub(first)?) }
             }
             PlannedInput::Range { start, end, chunk } => {
-                let offset = start + index * chunk;
-                Input::Range { offset, limit: (*chunk).min(end - offset) }
+                let offset = start.checked_add(index.checked_mul(*chunk)?)?;
+                Input::Range { offset, limit: (*chunk).min(end.checked_sub(offset)?) }
             }
         };
         Some(Chunk { index, cut: 0, input })
     }
 
-    /// The payload for a partition's attempt, or none past the end.
+    /// The payload for a partition's attempt, or none past the end. An attempt counts from 1.
     pub fn partition(&self, number: u64, attempt: u32) -> Option<Partition> {
         let span = self.partitions.get(usize::try_from(number).ok()?)?;
         let (split, header) = match &self.input {
@@ -150,13 +150,13 @@ impl Plan {
             total_chunks: self.chunks,
             split,
             header,
-            chunks: (span.first..span.first + span.chunks).filter_map(|index| self.chunk(index)).collect(),
+            chunks: (span.first..span.end()).filter_map(|index| self.chunk(index)).collect(),
         })
     }
 
     /// How many groups the partitions make.
     pub fn groups(&self) -> u64 {
-        (self.partitions.len() as u64).div_ceil(self.group_partitions)
+        (self.partitions.len() as u64).div_ceil(self.group_partitions.max(1))
     }
 
     /// How many bytes of objects the chunks read; 0 for sources without.
@@ -169,15 +169,28 @@ impl Plan {
     }
 }
 
+impl Span {
+    /// The index after its last chunk.
+    fn end(self) -> u64 {
+        self.first.saturating_add(self.chunks)
+    }
+}
+
 impl Slice {
-    fn bytes(&self, position: u64, split: &Split, chunk_bytes: u64) -> Bytes {
+    /// The bytes of its chunk at `position`, counted from its first; none past its end.
+    fn bytes(&self, position: u64, split: &Split, chunk_bytes: u64) -> Option<Bytes> {
         let (start, end) = match split {
             Split::None => (0, self.object.bytes),
             Split::Lines | Split::Csv | Split::Separator(_) => {
-                let start = position * chunk_bytes;
+                let start = position.checked_mul(chunk_bytes)?;
                 (start, start.saturating_add(chunk_bytes).min(self.object.bytes))
             }
         };
-        Bytes { object: self.object.clone(), start, end }
+        (position < self.chunks && start <= end).then(|| Bytes { object: self.object.clone(), start, end })
     }
+}
+
+/// The slice that has the chunk at `index`.
+fn slice_of(slices: &[Slice], index: u64) -> Option<&Slice> {
+    slices.get(slices.partition_point(|slice| slice.first <= index).checked_sub(1)?)
 }

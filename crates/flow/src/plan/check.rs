@@ -1,98 +1,136 @@
 //! What is wrong with a plan, found without knowing how it was made.
 
-use super::{Plan, PlannedInput, Span};
-use crate::chunk::Input;
+use super::{Plan, PlannedInput, Slice, Span};
+use crate::chunk::{Input, ObjectVersion};
+use crate::limits::{CHUNKS_MAX, HEADER_JSON_BYTES_MAX, KEY_BYTES};
 
-/// What is wrong with `plan`: nothing, unless the planner has a fault or the plan was tampered with.
+/// What is wrong with `plan`: nothing, unless the job is too large, the planner has a fault or the plan was tampered with.
 ///
 /// A plan is right when its partitions cover its chunks, and its chunks cover its input, each exactly once and in order.
 pub fn defects(plan: &Plan) -> Vec<String> {
+    if plan.chunks > CHUNKS_MAX {
+        return vec![format!(
+            "the job would have {} chunks, more than {CHUNKS_MAX}; larger chunks make fewer",
+            plan.chunks
+        )];
+    }
     let mut defects = Vec::new();
-    partitions_cover_the_chunks(plan, &mut defects);
+    if plan.output.key.is_empty() || plan.output.key.len() > KEY_BYTES {
+        let bytes = plan.output.key.len();
+        defects.push(format!("the output's key has {bytes} bytes, not 1 to {KEY_BYTES}: '{}'", plan.output));
+    }
     if plan.group_partitions == 0 {
         defects.push("a group must have at least one partition".to_owned());
     }
-    chunks_cover_the_input(plan, &mut defects);
+    defects.extend(header_fits_a_payload(&plan.input));
+    defects.extend(partitions_cover_the_chunks(plan));
+    defects.extend(table_has_every_chunk(plan));
+    defects.extend(chunks_cover_the_input(plan));
     defects
 }
 
-fn partitions_cover_the_chunks(plan: &Plan, defects: &mut Vec<String>) {
-    let mut next = 0;
-    for (number, Span { first, chunks }) in plan.partitions.iter().copied().enumerate() {
-        if first != next || chunks == 0 {
-            defects.push(format!("partition {number} begins at chunk {first} with {chunks} chunks, not at {next} with one or more"));
-        }
-        next = first + chunks;
-    }
-    if next != plan.chunks {
-        defects.push(format!("the partitions end at chunk {next}, the plan at {}", plan.chunks));
-    }
+fn header_fits_a_payload(input: &PlannedInput) -> Option<String> {
+    let PlannedInput::Objects { header: Some(header), .. } = input else { return None };
+    let bytes = header.json_bytes();
+    (bytes > HEADER_JSON_BYTES_MAX).then(|| {
+        format!("the header takes {bytes} bytes of each worker's payload, more than {HEADER_JSON_BYTES_MAX}")
+    })
 }
 
-/// Walks the stretches of input in order and checks that each chunk begins where the one before it ended.
-fn chunks_cover_the_input(plan: &Plan, defects: &mut Vec<String>) {
+/// The first partition that does not go on where the one before it ended.
+fn partitions_cover_the_chunks(plan: &Plan) -> Option<String> {
+    let mut next = 0;
+    for (number, span) in plan.partitions.iter().enumerate() {
+        let Span { first, chunks } = *span;
+        if first != next || chunks == 0 {
+            return Some(format!(
+                "partition {number} begins at chunk {first} with {chunks} chunks, not at {next} with one or more"
+            ));
+        }
+        next = span.end();
+    }
+    (next != plan.chunks).then(|| format!("the partitions end at chunk {next}, the plan at {}", plan.chunks))
+}
+
+/// What the plan's table of chunks says more, or less, than the plan's number of them.
+fn table_has_every_chunk(plan: &Plan) -> Option<String> {
+    let end = match &plan.input {
+        PlannedInput::Objects { slices, .. } => {
+            let mut next = 0_u64;
+            for Slice { object, first, chunks } in slices {
+                if *first != next || *chunks == 0 {
+                    let uri = &object.uri;
+                    return Some(format!(
+                        "{uri} begins at chunk {first} with {chunks} chunks, not at {next} with one or more"
+                    ));
+                }
+                next = next.saturating_add(*chunks);
+            }
+            next
+        }
+        PlannedInput::ItemLines { borders, .. } => (borders.len() as u64).saturating_sub(1),
+        PlannedInput::Items { .. } | PlannedInput::Range { .. } => return None,
+    };
+    (end != plan.chunks).then(|| format!("the input has {end} chunks, the plan {}", plan.chunks))
+}
+
+/// Walks the stretches of input in order: the first chunk that does not begin where the one before it ended, or what no
+/// chunk covers. What comes after the first defect would only follow from it.
+fn chunks_cover_the_input(plan: &Plan) -> Option<String> {
     let mut stretches = stretches(&plan.input).into_iter();
     let mut stretch = stretches.next();
     let mut position = stretch.as_ref().map_or(0, |stretch| stretch.start);
     for index in 0..plan.chunks {
-        let Some(chunk) = plan.chunk(index) else {
-            defects.push(format!("chunk {index} is missing"));
-            return;
-        };
+        let Some(chunk) = plan.chunk(index) else { return Some(format!("chunk {index} is missing")) };
         let Some(current) = &stretch else {
-            defects.push(format!("chunk {index} is past the end of the input"));
-            return;
+            return Some(format!("chunk {index} is past the end of the input"));
         };
-        let (name, start, end) = match &chunk.input {
-            Input::Bytes(bytes) => (Some(bytes.object.uri.to_string()), bytes.start, bytes.end),
-            Input::Range { offset, limit } => (None, *offset, offset + limit),
-            Input::Items { first, count } => (None, *first, first + count),
+        let (object, start, end) = match &chunk.input {
+            Input::Bytes(bytes) => (Some(&bytes.object), bytes.start, bytes.end),
+            Input::Range { offset, limit } => (None, *offset, offset.saturating_add(*limit)),
+            Input::Items { first, count } => (None, *first, first.saturating_add(*count)),
         };
-        let empty_is_right = current.start == current.end;
-        if name != current.object
-            || start != position
-            || end > current.end
-            || (end == start && !empty_is_right)
-        {
-            defects.push(format!(
-                "chunk {index} covers {start}..{end} of {name:?}, expected to begin at {position} of {:?}",
-                current.object
+        // Only what is empty itself may have an empty chunk.
+        let goes_on = end > start || current.start == current.end;
+        if object != current.object || start != position || end > current.end || !goes_on {
+            return Some(format!(
+                "chunk {index} covers {start}..{end} of {}, expected to begin at {position} of {}",
+                named(object),
+                named(current.object)
             ));
         }
         position = end;
-        if position >= current.end {
+        if position == current.end {
             stretch = stretches.next();
             position = stretch.as_ref().map_or(position, |stretch| stretch.start);
         }
     }
-    if let Some(left) = stretch {
-        defects.push(format!("no chunk covers {position}..{} of {:?}", left.end, left.object));
-    }
+    stretch.map(|left| format!("no chunk covers {position}..{} of {}", left.end, named(left.object)))
 }
 
-struct Stretch {
-    object: Option<String>,
+/// Bytes of an object, or numbers, that chunks shall cover.
+struct Stretch<'p> {
+    object: Option<&'p ObjectVersion>,
     start: u64,
     end: u64,
 }
 
-fn stretches(input: &PlannedInput) -> Vec<Stretch> {
-    let numbers =
-        |start, end| if start == end { Vec::new() } else { vec![Stretch { object: None, start, end }] };
+fn stretches(input: &PlannedInput) -> Vec<Stretch<'_>> {
+    let whole = |object| Stretch { object: Some(object), start: 0, end: object.bytes };
     match input {
-        PlannedInput::Objects { slices, .. } => slices
-            .iter()
-            .map(|slice| Stretch {
-                object: Some(slice.object.uri.to_string()),
-                start: 0,
-                end: slice.object.bytes,
-            })
-            .collect(),
+        PlannedInput::Objects { slices, .. } => slices.iter().map(|slice| whole(&slice.object)).collect(),
         PlannedInput::ItemLines { object, .. } if object.bytes == 0 => Vec::new(),
-        PlannedInput::ItemLines { object, .. } => {
-            vec![Stretch { object: Some(object.uri.to_string()), start: 0, end: object.bytes }]
-        }
+        PlannedInput::ItemLines { object, .. } => vec![whole(object)],
         PlannedInput::Items { count, .. } => numbers(0, *count),
         PlannedInput::Range { start, end, .. } => numbers(*start, *end),
     }
+}
+
+/// No numbers need no chunk.
+fn numbers<'p>(start: u64, end: u64) -> Vec<Stretch<'p>> {
+    if start == end { Vec::new() } else { vec![Stretch { object: None, start, end }] }
+}
+
+fn named(object: Option<&ObjectVersion>) -> String {
+    object.map_or_else(|| "the numbers".to_owned(), |object| object.uri.to_string())
 }

@@ -2,7 +2,9 @@
 
 use super::{
     Job, JobId, Literal, ObjectUri, ObjectVersion, Plan, PlannedInput, Slice, Source, Span, Split, Version,
+    slice_of,
 };
+use crate::limits::CHUNKS_MAX;
 use crate::template;
 
 /// What the dispatcher found when it looked at the source.
@@ -40,14 +42,18 @@ pub struct Sizing {
 /// Most chunks of a partition, so that its payload and its done record stay small.
 const PARTITION_CHUNKS_MAX: u64 = 250;
 
-/// Most bytes of a partition's payload, an eighth of what an asynchronous Invoke takes and below the first 256 KB, past
-/// which each further 64 KB is billed as a request of its own.
-const PARTITION_PAYLOAD_BYTES_MAX: u64 = 128 << 10;
+/// Most bytes of a partition's payload, counted with each character escaped: the first 256 KiB, past which each further
+/// 64 KiB is billed as a request of its own.
+const PARTITION_PAYLOAD_BYTES_MAX: u64 = 256 << 10;
 
 /// What a chunk takes in a payload besides its object's address (field names and numbers, generously).
 const CHUNK_PAYLOAD_BYTES: u64 = 200;
 
-/// The plan of a job. The caller checks it with [`super::defects`] before it uses it.
+/// What a payload takes besides its chunks, its header and its separator: field names, numbers and the job's id.
+const PARTITION_FIELDS_BYTES: u64 = 512;
+
+/// The plan of a job. The caller checks it with [`super::defects`] before it uses it: that is also where a job of more than
+/// [`CHUNKS_MAX`] chunks is refused, which is planned without partitions.
 pub fn make(job: &Job, job_id: &JobId, listing: Listing, sizing: Sizing) -> Plan {
     let values = template::Values {
         job_id,
@@ -83,7 +89,7 @@ fn planned_input(job: &Job, listing: Listing) -> (PlannedInput, u64) {
                 let chunks =
                     if wanted.split == Split::None { 1 } else { object.bytes.div_ceil(chunk_bytes).max(1) };
                 slices.push(Slice { object, first, chunks });
-                first += chunks;
+                first = first.saturating_add(chunks);
             }
             (PlannedInput::Objects { split: wanted.split.clone(), header, chunk_bytes, slices }, first)
         }
@@ -118,15 +124,19 @@ fn planned_input(job: &Job, listing: Listing) -> (PlannedInput, u64) {
 /// one partition and not one Lambda each.
 fn partitions(plan: &Plan, processes: u64) -> Vec<Span> {
     let mut partitions = Vec::new();
-    let (mut span, mut load, mut payload) = (Span { first: 0, chunks: 0 }, 0.0, 0);
+    if plan.chunks > CHUNKS_MAX {
+        return partitions;
+    }
+    let fixed = fixed_payload_bytes(&plan.input);
+    let (mut span, mut load, mut payload) = (Span { first: 0, chunks: 0 }, 0.0, fixed);
     for index in 0..plan.chunks {
-        let (weight, bytes) = load_of(plan, index);
+        let (weight, bytes) = load_of(&plan.input, index);
         let full = load + weight > processes as f64
             || span.chunks == PARTITION_CHUNKS_MAX
             || payload + bytes > PARTITION_PAYLOAD_BYTES_MAX;
         if full && span.chunks > 0 {
             partitions.push(span);
-            (span, load, payload) = (Span { first: index, chunks: 0 }, 0.0, 0);
+            (span, load, payload) = (Span { first: index, chunks: 0 }, 0.0, fixed);
         }
         span.chunks += 1;
         load += weight;
@@ -139,26 +149,40 @@ fn partitions(plan: &Plan, processes: u64) -> Vec<Span> {
 }
 
 /// How much of one process a chunk keeps busy (1 = a whole chunk), and what it takes in the payload.
-fn load_of(plan: &Plan, index: u64) -> (f64, u64) {
-    let PlannedInput::Objects { split, chunk_bytes, slices, .. } = &plan.input else {
-        return (1.0, CHUNK_PAYLOAD_BYTES + object_bytes(&plan.input));
+fn load_of(input: &PlannedInput, index: u64) -> (f64, u64) {
+    let (weight, object) = match input {
+        PlannedInput::Objects { split, chunk_bytes, slices, .. } => {
+            let slice = slice_of(slices, index);
+            let bytes = slice.and_then(|slice| slice.bytes(index - slice.first, split, *chunk_bytes));
+            let weight = bytes.map_or(0.0, |bytes| (bytes.end - bytes.start) as f64 / *chunk_bytes as f64);
+            (weight.min(1.0), slice.map(|slice| &slice.object))
+        }
+        PlannedInput::ItemLines { object, .. } => (1.0, Some(object)),
+        PlannedInput::Items { .. } | PlannedInput::Range { .. } => (1.0, None),
     };
-    let slice = &slices[slices.partition_point(|slice| slice.first <= index) - 1];
-    let bytes = slice.bytes(index - slice.first, split, *chunk_bytes);
-    let weight = (bytes.end - bytes.start) as f64 / *chunk_bytes as f64;
-    (weight.min(1.0), CHUNK_PAYLOAD_BYTES + address_bytes(&slice.object))
+    (weight, CHUNK_PAYLOAD_BYTES + object.map_or(0, address_bytes))
 }
 
-fn object_bytes(input: &PlannedInput) -> u64 {
-    match input {
-        PlannedInput::ItemLines { object, .. } => address_bytes(object),
-        PlannedInput::Objects { .. } | PlannedInput::Items { .. } | PlannedInput::Range { .. } => 0,
-    }
-}
-
-/// JSON may escape a character of a key as six, so this is the most that an address takes.
 fn address_bytes(object: &ObjectVersion) -> u64 {
-    6 * object.uri.key.len() as u64 + object.uri.bucket.len() as u64 + object.etag.len() as u64
+    escaped(object.uri.bucket.len() + object.uri.key.len() + object.etag.len())
+}
+
+/// What each of a plan's payloads takes, however few chunks it has.
+fn fixed_payload_bytes(input: &PlannedInput) -> u64 {
+    let texts = match input {
+        PlannedInput::Objects { split: Split::Separator(separator), .. } => escaped(separator.len()),
+        PlannedInput::Objects { header: Some(header), .. } => header.json_bytes(),
+        PlannedInput::Objects { .. }
+        | PlannedInput::ItemLines { .. }
+        | PlannedInput::Items { .. }
+        | PlannedInput::Range { .. } => 0,
+    };
+    PARTITION_FIELDS_BYTES + texts
+}
+
+/// JSON may write a byte of text as six, so this is the most that a text takes.
+fn escaped(bytes: usize) -> u64 {
+    6 * bytes as u64
 }
 
 /// About the square root, so that neither a group's records nor the groups are many; at most one page of a list.
