@@ -1,0 +1,152 @@
+//! Amazon S3 for this machine: a server with its data in a folder.
+//!
+//! **The decision.** The protocol (routing, XML, headers, signatures) is the `s3s` crate's; the store underneath is ours,
+//! since no store at hand keeps what a pipeline of objects relies on. It is strict where S3 is: a conditional write has
+//! exactly one winner, checksums and ETags are verified, an upload completes to what was declared or not at all. **The
+//! price:** the index of all keys is in memory, about 1 kB an object, and is read from the journals at the start; one
+//! process owns the folder; nothing is flushed against a power cut (a kill, at any moment, is covered).
+//!
+//! Bodies are immutable files that objects point into. So completing an upload and copying whole objects or parts
+//! move no bytes, and a reader keeps what it began to read whatever is overwritten meanwhile.
+//!
+//! | module | owes its neighbours |
+//! |---|---|
+//! | `service` | the operations, a thin translation |
+//! | `store`, `bucket`, `index` | what there is; the atomic check and commit |
+//! | `journal`, `record` | what is on disk |
+//! | `blob`, `body` | bodies: files, streams, bounded memory |
+//! | `checksum`, `condition`, `page` | pure rules |
+//! | `connection`, `expect` | sockets |
+//!
+//! # What differs from S3
+//! - No versions, ACLs, policies, encryption, object lock or storage classes: headers that ask for them are accepted and
+//!   have no effect; operations about them answer `NotImplemented`.
+//! - Lifecycle rules are kept and given back, and never carried out.
+//! - Completing an upload a second time answers `NoSuchUpload`; S3 repeats its success for a while.
+//! - A signature's region is not compared with the server's.
+//! - A part of a copy may be taken from a source of any size; there is no 5 GiB limit on a part or a put.
+//! - s3s logs each refusal, even an expected 404 or 412, at level `error` under its own target `s3s`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use s3s::auth::SimpleAuth;
+use s3s::service::S3ServiceBuilder;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+mod blob;
+mod body;
+mod bucket;
+mod checksum;
+mod condition;
+mod connection;
+mod error;
+mod expect;
+mod index;
+mod journal;
+mod page;
+mod record;
+mod service;
+mod store;
+
+/// What a server is started with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The folder that holds everything; made where it is missing. One server at a time.
+    pub data: PathBuf,
+    /// Where to listen; port 0 picks a free one.
+    pub address: SocketAddr,
+    /// The one access key that is known.
+    pub access_key_id: String,
+    /// Its secret.
+    pub secret_access_key: String,
+    /// The region that buckets are in.
+    pub region: String,
+}
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The folder is in use, not accessible, or damaged in a way that a killed server does not leave behind.
+    #[error("failed to open the data folder {}", data.display())]
+    Data {
+        /// The folder.
+        data: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Nothing can listen there.
+    #[error("failed to listen on {address}")]
+    Listen {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// A running server. Dropping it cuts its connections; [`Server::stop`] lets them finish.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    serving: JoinHandle<()>,
+    stop: CancellationToken,
+    _stop_on_drop: DropGuard,
+}
+
+impl Server {
+    /// Opens the data folder, with all that it holds, and begins to serve.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    ///
+    /// # Cancellation
+    /// Nothing is served; the folder stays locked until it is read to its end.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let Config { data, address, access_key_id, secret_access_key, region } = config;
+        let folder = data.clone();
+        let opened = tokio::task::spawn_blocking(move || store::Store::open(&folder)).await;
+        let store = match opened {
+            Ok(Ok(store)) => Arc::new(store),
+            Ok(Err(error)) => return Err(StartError::Data { data, source: error.into() }),
+            Err(panic) => return Err(StartError::Data { data, source: panic.into() }),
+        };
+        let listen = |source| StartError::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(listen)?;
+        let bound = listener.local_addr().map_err(listen)?;
+        let endpoint = format!("http://{bound}");
+        let mut builder = S3ServiceBuilder::new(service::Service { store, region, endpoint });
+        builder.set_auth(SimpleAuth::from_single(access_key_id, secret_access_key));
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(connection::serve(listener, builder.build(), stop.clone()));
+        Ok(Self { address: bound, serving, _stop_on_drop: stop.clone().drop_guard(), stop })
+    }
+
+    /// Where the server listens, as SDKs want it: `http://127.0.0.1:PORT`.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Takes no more requests, lets those under way finish (for ten seconds at most), and gives the folder back.
+    ///
+    /// # Cancellation
+    /// The server stops all the same, cutting its connections.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        if let Err(error) = (&mut self.serving).await {
+            tracing::error!(%error, "the server ended badly");
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
