@@ -16,7 +16,11 @@
 mod error;
 mod invoke;
 
+pub mod aws;
+pub mod counting;
+pub mod faults;
 pub mod memory;
+pub mod paced;
 
 pub use error::{Cause, FunctionError, InvokeError, ThrottleReason};
 pub use invoke::{Answer, Invoke, Mode, RequestId};
