@@ -1,1 +1,30 @@
 //! The reducer: chunk results become a concat plan and one output.
+//!
+//! ```text
+//! groups -> account: every index once -> elements -> concat plan -> checked -> executed -> report
+//! ```
+//! The output appears whole or not at all, and S3 itself compares it with the checksum that follows from what the workers
+//! took: so a fault anywhere on the way is a failure that says so, never a wrong output. The price is that nothing of a
+//! job can be seen in its output before all of it is there.
+#![forbid(unsafe_code)]
+
+mod account;
+mod execute;
+mod handle;
+mod lease;
+
+use std::process::ExitCode;
+
+use serde_json::json;
+
+pub use handle::handle;
+
+/// The function's whole program.
+pub fn main() -> ExitCode {
+    fanfold_runtime::serve(
+        |_| Some(()),
+        async |event, deps, (): &(), budget, _request_id| {
+            handle(event, deps, budget).await.map(|()| json!({}))
+        },
+    )
+}

@@ -1,0 +1,166 @@
+//! From a job's source to what there is of it.
+
+use std::sync::Arc;
+
+use fanfold_flow::chunk::ObjectVersion;
+use fanfold_flow::code::Code;
+use fanfold_flow::job::{Items, Job, Objects, Source, Split};
+use fanfold_flow::literal::Literal;
+use fanfold_flow::plan::Listing;
+use fanfold_flow::uri::ObjectUri;
+use fanfold_runtime::Error;
+use fanfold_store::{Body, ETag, ErrorKind, ObjectReader, ReadOptions, Store, StoreError, StoreExt};
+use futures::StreamExt;
+use globset::{GlobBuilder, GlobMatcher};
+
+/// Longest CSV header that is looked for.
+const HEADER_BYTES_MAX: u64 = 1 << 20;
+
+/// What is wrong with a source.
+#[derive(Debug, thiserror::Error)]
+pub enum ListingError {
+    /// An object is not there, or a prefix or glob matches nothing.
+    #[error("find the input {0}: {1}")]
+    Missing(ObjectUri, &'static str),
+    /// A glob cannot be read.
+    #[error("read the glob {0}")]
+    Glob(ObjectUri, #[source] globset::Error),
+    /// The first record of a CSV is too long to be a header.
+    #[error("read the header of {0}: its first record does not end within {HEADER_BYTES_MAX} bytes")]
+    LongHeader(ObjectUri),
+    /// The store failed.
+    #[error("list the input")]
+    Store(#[from] StoreError),
+}
+
+impl From<ListingError> for Error {
+    fn from(error: ListingError) -> Self {
+        let code = match &error {
+            ListingError::Missing(..) => Code::InputMissing,
+            ListingError::Glob(..) => Code::InvalidJob,
+            ListingError::LongHeader(_) => Code::RecordCut,
+            ListingError::Store(_) => Code::Store,
+        };
+        Self::caused(code, "plan the job", error)
+    }
+}
+
+/// Looks at a job's source: lists its objects, reads its header, counts its lines, whatever planning needs.
+///
+/// # Errors
+/// When something that the job names is not there, or the store fails.
+pub async fn list(job: &Job, store: &Arc<dyn Store>) -> Result<Listing, ListingError> {
+    match &job.source {
+        Source::Objects(wanted) => objects(wanted, store).await,
+        Source::Items(Items { uri: Some(uri), chunk, .. }) => item_lines(uri, *chunk, store).await,
+        Source::Items(_) | Source::Range(_) => Ok(Listing::Nothing),
+    }
+}
+
+async fn objects(wanted: &Objects, store: &Arc<dyn Store>) -> Result<Listing, ListingError> {
+    let mut objects = Vec::new();
+    for uri in wanted.uri.as_slice() {
+        if is_pattern(&uri.key) {
+            objects.extend(matching(uri, store).await?);
+        } else {
+            objects.push(single(uri, store).await?);
+        }
+    }
+    let header = match objects.iter().find(|object| object.bytes > 0) {
+        Some(first) if wanted.header && wanted.split == Split::Csv => Some(header(first, store).await?),
+        _ => None,
+    };
+    Ok(Listing::Objects { objects, header })
+}
+
+fn is_pattern(key: &str) -> bool {
+    key.is_empty() || key.ends_with('/') || key.contains(['*', '?'])
+}
+
+async fn single(uri: &ObjectUri, store: &Arc<dyn Store>) -> Result<ObjectVersion, ListingError> {
+    match store.head(uri).await {
+        Ok(info) => Ok(ObjectVersion { uri: uri.clone(), etag: info.etag.to_string(), bytes: info.size }),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Err(ListingError::Missing(uri.clone(), "there is no such object"))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The objects under a prefix or of a glob, in the byte order of keys. The empty objects named like folders, which the
+/// console makes, are no input.
+async fn matching(uri: &ObjectUri, store: &Arc<dyn Store>) -> Result<Vec<ObjectVersion>, ListingError> {
+    let glob = matcher(uri)?;
+    let prefix = &uri.key[..uri.key.find(['*', '?', '[', '{']).unwrap_or(uri.key.len())];
+    let listed = store.list_all(&uri.bucket, prefix).await?;
+    let found: Vec<ObjectVersion> = listed
+        .into_iter()
+        .filter(|object| glob.as_ref().is_none_or(|glob| glob.is_match(&object.key)))
+        .filter(|object| !(object.size == 0 && object.key.ends_with('/')))
+        .map(|object| ObjectVersion {
+            uri: ObjectUri::new(&uri.bucket, object.key),
+            etag: object.etag.to_string(),
+            bytes: object.size,
+        })
+        .collect();
+    if found.is_empty() {
+        return Err(ListingError::Missing(uri.clone(), "it matches no object"));
+    }
+    Ok(found)
+}
+
+fn matcher(uri: &ObjectUri) -> Result<Option<GlobMatcher>, ListingError> {
+    if !uri.key.contains(['*', '?']) {
+        return Ok(None);
+    }
+    let glob = GlobBuilder::new(&uri.key).literal_separator(true).backslash_escape(true).build();
+    glob.map(|glob| Some(glob.compile_matcher())).map_err(|error| ListingError::Glob(uri.clone(), error))
+}
+
+/// The first record, its line feed included: up to the first line feed outside quotes, or the whole object.
+async fn header(object: &ObjectVersion, store: &Arc<dyn Store>) -> Result<Literal, ListingError> {
+    let mut body = read(store, object, object.bytes.min(HEADER_BYTES_MAX));
+    let (mut header, mut quoted) = (Vec::new(), false);
+    while let Some(bytes) = body.next().await.transpose()? {
+        for (position, byte) in bytes.iter().enumerate() {
+            quoted ^= *byte == b'"';
+            if *byte == b'\n' && !quoted {
+                header.extend_from_slice(&bytes[..=position]);
+                return Ok(Literal(header));
+            }
+        }
+        header.extend_from_slice(&bytes);
+    }
+    if object.bytes > HEADER_BYTES_MAX {
+        return Err(ListingError::LongHeader(object.uri.clone()));
+    }
+    Ok(Literal(header))
+}
+
+/// The first `bytes` of an object.
+fn read(store: &Arc<dyn Store>, object: &ObjectVersion, bytes: u64) -> Body {
+    let etag = ETag::new(&object.etag);
+    ObjectReader::new(Arc::clone(store), object.uri.clone(), etag, 0..bytes, ReadOptions::default())
+        .into_stream()
+}
+
+/// Where every `chunk` lines end: the one source that must be read to be planned.
+async fn item_lines(uri: &ObjectUri, chunk: u64, store: &Arc<dyn Store>) -> Result<Listing, ListingError> {
+    let object = single(uri, store).await?;
+    let mut body = read(store, &object, object.bytes);
+    let (mut ends, mut lines, mut offset) = (Vec::new(), 0, 0);
+    while let Some(bytes) = body.next().await.transpose()? {
+        for position in memchr::memchr_iter(b'\n', &bytes) {
+            lines += 1;
+            if lines == chunk {
+                ends.push(offset + position as u64 + 1);
+                lines = 0;
+            }
+        }
+        offset += bytes.len() as u64;
+    }
+    if ends.last().copied().unwrap_or(0) < object.bytes {
+        ends.push(object.bytes);
+    }
+    Ok(Listing::ItemLines { object, ends })
+}

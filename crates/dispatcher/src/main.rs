@@ -1,0 +1,8 @@
+//! The dispatcher function's bootstrap.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    fanfold_dispatcher::main()
+}

@@ -1,0 +1,68 @@
+//! Attempts: who tries a partition, so that what never started can be told from what died.
+
+use fanfold_flow::keys::JobKeys;
+use fanfold_flow::version::Version;
+use fanfold_runtime::{Deps, Error};
+use fanfold_store::{Created, StoreExt};
+use serde::{Deserialize, Serialize};
+
+/// Whether an attempt is ours to make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// Nobody made it before.
+    Ours,
+    /// The same event came twice, and somebody else is at it.
+    Taken,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Attempt {
+    version: Version,
+    partition: u64,
+    attempt: u32,
+    started_ms: i64,
+    /// Drawn by lot: tells us whether a record that is there already is our own, written by a request whose answer was lost.
+    claimant: u64,
+}
+
+/// Records that an attempt starts, unless it was started before.
+///
+/// # Errors
+/// When the store fails.
+pub async fn claim_attempt(
+    deps: &Deps,
+    keys: &JobKeys,
+    partition: u64,
+    attempt: u32,
+) -> Result<Claim, Error> {
+    let at = keys.attempt(partition, attempt);
+    let record = Attempt {
+        version: Version,
+        partition,
+        attempt,
+        started_ms: deps.world.now_ms(),
+        claimant: deps.world.random(),
+    };
+    match deps.store.create_json(&at, &record).await? {
+        Created::New => Ok(Claim::Ours),
+        Created::Existed => {
+            let winner: Attempt = deps.store.get_json(&at).await?;
+            Ok(if winner.claimant == record.claimant { Claim::Ours } else { Claim::Taken })
+        }
+    }
+}
+
+/// The highest attempt at a partition that was ever started; 0 when none was.
+///
+/// # Errors
+/// When the store fails.
+pub async fn last_attempt(deps: &Deps, keys: &JobKeys, partition: u64) -> Result<u32, Error> {
+    let first = keys.attempt(partition, 0);
+    let prefix = &first.key[..first.key.rfind('/').map_or(0, |slash| slash + 1)];
+    let attempts = deps.store.list_all(&first.bucket, prefix).await?;
+    Ok(attempts.iter().filter_map(|object| number(&object.key)).max().unwrap_or(0))
+}
+
+fn number(key: &str) -> Option<u32> {
+    key.rsplit('/').next()?.strip_suffix(".json")?.parse().ok()
+}

@@ -1,0 +1,100 @@
+//! Whether the groups account for every index, and what follows from the failures among them. Pure.
+
+use fanfold_flow::code::Code;
+use fanfold_flow::done::{Done, Failure, Group};
+use fanfold_flow::job::Job;
+use fanfold_flow::plan::Plan;
+use fanfold_flow::report::Counts;
+use fanfold_flow::result::ChunkResult;
+
+/// What became of a job's chunks.
+#[derive(Debug, Default)]
+pub(crate) struct Account {
+    /// What was done, in order of `(index, cut)`.
+    pub(crate) results: Vec<ChunkResult>,
+    /// What was not, in order of the index.
+    pub(crate) failures: Vec<Failure>,
+    /// How many tries at partitions there were.
+    pub(crate) attempts: u64,
+}
+
+impl Account {
+    /// Sorts what the groups hold.
+    pub(crate) fn of(groups: Vec<Group>) -> Self {
+        let mut account = Self::default();
+        for Done { attempt, results, failures, .. } in groups.into_iter().flat_map(|group| group.done) {
+            account.attempts += u64::from(attempt);
+            account.results.extend(results);
+            account.failures.extend(failures);
+        }
+        account.results.sort_by_key(|result| (result.index, result.cut));
+        account.failures.sort_by_key(|failure| failure.index);
+        account
+    }
+
+    /// What is wrong with the account: an index that is missing or there twice, input read twice or not at all. Nothing of
+    /// this can happen unless Fanfold has a fault or somebody changed its records.
+    pub(crate) fn defects(&self, plan: &Plan) -> Vec<String> {
+        let mut defects = Vec::new();
+        let mut outcomes: Vec<(u64, u32)> =
+            self.results.iter().map(|result| (result.index, result.cut)).collect();
+        outcomes.extend(self.failures.iter().map(|failure| (failure.index, 0)));
+        outcomes.sort_unstable();
+        let mut expected = 0;
+        for (index, cut) in outcomes {
+            if cut == 0 && index == expected {
+                expected += 1;
+            } else if cut == 0 {
+                defects.push(format!("index {index} stands where index {expected} was expected"));
+                expected = index + 1;
+            }
+        }
+        if expected != plan.chunks {
+            defects.push(format!("the outcomes end at index {expected}, the plan at {}", plan.chunks));
+        }
+        defects.extend(self.results.windows(2).filter_map(|pair| gap(plan, &pair[0], &pair[1])));
+        defects
+    }
+
+    /// The counts of the report.
+    pub(crate) fn counts(&self, plan: &Plan) -> Counts {
+        let failed = self.failures.len() as u64;
+        Counts { total: plan.chunks, done: plan.chunks - failed, failed, cancelled: 0 }
+    }
+
+    /// Why there can be no output, if so.
+    pub(crate) fn verdict(&self, job: &Job, plan: &Plan) -> Result<(), String> {
+        let failed = self.failures.len() as u64;
+        let Some(first) = self.failures.first() else { return Ok(()) };
+        // Behind a border that may lie within quotes the next chunk's records are not to be trusted either.
+        let misread = self.failures.iter().find(|failure| failure.code == Code::RecordCut);
+        if misread.is_none() && job.tolerated_failures.allows(failed, plan.chunks) {
+            return Ok(());
+        }
+        let Failure { index, code, message, attempts, .. } = misread.unwrap_or(first);
+        let tolerated = job.tolerated_failures;
+        Err(format!(
+            "{failed} of {} chunks failed ({tolerated} tolerated), first index {index}, after {attempts} attempts: {message}; {}",
+            plan.chunks,
+            code.advice()
+        ))
+    }
+}
+
+/// Neighbours in one object: where one ended, the next must have begun.
+fn gap(plan: &Plan, left: &ChunkResult, right: &ChunkResult) -> Option<String> {
+    let (left_input, right_input) = (left.input?, right.input?);
+    let begins_an_object = right_input.start == 0 && right.cut == 0 && starts_at_zero(plan, right.index);
+    if right.index > left.index + 1 || begins_an_object || left_input.end == right_input.start {
+        return None;
+    }
+    Some(format!(
+        "index {} read up to byte {}, index {} from byte {}",
+        left.index, left_input.end, right.index, right_input.start
+    ))
+}
+
+fn starts_at_zero(plan: &Plan, index: u64) -> bool {
+    use fanfold_flow::chunk::Input;
+    plan.chunk(index).is_some_and(|chunk| matches!(chunk.input, Input::Bytes(bytes) if bytes.start == 0))
+}

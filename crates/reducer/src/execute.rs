@@ -1,0 +1,120 @@
+//! A checked concat plan, executed.
+
+use bytes::{Bytes, BytesMut};
+use fanfold_flow::concat::{ConcatPlan, Part, Range, Segment};
+use fanfold_flow::keys::JobKeys;
+use fanfold_flow::plan::Plan;
+use fanfold_flow::uri::ObjectUri;
+use fanfold_runtime::{Deps, Error};
+use fanfold_store::{
+    self as store, CompleteOptions, Condition, ETag, GetOptions, PutOptions, StoreError, StoreExt, Upload,
+};
+use futures::{StreamExt, TryStreamExt, stream};
+
+use crate::lease::Lease;
+
+/// Parts that S3 copies at once.
+const COPIES_IN_FLIGHT: usize = 16;
+
+/// Streamed parts in memory at once; each has 10 MiB at most, unless the output needs larger ones.
+const STREAMED_PARTS_IN_FLIGHT: usize = 3;
+
+/// Pieces of one streamed part that are read at once.
+const READS_IN_FLIGHT: usize = 16;
+
+/// Puts the output together, and has the store compare it with the plan's size and CRC before it appears.
+pub(crate) async fn execute(
+    concat: &ConcatPlan,
+    plan: &Plan,
+    overwrite: bool,
+    deps: &Deps,
+    keys: &JobKeys,
+    lease: &mut Lease,
+) -> Result<ETag, Error> {
+    let condition = if overwrite { Condition::Always } else { Condition::IfAbsent };
+    if let [] | [Part::Stream(_)] = concat.parts.as_slice() {
+        let bytes = match concat.parts.first() {
+            Some(Part::Stream(segments)) => streamed(segments, deps).await?,
+            _ => Bytes::new(),
+        };
+        let options = PutOptions { condition, ..PutOptions::default() };
+        return Ok(deps.store.put_surely(&plan.output, bytes, options).await?);
+    }
+    let upload = deps.store.create_upload(&plan.output, None).await?;
+    lease.note(deps, keys, &upload).await?;
+    let completed = match upload_parts(concat, &upload, deps).await {
+        Ok(parts) => {
+            let options = CompleteOptions { condition, crc: Some(concat.crc), bytes: Some(concat.bytes) };
+            deps.store.complete_surely(&upload, &parts, options).await
+        }
+        Err(error) => Err(error),
+    };
+    if completed.is_err() {
+        deps.store.abort_upload(&upload).await?;
+    }
+    Ok(completed?)
+}
+
+async fn upload_parts(
+    concat: &ConcatPlan,
+    upload: &Upload,
+    deps: &Deps,
+) -> Result<Vec<store::Part>, StoreError> {
+    let numbered = || (1..).zip(&concat.parts);
+    let copies = numbered().filter_map(|(number, part)| match part {
+        Part::Copy(range) => Some((number, range)),
+        Part::Stream(_) => None,
+    });
+    let streams = numbered().filter_map(|(number, part)| match part {
+        Part::Stream(segments) => Some((number, segments)),
+        Part::Copy(_) => None,
+    });
+    let copied = stream::iter(copies)
+        .map(|(number, range)| copy(number, range, upload, deps))
+        .buffer_unordered(COPIES_IN_FLIGHT)
+        .try_collect::<Vec<_>>();
+    let uploaded = stream::iter(streams)
+        .map(|(number, segments)| async move {
+            let bytes = streamed(segments, deps).await?;
+            deps.store.upload_part(upload, number, bytes).await
+        })
+        .buffer_unordered(STREAMED_PARTS_IN_FLIGHT)
+        .try_collect::<Vec<_>>();
+    let (mut parts, uploaded) = tokio::try_join!(copied, uploaded)?;
+    parts.extend(uploaded);
+    parts.sort_by_key(|part| part.number);
+    Ok(parts)
+}
+
+async fn copy(number: u32, range: &Range, upload: &Upload, deps: &Deps) -> Result<store::Part, StoreError> {
+    let bytes = (!range.is_whole()).then_some(range.start..range.end);
+    deps.store.copy_part(upload, number, &range.object, bytes, Some(&ETag::new(&range.etag))).await
+}
+
+/// The bytes of a streamed part.
+async fn streamed(segments: &[Segment], deps: &Deps) -> Result<Bytes, StoreError> {
+    let mut pieces = stream::iter(segments)
+        .map(|segment| async move {
+            match segment {
+                Segment::Literal(literal) => Ok(Bytes::copy_from_slice(&literal.0)),
+                Segment::Range(range) => read(range, deps).await,
+            }
+        })
+        .buffered(READS_IN_FLIGHT);
+    let mut bytes = BytesMut::new();
+    while let Some(piece) = pieces.try_next().await? {
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes.freeze())
+}
+
+async fn read(range: &Range, deps: &Deps) -> Result<Bytes, StoreError> {
+    let at: &ObjectUri = &range.object;
+    let options = GetOptions::range_of(range.start..range.end, ETag::new(&range.etag));
+    let mut body = deps.store.get(at, options).await?.body;
+    let mut bytes = BytesMut::new();
+    while let Some(piece) = body.next().await.transpose()? {
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes.freeze())
+}

@@ -1,0 +1,156 @@
+//! From a complete job to its output and its report.
+
+use fanfold_flow::code::Code;
+use fanfold_flow::concat::{self, ConcatPlan, Element};
+use fanfold_flow::event::Reduce;
+use fanfold_flow::job::Job;
+use fanfold_flow::keys::JobKeys;
+use fanfold_flow::plan::Plan;
+use fanfold_flow::report::{FAILURES_LISTED_MAX, Output, Report, Status};
+use fanfold_flow::version::Version;
+use fanfold_gather::{finish, read_groups};
+use fanfold_runtime::{Budget, Deps, Error};
+use fanfold_store::{ErrorKind, PutOptions, StoreError, StoreExt};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::account::Account;
+use crate::execute::execute;
+use crate::lease::Lease;
+
+/// Reduces a job whose groups are all there, unless somebody did or does.
+///
+/// # Errors
+/// When store or invoke fail; the same event may be sent again. That the job failed is no error: the report says it.
+///
+/// # Cancellation
+/// The output appears or does not; an upload under way is dropped by whoever reduces next.
+pub async fn handle(event: Value, deps: &Deps, budget: Budget) -> Result<(), Error> {
+    let Reduce { reduce: job_id, attempt, .. } = Reduce::deserialize(&event)
+        .map_err(|error| Error::caused(Code::InvalidJob, "read the event as the reducer's payload", error))?;
+    let keys = deps.keys(&job_id);
+    if has_result(deps, &keys).await? {
+        return Ok(());
+    }
+    let Some(mut lease) = Lease::take(deps, &keys, attempt, budget).await? else {
+        tracing::info!(job = %job_id, attempt, "somebody else reduces");
+        return Ok(());
+    };
+    match reduce(deps, &keys, &mut lease).await {
+        Ok(()) => Ok(()),
+        // Whoever was first has deleted the chunk results, or its output stands in the way of this one.
+        Err(_) if has_result(deps, &keys).await? => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+async fn has_result(deps: &Deps, keys: &JobKeys) -> Result<bool, Error> {
+    match deps.store.head(&keys.result()).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn reduce(deps: &Deps, keys: &JobKeys, lease: &mut Lease) -> Result<(), Error> {
+    let job: Job = deps.store.get_json(&keys.job()).await?;
+    let plan: Plan = deps.store.get_json(&keys.plan()).await?;
+    let account = Account::of(read_groups(deps, keys, plan.groups()).await?);
+    let defects = account.defects(&plan);
+    if !defects.is_empty() {
+        return Err(Error::new(Code::Internal, format!("account for every index: {}", defects.join("; "))));
+    }
+    let ended = match account.verdict(&job, &plan) {
+        Ok(()) => output(&job, &plan, &account, deps, keys, lease).await?,
+        Err(message) => Err(message),
+    };
+    let succeeded = ended.is_ok();
+    let report = report(&job, &plan, account, ended, deps.world.now_ms());
+    finish(deps, keys, &report).await?;
+    tracing::info!(job = %report.job_id, status = ?report.status, message = report.message, "the job has ended");
+    if succeeded {
+        let chunks = keys.chunk_results();
+        deps.store.delete_prefix(&chunks.bucket, &chunks.key).await?;
+    }
+    Ok(())
+}
+
+/// Puts the output together. The inner error is the job's own: trying again would not mend it.
+async fn output(
+    job: &Job,
+    plan: &Plan,
+    account: &Account,
+    deps: &Deps,
+    keys: &JobKeys,
+    lease: &mut Lease,
+) -> Result<Result<Output, String>, Error> {
+    let elements = match concat::elements(plan.format, &account.results) {
+        Ok(elements) => elements,
+        Err(error) => return Ok(Err(error.to_string())),
+    };
+    let concat = match planned(&elements)? {
+        Ok(concat) => concat,
+        Err(message) => return Ok(Err(message)),
+    };
+    deps.store.put_json(&keys.concat(), &concat, PutOptions::default()).await?;
+    match execute(&concat, plan, job.output.overwrite, deps, keys, lease).await {
+        Ok(etag) => Ok(Ok(Output {
+            uri: plan.output.clone(),
+            bytes: concat.bytes,
+            crc64nvme: concat.crc,
+            etag: etag.to_string(),
+            streamed_bytes: concat.streamed_bytes(),
+        })),
+        Err(error) => match own_failure(&error, plan) {
+            Some(message) => Ok(Err(message)),
+            None => Err(error),
+        },
+    }
+}
+
+/// Plans how the elements are put together, and checks the plan.
+fn planned(elements: &[Element]) -> Result<Result<ConcatPlan, String>, Error> {
+    let concat = match concat::make(elements) {
+        Ok(concat) => concat,
+        Err(error) => return Ok(Err(format!("{error}; {}", Code::OutputTooLarge.advice()))),
+    };
+    let defects = concat::defects(&concat, elements);
+    if defects.is_empty() {
+        return Ok(Ok(concat));
+    }
+    Err(Error::new(Code::Internal, format!("make a right concat plan: {}", defects.join("; "))))
+}
+
+/// What the store refused for good.
+fn own_failure(error: &Error, plan: &Plan) -> Option<String> {
+    let store = std::error::Error::source(error)?.downcast_ref::<StoreError>()?;
+    let code = match store.kind() {
+        ErrorKind::PreconditionFailed if store.at() == plan.output.to_string() => Code::OutputExists,
+        ErrorKind::PreconditionFailed | ErrorKind::BadDigest => Code::OutputCorrupt,
+        _ => return None,
+    };
+    Some(format!("{} {}; {}", code.meaning(), error.chain(), code.advice()))
+}
+
+fn report(job: &Job, plan: &Plan, account: Account, ended: Result<Output, String>, ended_ms: i64) -> Report {
+    let (status, output, message) = match ended {
+        Ok(output) => (Status::Succeeded, Some(output), String::new()),
+        Err(message) => (Status::Failed, None, message),
+    };
+    Report {
+        version: Version,
+        job_id: plan.job_id.clone(),
+        name: job.name.clone(),
+        status,
+        output,
+        chunks: account.counts(plan),
+        partitions: plan.partitions.len() as u64,
+        attempts: account.attempts,
+        records: account.results.iter().map(|result| result.records).sum(),
+        bytes_in: account.results.iter().map(|result| result.bytes_in).sum(),
+        failures: account.failures.into_iter().take(FAILURES_LISTED_MAX).collect(),
+        message,
+        started_ms: plan.started_ms,
+        ended_ms,
+    }
+}

@@ -1,0 +1,70 @@
+//! Who reduces: one at a time, so that nobody's work is done twice without need.
+//!
+//! The lease saves work; it does not keep the output right. Two reducers at once would write the same output, and the
+//! store lets one of them be first.
+
+use fanfold_flow::keys::JobKeys;
+use fanfold_flow::version::Version;
+use fanfold_runtime::{Budget, Deps, Error};
+use fanfold_store::{Created, ErrorKind, PutOptions, StoreExt, Upload};
+use serde::{Deserialize, Serialize};
+
+/// Who reduces, until when, and what is under way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Lease {
+    version: Version,
+    attempt: u32,
+    holder: u64,
+    expires_ms: i64,
+    /// The unfinished upload of the output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    upload: Option<Upload>,
+}
+
+impl Lease {
+    /// Takes the lease, unless somebody else holds it. One is taken over when it has expired, or when this is a later
+    /// attempt: those are made only after the earlier one's invocation has ended. An upload that its holder left is dropped.
+    pub(crate) async fn take(
+        deps: &Deps,
+        keys: &JobKeys,
+        attempt: u32,
+        budget: Budget,
+    ) -> Result<Option<Self>, Error> {
+        let lease = Self {
+            version: Version,
+            attempt,
+            holder: deps.world.random(),
+            expires_ms: budget.deadline_ms(),
+            upload: None,
+        };
+        let at = keys.lease();
+        if deps.store.create_json(&at, &lease).await? == Created::New {
+            return Ok(Some(lease));
+        }
+        let (current, etag): (Self, _) = deps.store.get_json_tagged(&at).await?;
+        if current.holder == lease.holder {
+            return Ok(Some(lease));
+        }
+        if current.attempt >= attempt && current.expires_ms > deps.world.now_ms() {
+            return Ok(None);
+        }
+        match deps.store.put_json(&at, &lease, PutOptions::if_matches(etag)).await {
+            Ok(_) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::PreconditionFailed | ErrorKind::Conflict) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        if let Some(upload) = current.upload {
+            deps.store.abort_upload(&upload).await?;
+        }
+        Ok(Some(lease))
+    }
+
+    /// Notes the upload that is under way, so that whoever takes over can drop it.
+    pub(crate) async fn note(&mut self, deps: &Deps, keys: &JobKeys, upload: &Upload) -> Result<(), Error> {
+        self.upload = Some(upload.clone());
+        deps.store.put_json(&keys.lease(), self, PutOptions::default()).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,100 @@
+//! The world as a handler sees it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use fanfold_flow::keys::{JobId, JobKeys};
+use fanfold_flow::problem::Problem;
+use fanfold_flow::uri::ObjectUri;
+use fanfold_invoke::Invoke;
+use fanfold_store::Store;
+
+use crate::variables::Variables;
+
+/// Everything outside a handler that it may touch.
+#[derive(Clone, Debug)]
+pub struct Deps {
+    /// Objects.
+    pub store: Arc<dyn Store>,
+    /// Functions.
+    pub invoke: Arc<dyn Invoke>,
+    /// Time and chance.
+    pub world: Arc<dyn World>,
+    /// Where artefacts are kept: a bucket and a prefix.
+    pub work: ObjectUri,
+    /// The three functions' names.
+    pub functions: Functions,
+}
+
+impl Deps {
+    /// The keys of a job's artefacts.
+    pub fn keys(&self, job_id: &JobId) -> JobKeys {
+        JobKeys::new(&self.work, job_id)
+    }
+}
+
+/// Time and chance, handed in so that a test can rule both.
+pub trait World: fmt::Debug + Send + Sync + 'static {
+    /// Now, in milliseconds since 1970 (UTC).
+    fn now_ms(&self) -> i64;
+
+    /// A number that nobody can foresee, and that nobody else has drawn.
+    fn random(&self) -> u64;
+}
+
+/// The real time, and the operating system's chance.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemWorld;
+
+impl World for SystemWorld {
+    fn now_ms(&self) -> i64 {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    fn random(&self) -> u64 {
+        fastrand::u64(..)
+    }
+}
+
+/// The three functions, by name or ARN.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Functions {
+    /// Who plans and dispatches.
+    pub dispatcher: String,
+    /// Who runs processes.
+    pub worker: String,
+    /// Who puts the output together.
+    pub reducer: String,
+}
+
+/// What every function's environment says: where artefacts are, and who the others are.
+#[derive(Clone, Debug)]
+pub(crate) struct Shared {
+    pub(crate) work: ObjectUri,
+    pub(crate) functions: Functions,
+}
+
+impl Shared {
+    pub(crate) fn read(variables: &mut Variables<'_>) -> Option<Self> {
+        let work: Option<ObjectUri> =
+            variables.required("FANFOLD_WORK_URI", "where artefacts are kept, such as s3://bucket/prefix/");
+        if let Some(work) = &work
+            && !work.key.is_empty()
+            && !work.key.ends_with('/')
+        {
+            variables.refuse(Problem::new(
+                "FANFOLD_WORK_URI",
+                format!("must end with '/', being a prefix: '{work}'"),
+            ));
+        }
+        let dispatcher = variables.required("FANFOLD_DISPATCHER", "the dispatcher function's name or ARN");
+        let worker = variables.required("FANFOLD_WORKER", "the worker function's name or ARN");
+        let reducer = variables.required("FANFOLD_REDUCER", "the reducer function's name or ARN");
+        Some(Self {
+            work: work?,
+            functions: Functions { dispatcher: dispatcher?, worker: worker?, reducer: reducer? },
+        })
+    }
+}

@@ -1,0 +1,75 @@
+//! From the process's start to the first event and on.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use fanfold_invoke::Invoke;
+use fanfold_store::Store;
+use lambda_runtime::{LambdaEvent, service_fn};
+use serde_json::Value;
+
+use crate::budget::Budget;
+use crate::deps::{Deps, Shared, SystemWorld};
+use crate::error::Error;
+use crate::logs;
+use crate::variables::{InvalidConfig, Variables};
+
+/// Runs a function until Lambda ends its environment.
+///
+/// `read` takes the function's own settings from the environment; `handle` is the function. An event is handed over as
+/// raw JSON, since an event that fails to parse in the runtime would be retried without end.
+pub fn serve<S, H>(read: impl FnOnce(&mut Variables<'_>) -> Option<S>, handle: H) -> ExitCode
+where
+    H: AsyncFn(Value, &Deps, &S, Budget, &str) -> Result<Value, Error>,
+{
+    logs::start(std::env::var("FANFOLD_LOG").or_else(|_| std::env::var("AWS_LAMBDA_LOG_LEVEL")).ok());
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&format!("start the asynchronous runtime: {error}")),
+    };
+    let config = match read_environment(read) {
+        Ok(config) => config,
+        Err(error) => return failed(&error.to_string()),
+    };
+    match runtime.block_on(serve_events(config, handle)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&format!("talk to the Lambda runtime: {error}")),
+    }
+}
+
+fn failed(message: &str) -> ExitCode {
+    tracing::error!("failed to {message}");
+    ExitCode::FAILURE
+}
+
+fn read_environment<S>(
+    read: impl FnOnce(&mut Variables<'_>) -> Option<S>,
+) -> Result<(Shared, S), InvalidConfig> {
+    let mut variables = Variables::new(|name| std::env::var(name).ok());
+    let shared = Shared::read(&mut variables);
+    let settings = read(&mut variables);
+    variables.finish(shared.zip(settings))
+}
+
+async fn serve_events<S, H>((shared, settings): (Shared, S), handle: H) -> Result<(), lambda_runtime::Error>
+where
+    H: AsyncFn(Value, &Deps, &S, Budget, &str) -> Result<Value, Error>,
+{
+    let deps = Deps {
+        store: Arc::new(fanfold_store::s3::S3Store::from_environment().await) as Arc<dyn Store>,
+        invoke: Arc::new(fanfold_invoke::aws::LambdaInvoke::from_environment().await) as Arc<dyn Invoke>,
+        world: Arc::new(SystemWorld),
+        work: shared.work,
+        functions: shared.functions,
+    };
+    let (deps, settings, handle) = (&deps, &settings, &handle);
+    lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| {
+        let deadline_ms = i64::try_from(event.context.deadline).unwrap_or(i64::MAX);
+        let answer = handle(event.payload, deps, settings, Budget::until(deadline_ms), &event.context.request_id).await;
+        if let Err(error) = &answer {
+            tracing::error!(code = %error.code, request_id = event.context.request_id, "failed to {}", error.chain());
+        }
+        answer
+    }))
+    .await
+}

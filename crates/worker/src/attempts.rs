@@ -1,0 +1,135 @@
+//! All chunks of a partition, and again those that failed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fanfold_flow::code::Code;
+use fanfold_flow::done::{Done, Failure};
+use fanfold_flow::job::Job;
+use fanfold_flow::partition::Partition;
+use fanfold_flow::result::ChunkResult;
+use fanfold_flow::version::Version;
+use fanfold_gather::{Claim, claim_attempt};
+use fanfold_runtime::{Budget, Deps, Error};
+use tokio::task::JoinSet;
+
+use crate::Settings;
+use crate::process::{self, Failed, Shared};
+
+/// What there is to do, and with what.
+pub(crate) struct Work<'a> {
+    pub(crate) job: &'a Job,
+    pub(crate) partition: &'a Partition,
+    pub(crate) deps: &'a Deps,
+    pub(crate) settings: &'a Settings,
+    pub(crate) budget: Budget,
+}
+
+/// Most of the time that is kept for committing after the processes have been stopped.
+const MARGIN_MAX: Duration = Duration::from_secs(5);
+
+/// Runs every chunk of a partition, tries again what failed while the job's retries allow, and gives the outcome.
+pub(crate) async fn run(work: &Work<'_>) -> Result<Done, Error> {
+    let shared = Arc::new(Shared::new(work.job, work.partition, work.deps, work.settings, work.budget)?);
+    let remaining = work.budget.remaining(work.deps.world.as_ref());
+    let time = remaining - MARGIN_MAX.min(remaining / 10);
+    let mut round = Round { attempt: work.partition.attempt, results: Vec::new(), failures: Vec::new() };
+    let in_time = tokio::time::timeout(time, round.run_all(work, &shared)).await;
+    shared.end()?;
+    match in_time {
+        Ok(ended) => ended?,
+        Err(_) => return Err(out_of_time(work, &round, time)),
+    }
+    round.results.sort_by_key(|result| (result.index, result.cut));
+    round.failures.sort_by_key(|failed| failed.failure.index);
+    Ok(Done {
+        version: Version,
+        partition: work.partition.number,
+        attempt: round.attempt,
+        results: round.results,
+        failures: round.failures.into_iter().map(|failed| failed.failure).collect(),
+    })
+}
+
+fn out_of_time(work: &Work<'_>, round: &Round, time: Duration) -> Error {
+    let Partition { number, chunks, .. } = work.partition;
+    let message = format!(
+        "finish partition {number}: after {:.0} s {} of its {} chunks were done; smaller chunks would fit into the time",
+        time.as_secs_f64(),
+        round.results.len(),
+        chunks.len()
+    );
+    Error::new(Code::WorkerDied, message)
+}
+
+struct Round {
+    attempt: u32,
+    results: Vec<ChunkResult>,
+    failures: Vec<Failed>,
+}
+
+impl Round {
+    async fn run_all(&mut self, work: &Work<'_>, shared: &Arc<Shared>) -> Result<(), Error> {
+        let mut left: Vec<usize> = (0..work.partition.chunks.len()).collect();
+        loop {
+            self.together(shared, left).await?;
+            let (again, alone) = self.take_those_to_try_again(work);
+            if again.is_empty() && alone.is_empty() {
+                return Ok(());
+            }
+            let keys = work.deps.keys(&work.partition.job_id);
+            self.attempt += 1;
+            if claim_attempt(work.deps, &keys, work.partition.number, self.attempt).await? == Claim::Taken {
+                let message =
+                    format!("try partition {} again: somebody else is at it", work.partition.number);
+                return Err(Error::new(Code::WorkerDied, message));
+            }
+            for chunk in alone {
+                self.together(shared, vec![chunk]).await?;
+            }
+            left = again;
+        }
+    }
+
+    /// Runs chunks as many at once as the pool allows.
+    async fn together(&mut self, shared: &Arc<Shared>, chunks: Vec<usize>) -> Result<(), Error> {
+        let mut running = JoinSet::new();
+        for chunk in chunks {
+            running.spawn(process::run(Arc::clone(shared), chunk, self.attempt));
+        }
+        while let Some(ended) = running.join_next().await {
+            match ended.map_err(|error| Error::caused(Code::Internal, "run a chunk", error))? {
+                Ok(result) => self.results.push(result),
+                Err(failed) => self.failures.push(failed),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes from the failures what is worth another try; apart, what SIGKILL ended: most often the memory was not enough
+    /// for all, and may be for one.
+    fn take_those_to_try_again(&mut self, work: &Work<'_>) -> (Vec<usize>, Vec<usize>) {
+        let (mut again, mut alone) = (Vec::new(), Vec::new());
+        if self.attempt > work.job.retries {
+            return (again, alone);
+        }
+        for failed in std::mem::take(&mut self.failures) {
+            let Failure { index, code, ref message, .. } = failed.failure;
+            if !may_end_otherwise(code) {
+                self.failures.push(failed);
+                continue;
+            }
+            tracing::warn!(job = %work.partition.job_id, index, attempt = self.attempt, %code, message, "trying a chunk again");
+            if failed.sigkill { alone.push(failed.chunk) } else { again.push(failed.chunk) }
+        }
+        (again, alone)
+    }
+}
+
+/// Whether the same chunk may be done at the next try.
+fn may_end_otherwise(code: Code) -> bool {
+    matches!(
+        code,
+        Code::ProgramFailed | Code::ProgramKilled | Code::OutputHeld | Code::Store | Code::Internal
+    )
+}

@@ -1,0 +1,98 @@
+//! Finding a separator in bytes that come in pieces.
+
+use memchr::memmem;
+
+/// A separator that does not overlap itself, so that its places do not depend on where the search began.
+#[derive(Clone, Debug)]
+pub(super) struct Separator {
+    bytes: Vec<u8>,
+    /// The last bytes seen, at most as many as the separator has.
+    carry: Vec<u8>,
+}
+
+impl Separator {
+    pub(super) fn new(bytes: &[u8]) -> Self {
+        Self { bytes: bytes.to_vec(), carry: Vec::new() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Takes the next piece in; where in it the first separator ends, if one does.
+    pub(super) fn find_end(&mut self, piece: &[u8]) -> Option<usize> {
+        let length = self.len();
+        let found = if length == 1 {
+            memchr::memchr(self.bytes[0], piece).map(|place| place + 1)
+        } else {
+            let seam = self.seam(piece);
+            let across = memmem::find(&seam, &self.bytes).map(|place| place + length - self.behind().len());
+            across.or_else(|| memmem::find(piece, &self.bytes).map(|place| place + length))
+        };
+        self.remember(piece);
+        found
+    }
+
+    /// Takes the next piece in; how many separators end in it.
+    pub(super) fn count(&mut self, piece: &[u8]) -> u64 {
+        let count = if self.len() == 1 {
+            memchr::memchr_iter(self.bytes[0], piece).count()
+        } else {
+            let seam = self.seam(piece);
+            memmem::find_iter(&seam, &self.bytes).count() + memmem::find_iter(piece, &self.bytes).count()
+        };
+        self.remember(piece);
+        count as u64
+    }
+
+    /// Whether something was seen, and no separator ended it.
+    pub(super) fn is_open(&self) -> bool {
+        !self.carry.is_empty() && self.carry != self.bytes
+    }
+
+    /// The last bytes seen among which a separator may have begun that has not ended.
+    fn behind(&self) -> &[u8] {
+        &self.carry[self.carry.len().saturating_sub(self.len() - 1)..]
+    }
+
+    /// Bytes on both sides of the seam between the last piece and this one, too few on either for a whole separator.
+    fn seam(&self, piece: &[u8]) -> Vec<u8> {
+        let ahead = piece.len().min(self.len() - 1);
+        [self.behind(), &piece[..ahead]].concat()
+    }
+
+    fn remember(&mut self, piece: &[u8]) {
+        let kept = self.len();
+        self.carry.extend_from_slice(&piece[piece.len().saturating_sub(kept)..]);
+        self.carry.drain(..self.carry.len().saturating_sub(kept));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn pieces() -> impl Strategy<Value = Vec<Vec<u8>>> {
+        prop::collection::vec(prop::collection::vec(prop::sample::select(b"ab;\n".to_vec()), 0..6), 0..8)
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_are_searched_as_if_they_were_one(pieces in pieces(), separator in prop::sample::select(vec!["\n", ";\n", "ab;", "a;b\n"])) {
+            let whole = pieces.concat();
+            let first = memmem::find(&whole, separator.as_bytes()).map(|place| place + separator.len());
+            let (mut finder, mut counter) = (Separator::new(separator.as_bytes()), Separator::new(separator.as_bytes()));
+            let (mut found, mut count, mut offset) = (None, 0, 0);
+            for piece in &pieces {
+                found = found.or_else(|| finder.find_end(piece).map(|end| offset + end));
+                count += counter.count(piece);
+                offset += piece.len();
+            }
+            prop_assert_eq!(found, first);
+            prop_assert_eq!(count as usize, memmem::find_iter(&whole, separator.as_bytes()).count());
+            prop_assert_eq!(counter.is_open(), !whole.is_empty() && !whole.ends_with(separator.as_bytes()));
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! What of a result counts, and what separates it from the next one.
+
+use bytes::Bytes;
+use fanfold_flow::job::Format;
+use fanfold_flow::literal::Literal;
+
+use super::OutputError;
+use super::json_array::JsonArray;
+
+/// Longest CSV header line of a result, in bytes: it travels in the done record.
+const HEADER_BYTES_MAX: usize = 64 << 10;
+
+/// What a format makes of a result, piece by piece.
+#[derive(Debug)]
+pub(super) enum Shape {
+    /// All bytes count.
+    Bytes,
+    /// All bytes count; a line feed is set where the last one lacks.
+    Lines(LastLine),
+    /// All bytes behind the header line count.
+    Csv { header: Header, last_line: LastLine },
+    /// What stands between the brackets counts.
+    JsonArray(JsonArray),
+}
+
+/// What is known at the end of a result.
+#[derive(Debug)]
+pub(super) struct End {
+    /// The header line that was taken off.
+    pub(super) header: Option<Literal>,
+    /// What stands between this result and the next one.
+    pub(super) separator: &'static [u8],
+}
+
+impl Shape {
+    pub(super) fn new(format: Format, last: bool) -> Self {
+        let last_line = LastLine { stays: last, byte: b'\n' };
+        match format {
+            Format::Bytes => Self::Bytes,
+            Format::Lines => Self::Lines(last_line),
+            Format::Csv => Self::Csv { header: Header::default(), last_line },
+            Format::JsonArray => Self::JsonArray(JsonArray::new()),
+        }
+    }
+
+    /// Takes the next piece, and gives back what of it counts.
+    pub(super) fn take(&mut self, piece: Bytes) -> Result<Bytes, OutputError> {
+        match self {
+            Self::Bytes => Ok(piece),
+            Self::Lines(last_line) => Ok(last_line.pass(piece)),
+            Self::Csv { header, last_line } => Ok(last_line.pass(header.take_off(piece)?)),
+            Self::JsonArray(array) => array.take(&piece),
+        }
+    }
+
+    /// The end of a result of which so many bytes counted.
+    pub(super) fn end(&mut self, bytes: u64) -> Result<End, OutputError> {
+        let end = |separator| End { header: None, separator };
+        match self {
+            Self::Bytes => Ok(end(b"")),
+            Self::Lines(last_line) => Ok(end(last_line.separator())),
+            Self::Csv { header, last_line } => {
+                Ok(End { header: header.end(bytes), separator: last_line.separator() })
+            }
+            Self::JsonArray(array) => array.end().map(|()| end(b",")),
+        }
+    }
+}
+
+/// Whether the last line has its line feed.
+#[derive(Debug)]
+pub(super) struct LastLine {
+    /// The job's very last line stays as it is.
+    stays: bool,
+    byte: u8,
+}
+
+impl LastLine {
+    fn pass(&mut self, piece: Bytes) -> Bytes {
+        self.byte = piece.last().copied().unwrap_or(self.byte);
+        piece
+    }
+
+    fn separator(&self) -> &'static [u8] {
+        if self.stays || self.byte == b'\n' { b"" } else { b"\n" }
+    }
+}
+
+/// A result's first record, up to and with the first line feed outside quotes.
+#[derive(Debug, Default)]
+pub(super) struct Header {
+    line: Vec<u8>,
+    quoted: bool,
+    complete: bool,
+}
+
+impl Header {
+    fn take_off(&mut self, piece: Bytes) -> Result<Bytes, OutputError> {
+        if self.complete {
+            return Ok(piece);
+        }
+        for (position, byte) in piece.iter().enumerate() {
+            self.quoted ^= *byte == b'"';
+            if *byte == b'\n' && !self.quoted {
+                self.line.extend_from_slice(&piece[..=position]);
+                self.complete = true;
+                return Ok(piece.slice(position + 1..));
+            }
+        }
+        self.line.extend_from_slice(&piece);
+        if self.line.len() > HEADER_BYTES_MAX {
+            let message = format!(
+                "its first line does not end within {HEADER_BYTES_MAX} bytes, so it is no CSV header"
+            );
+            return Err(OutputError::Malformed(message));
+        }
+        Ok(Bytes::new())
+    }
+
+    /// The header, if the result had a byte at all.
+    fn end(&mut self, bytes: u64) -> Option<Literal> {
+        debug_assert!(self.complete || bytes == 0);
+        (!self.line.is_empty()).then(|| Literal(std::mem::take(&mut self.line)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What counts of a result, its header and its separator, when it comes in pieces of these sizes.
+    fn shaped(
+        format: Format,
+        last: bool,
+        result: &[u8],
+        piece_bytes: usize,
+    ) -> Result<(Vec<u8>, Option<Vec<u8>>, &'static [u8]), String> {
+        let mut shape = Shape::new(format, last);
+        let mut counts = Vec::new();
+        for piece in result.chunks(piece_bytes.max(1)) {
+            let piece = shape.take(Bytes::copy_from_slice(piece)).map_err(|error| error.to_string())?;
+            counts.extend_from_slice(&piece);
+        }
+        let end = shape.end(counts.len() as u64).map_err(|error| error.to_string())?;
+        Ok((counts, end.header.map(|header| header.0), end.separator))
+    }
+
+    #[test]
+    fn a_header_may_have_line_feeds_within_quotes() {
+        let result = b"a,\"b\nc\"\n1,2";
+        for piece_bytes in 1..12 {
+            let (counts, header, separator) = shaped(Format::Csv, false, result, piece_bytes).unwrap();
+            assert_eq!(
+                (counts.as_slice(), header.as_deref(), separator),
+                (&b"1,2"[..], Some(&b"a,\"b\nc\"\n"[..]), &b"\n"[..])
+            );
+        }
+    }
+
+    #[test]
+    fn only_the_jobs_last_line_may_lack_its_line_feed() {
+        assert_eq!(shaped(Format::Lines, false, b"a\nb", 2).unwrap().2, b"\n");
+        assert_eq!(shaped(Format::Lines, false, b"a\nb\n", 2).unwrap().2, b"");
+        assert_eq!(shaped(Format::Lines, true, b"a\nb", 2).unwrap().2, b"");
+        assert_eq!(shaped(Format::Csv, false, b"", 1).unwrap(), (vec![], None, &b""[..]));
+    }
+
+    proptest! {
+        #[test]
+        fn an_array_comes_out_the_same_however_it_is_cut_into_pieces(
+            values in prop::collection::vec(prop::sample::select(vec!["1", "\"]\"", "\"a\\\"[,\"", "[]", "{\"k\": [1, \"}\"]}", "null"]), 0..5),
+            space in prop::sample::select(vec!["", " ", "\n\t "]), piece_bytes in 1..9_usize,
+        ) {
+            let inner = values.join(&format!("{space},{space}"));
+            let text = format!("{space}[{space}{inner}{space}]{space}");
+            let (counts, _, separator) = shaped(Format::JsonArray, false, text.as_bytes(), piece_bytes).unwrap();
+            let again = format!("[{}]", String::from_utf8(counts.clone()).unwrap());
+            let wanted: serde_json::Value = serde_json::from_str(&text).unwrap();
+            prop_assert_eq!(serde_json::from_str::<serde_json::Value>(&again).unwrap(), wanted);
+            prop_assert_eq!(counts.is_empty(), values.is_empty());
+            prop_assert_eq!(separator, b",");
+        }
+    }
+
+    #[test]
+    fn what_is_not_one_array_is_refused_with_the_place() {
+        for (text, words) in [
+            ("{}", "at byte 0"),
+            ("", "empty"),
+            ("[1", "does not end"),
+            ("[1}", "at byte 2"),
+            ("[1] 2", "at byte 4"),
+            ("[\"a]", "does not end"),
+        ] {
+            let refusal = shaped(Format::JsonArray, false, text.as_bytes(), 3).unwrap_err();
+            assert!(refusal.contains(words), "{text}: {refusal}");
+        }
+    }
+}

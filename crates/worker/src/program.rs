@@ -1,0 +1,82 @@
+//! From a task and a chunk to the program to run.
+
+use std::ffi::OsString;
+
+use fanfold_flow::chunk::Chunk;
+use fanfold_flow::code::Code;
+use fanfold_flow::job::Task;
+use fanfold_flow::keys::JobId;
+use fanfold_flow::problem::nearest;
+use fanfold_pool::Program;
+use fanfold_runtime::Error;
+
+use crate::Settings;
+
+/// The argv of a task: a registered one by its name, or the job's own where that is allowed.
+pub(crate) fn argv(task: &Task, settings: &Settings) -> Result<Vec<String>, Error> {
+    match (&task.command, &task.name) {
+        (Some(command), _) if settings.allow_commands => Ok(command.clone()),
+        (Some(_), _) => Err(Error::new(
+            Code::InvalidJob,
+            "run task.command: this deployment runs only registered tasks; name one under task.name",
+        )),
+        (None, Some(name)) => registered(name, task, settings),
+        (None, None) => {
+            Err(Error::new(Code::InvalidJob, "run the task: it has neither a command nor a name"))
+        }
+    }
+}
+
+fn registered(name: &str, task: &Task, settings: &Settings) -> Result<Vec<String>, Error> {
+    if let Some(argv) = settings.tasks.get(name) {
+        return Ok(argv.iter().chain(&task.args).cloned().collect());
+    }
+    let names: Vec<&str> = settings.tasks.keys().map(String::as_str).collect();
+    let known =
+        if names.is_empty() { "none is".to_owned() } else { format!("there are {}", names.join(", ")) };
+    let meant = nearest(name, names).map_or_else(String::new, |name| format!("; did you mean '{name}'?"));
+    Err(Error::new(Code::InvalidJob, format!("run task '{name}': it is not registered ({known}){meant}")))
+}
+
+/// What a program is told about its chunk.
+pub(crate) struct About<'a> {
+    pub(crate) job_id: &'a JobId,
+    pub(crate) chunk: &'a Chunk,
+    pub(crate) attempt: u32,
+    pub(crate) deadline_ms: i64,
+}
+
+/// The program with its whole environment.
+///
+/// # Errors
+/// When the chunk cannot be written as JSON.
+pub(crate) fn program(
+    argv: &[String],
+    task: &Task,
+    settings: &Settings,
+    about: &About<'_>,
+) -> Result<Program, Error> {
+    let chunk = serde_json::to_string(about.chunk)
+        .map_err(|error| Error::caused(Code::Internal, "write FANFOLD_CHUNK", error))?;
+    let (offset, limit) = about.chunk.input.offset_and_limit();
+    let told = [
+        ("FANFOLD_JOB", about.job_id.to_string()),
+        ("FANFOLD_INDEX", about.chunk.index.to_string()),
+        ("FANFOLD_OFFSET", offset.to_string()),
+        ("FANFOLD_LIMIT", limit.to_string()),
+        ("FANFOLD_ATTEMPT", about.attempt.to_string()),
+        ("FANFOLD_DEADLINE_MS", about.deadline_ms.to_string()),
+        ("FANFOLD_CHUNK", chunk),
+    ];
+    let mut environment = settings.environment.clone();
+    if task.credentials {
+        environment.extend(settings.credentials.iter().cloned());
+    }
+    environment.extend(task.environment.iter().map(|(name, value)| (name.into(), value.into())));
+    environment.extend(told.map(|(name, value)| (name.into(), value.into())));
+    Ok(Program {
+        argv: argv.iter().map(OsString::from).collect(),
+        environment,
+        directory: settings.directory.clone(),
+    })
+}

@@ -1,0 +1,101 @@
+//! What the worker's own environment says.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use fanfold_flow::limits::{MEMORY_MB_PER_VCPU, VCPUS_MAX};
+use fanfold_pool as pool;
+use fanfold_runtime::Variables;
+
+/// Most bytes of output, over all processes, that are read but not yet on their way to the store.
+const OUTPUT_BYTES_IN_FLIGHT: usize = 4 << 20;
+
+/// How long something that a program left behind may hold its standard output.
+const OUTPUT_GRACE: Duration = Duration::from_secs(5);
+
+/// What the worker's own environment says.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How many processes run at once, unless the job says.
+    pub cores: u32,
+    /// The commands that jobs may name, by name.
+    pub tasks: BTreeMap<String, Vec<String>>,
+    /// Whether a job may bring a command of its own.
+    pub allow_commands: bool,
+    /// The directory in which programs run.
+    pub directory: Option<PathBuf>,
+    /// What programs find in their environment, credentials aside.
+    pub environment: Vec<(OsString, OsString)>,
+    /// The worker's own credentials, for tasks that ask for them.
+    pub credentials: Vec<(OsString, OsString)>,
+}
+
+/// The tasks of `FANFOLD_TASKS`.
+struct Tasks(BTreeMap<String, Vec<String>>);
+
+impl FromStr for Tasks {
+    type Err = serde_json::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        serde_json::from_str(text).map(Self)
+    }
+}
+
+impl Settings {
+    /// Reads `AWS_LAMBDA_FUNCTION_MEMORY_SIZE` (how many cores there are follows from it), `FANFOLD_WORKER_CORES` (which
+    /// overrides that), `FANFOLD_TASKS` (a JSON object of name to argv), `FANFOLD_ALLOW_COMMANDS` (`true` or `false`) and
+    /// `FANFOLD_TASK_DIRECTORY`.
+    pub fn read(variables: &mut Variables<'_>) -> Option<Self> {
+        let memory_mb: Option<u32> =
+            variables.required("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "the function's memory size in MB");
+        let cores = variables.optional("FANFOLD_WORKER_CORES");
+        let tasks: Option<Tasks> = variables.optional("FANFOLD_TASKS");
+        let allow_commands = variables.optional("FANFOLD_ALLOW_COMMANDS").unwrap_or(false);
+        let directory: Option<PathBuf> = variables.optional("FANFOLD_TASK_DIRECTORY");
+        let memory_mb = memory_mb?;
+        Some(Self {
+            cores: cores.unwrap_or_else(|| memory_mb.div_ceil(MEMORY_MB_PER_VCPU).clamp(1, VCPUS_MAX)),
+            tasks: tasks.map_or_else(BTreeMap::new, |tasks| tasks.0),
+            allow_commands,
+            directory,
+            environment: std::env::vars_os().filter(|(name, _)| is_for_programs(name)).collect(),
+            credentials: std::env::vars_os().filter(|(name, _)| is_credential(name)).collect(),
+        })
+    }
+
+    /// The pool for a job that wants so many processes.
+    pub(crate) fn pool(&self, processes: u32) -> pool::Pool {
+        let processes =
+            usize::try_from(processes).ok().and_then(NonZeroUsize::new).unwrap_or(NonZeroUsize::MIN);
+        pool::Pool::new(pool::Settings {
+            processes,
+            bytes_in_flight: OUTPUT_BYTES_IN_FLIGHT,
+            grace: OUTPUT_GRACE,
+        })
+    }
+}
+
+/// What a program has no business with: the worker's credentials, the way to Lambda's runtime, our own settings.
+fn is_for_programs(name: &OsString) -> bool {
+    let name = name.to_string_lossy();
+    !["AWS_", "_X_AMZN", "_HANDLER", "FANFOLD_", "LAMBDA_RUNTIME"]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
+}
+
+/// What an SDK needs to act as the worker does: keys, region, endpoints.
+fn is_credential(name: &OsString) -> bool {
+    let name = name.to_string_lossy();
+    let named = [
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_REGION",
+        "AWS_DEFAULT_REGION",
+    ];
+    named.contains(&name.as_ref()) || name.starts_with("AWS_ENDPOINT_URL")
+}
