@@ -62,9 +62,9 @@ pub struct Range {
 }
 
 impl Range {
-    /// How many bytes.
+    /// How many bytes; none for a range backwards, which [`defects`] refuses.
     pub fn bytes(&self) -> u64 {
-        self.end - self.start
+        self.end.saturating_sub(self.start)
     }
 
     /// Whether it is the whole object.
@@ -153,7 +153,10 @@ fn joined(segments: impl IntoIterator<Item = Segment>) -> Vec<Segment> {
         match (joined.last_mut(), segment) {
             (_, segment) if segment.bytes() == 0 => {}
             (Some(Segment::Range(last)), Segment::Range(next))
-                if last.object == next.object && last.etag == next.etag && last.end == next.start =>
+                if last.object == next.object
+                    && last.etag == next.etag
+                    && last.object_bytes == next.object_bytes
+                    && last.end == next.start =>
             {
                 last.end = next.end;
             }

@@ -1,6 +1,6 @@
 //! What is wrong with a concat plan, found without knowing how it was made.
 
-use super::{ConcatPlan, Element, Part, Segment, joined, segments};
+use super::{ConcatPlan, Element, Part, Range, Segment, joined, segments};
 use crate::crc::Crc64;
 use crate::limits::{PART_BYTES_MAX, PART_BYTES_MIN, UPLOAD_PARTS};
 
@@ -13,8 +13,14 @@ pub fn defects(plan: &ConcatPlan, elements: &[Element]) -> Vec<String> {
         Part::Copy(range) => vec![Segment::Range(range.clone())],
         Part::Stream(segments) => segments.clone(),
     }));
-    if parts != segments(elements) {
-        defects.push("the parts, one after the other, are not the elements".to_owned());
+    let wanted = segments(elements);
+    if parts != wanted {
+        let at = parts.iter().zip(&wanted).take_while(|(part, wanted)| part == wanted).count();
+        defects.push(format!(
+            "the parts, one after the other, are not the elements: where {} should be, there is {}",
+            named(wanted.get(at)),
+            named(parts.get(at))
+        ));
     }
     let bytes: u64 = elements.iter().map(Element::bytes).sum();
     if plan.bytes != bytes {
@@ -27,15 +33,23 @@ pub fn defects(plan: &ConcatPlan, elements: &[Element]) -> Vec<String> {
     defects
 }
 
+fn named(segment: Option<&Segment>) -> String {
+    match segment {
+        Some(Segment::Range(Range { object, start, end, .. })) => format!("{start}..{end} of {object}"),
+        Some(Segment::Literal(literal)) => format!("{literal:?}"),
+        None => "the end".to_owned(),
+    }
+}
+
 fn parts_keep_the_limits(plan: &ConcatPlan, defects: &mut Vec<String>) {
     if plan.parts.len() > UPLOAD_PARTS as usize {
         defects.push(format!("{} parts are more than {UPLOAD_PARTS}", plan.parts.len()));
     }
     for (position, part) in plan.parts.iter().enumerate() {
         let bytes = part.bytes();
-        let last = position + 1 == plan.parts.len();
-        if bytes > PART_BYTES_MAX || bytes == 0 || (bytes < PART_BYTES_MIN && !last) {
-            defects.push(format!("part {} has {bytes} bytes", position + 1));
+        let least = if position + 1 == plan.parts.len() { 1 } else { PART_BYTES_MIN };
+        if !(least..=PART_BYTES_MAX).contains(&bytes) {
+            defects.push(format!("part {} has {bytes} bytes, not {least} to {PART_BYTES_MAX}", position + 1));
         }
     }
 }

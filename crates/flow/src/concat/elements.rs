@@ -67,15 +67,22 @@ fn piece(stored: &Stored, with_separator: bool) -> Element {
     Element::Piece(range, stored.crc.then(Crc64::of(separator), separator.len() as u64))
 }
 
-/// The one header of all results that have one. A result may be empty; then it has none.
+/// The one header of all results that have one. A result may be empty; then it has none. One that is nothing but its
+/// header may lack the line's end, so that of another is taken where there is one.
 fn header(results: &[ChunkResult]) -> Result<Option<Literal>, ElementsError> {
     let mut with_header = results.iter().filter_map(|result| Some((result.index, result.header.as_ref()?)));
     let Some((first, first_header)) = with_header.next() else { return Ok(None) };
-    if let Some((index, header)) = with_header.find(|(_, header)| line(header) != line(first_header)) {
-        let (first_header, header) = (first_header.clone(), header.clone());
-        return Err(ElementsError::Header { first, first_header, index, header });
+    let mut chosen = first_header;
+    for (index, header) in with_header {
+        if line(header) != line(first_header) {
+            let (first_header, header) = (first_header.clone(), header.clone());
+            return Err(ElementsError::Header { first, first_header, index, header });
+        }
+        if !chosen.0.ends_with(b"\n") {
+            chosen = header;
+        }
     }
-    let mut header = first_header.clone();
+    let mut header = chosen.clone();
     if !header.0.ends_with(b"\n") && results.iter().any(|result| result.bytes() > 0) {
         header.0.push(b'\n');
     }
