@@ -10,7 +10,7 @@
 //! is right, and by induction all are: where a proof fails, the chunk fails, and with it the job.
 
 use bytes::Bytes;
-use fanfold_flow::chunk;
+use fanfold_flow::chunk::{self, ObjectVersion};
 use fanfold_flow::job::Split;
 use fanfold_flow::literal::Literal;
 use fanfold_flow::result::Aligned;
@@ -137,20 +137,16 @@ impl Aligner {
     /// What was read so far; which bytes only when they were all read.
     pub(super) fn tally(&self) -> Tally {
         let header_records = u64::from(self.header.is_some());
-        let end = match (&self.begin, &self.end) {
+        let begin = self.begin.known_at(self.position, &self.range.object);
+        let end = match begin {
             // Within a record that is longer than the chunk: nothing, at the place where that record ends.
-            (Border::Known(begin), _) if *begin >= self.range.end => Some(*begin),
-            (_, Border::Known(end)) => Some(*end),
-            (_, Border::Search { .. }) => None,
+            Some(begin) if begin >= self.range.end => Some(begin),
+            _ => self.end.known_at(self.position, &self.range.object),
         };
-        let read = end.filter(|end| self.position >= *end);
-        let start = match &self.begin {
-            Border::Known(begin) => *begin,
-            Border::Search { .. } => self.range.object.bytes,
-        };
+        let read = begin.zip(end).filter(|(_, end)| self.position >= *end);
         Tally {
             records: self.count.records().saturating_sub(header_records),
-            aligned: read.map(|end| Aligned { start: start.min(end), end }),
+            aligned: read.map(|(start, end)| Aligned { start, end }),
         }
     }
 }
@@ -191,6 +187,15 @@ impl Border {
             Self::Search { .. } => None,
         }
     }
+
+    /// Where it lies, if that is known once the object was read up to `position`: a separator that never comes leaves
+    /// the object's end.
+    fn known_at(&self, position: u64, object: &ObjectVersion) -> Option<u64> {
+        match self {
+            Self::Known(place) => Some(*place),
+            Self::Search { .. } => (position >= object.bytes).then_some(object.bytes),
+        }
+    }
 }
 
 /// Counts records as they pass.
@@ -222,3 +227,6 @@ impl Count {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
