@@ -22,6 +22,7 @@ mod surely;
 mod upload;
 mod write;
 
+pub mod conformance;
 pub mod counting;
 pub mod faults;
 pub mod memory;
