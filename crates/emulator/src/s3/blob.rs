@@ -118,7 +118,8 @@ impl BlobFolder {
             let path = root.join(format!("{shard:02x}"));
             fs::create_dir_all(&path).map_err(FileError::when("create the folder", &path))?;
         }
-        let remover = Remover::start().map_err(FileError::when("start the thread that deletes files in", &root))?;
+        let remover =
+            Remover::start().map_err(FileError::when("start the thread that deletes files in", &root))?;
         Ok(Arc::new(Self { root, removing: AtomicBool::new(false), remover }))
     }
 

@@ -188,7 +188,8 @@ impl Reader {
 
     /// The next batch; an empty one at the end.
     fn batch(&mut self) -> Result<Vec<u8>, FileError> {
-        let mut batch = Vec::with_capacity(usize::try_from(self.left).unwrap_or(BATCH_BYTES).min(BATCH_BYTES));
+        let mut batch =
+            Vec::with_capacity(usize::try_from(self.left).unwrap_or(BATCH_BYTES).min(BATCH_BYTES));
         while batch.len() < batch.capacity()
             && let Some(segment) = self.segments.front_mut()
         {

@@ -6,13 +6,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
+use super::blob::{Blob, BlobId};
 use super::error::{Error, FileError};
 use super::index::{Index, VERSION};
 use super::journal::{Journal, JournalError, Line};
-use super::blob::{Blob, BlobId};
 use super::record::{Change, Milliseconds};
+use super::store::FolderLock;
 
 const JOURNAL: &str = "journal";
 
@@ -25,6 +26,7 @@ pub(crate) struct Bucket {
     index: RwLock<Index>,
     /// Held over check and commit. None once the bucket is deleted.
     journal: Mutex<Option<Journal>>,
+    _lock: Arc<FolderLock>,
 }
 
 impl Bucket {
@@ -32,13 +34,18 @@ impl Bucket {
     ///
     /// # Errors
     /// [`FileError`] when the file system refuses.
-    pub(crate) fn create(name: &str, folder: &Path, created: Milliseconds) -> Result<Self, FileError> {
+    pub(crate) fn create(
+        name: &str,
+        folder: &Path,
+        created: Milliseconds,
+        lock: Arc<FolderLock>,
+    ) -> Result<Self, FileError> {
         fs::create_dir_all(folder).map_err(FileError::when("create the folder", folder))?;
         let mut index = Index::default();
         index.apply(Change::Bucket { version: VERSION, created });
         let path = folder.join(JOURNAL);
         let journal = Journal::write(&path, index.changes())?;
-        Ok(Self::with(name, path, index, journal))
+        Ok(Self::with(name, path, index, journal, lock))
     }
 
     /// The bucket as its journal says; none if a kill came before its creation was committed.
@@ -49,6 +56,7 @@ impl Bucket {
         name: &str,
         folder: &Path,
         mut share: impl FnMut(BlobId) -> Blob,
+        lock: Arc<FolderLock>,
     ) -> Result<Option<Self>, JournalError> {
         let path = folder.join(JOURNAL);
         if !path.exists() {
@@ -68,12 +76,18 @@ impl Bucket {
         if superseded {
             journal = Journal::write(&path, index.changes())?;
         }
-        Ok(Some(Self::with(name, path, index, journal)))
+        Ok(Some(Self::with(name, path, index, journal, lock)))
     }
 
-    fn with(name: &str, journal_path: PathBuf, index: Index, journal: Journal) -> Self {
+    fn with(
+        name: &str,
+        journal_path: PathBuf,
+        index: Index,
+        journal: Journal,
+        lock: Arc<FolderLock>,
+    ) -> Self {
         let (index, journal) = (RwLock::new(index), Mutex::new(Some(journal)));
-        Self { name: name.to_owned(), journal_path, index, journal }
+        Self { name: name.to_owned(), journal_path, index, journal, _lock: lock }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -141,5 +155,150 @@ impl Bucket {
         drop(held);
         drop(index);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::thread;
+
+    use super::super::checksum::{Algorithm, Meter};
+    use super::super::condition::WriteCondition;
+    use super::super::record::{Attributes, Object, Part, UploadKey};
+    use super::super::store::Store;
+    use super::*;
+    use s3s::dto::{ETag, ETagCondition};
+
+    const THREADS: usize = 16;
+    const ROUNDS: usize = 40;
+
+    /// An object that is told apart by its text, and has no body.
+    fn object(text: &str) -> Arc<Object> {
+        let mut meter = Meter::new(Algorithm::Crc64Nvme);
+        meter.update(text.as_bytes());
+        let measured = meter.finish();
+        let part = Part {
+            number: 1,
+            size: 0,
+            md5: measured.md5,
+            crc64nvme: measured.crc64nvme,
+            checksum: measured.checksum,
+            modified: 0,
+            segments: Vec::new(),
+        };
+        Arc::new(Object::of_part(part, Attributes::default()))
+    }
+
+    fn store() -> (tempfile::TempDir, Store, Arc<Bucket>) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        store.create_bucket("races").unwrap();
+        let bucket = store.bucket("races").unwrap();
+        (folder, store, bucket)
+    }
+
+    /// Lets threads go at once; answers with those who won.
+    fn race(contend: impl Fn(usize) -> Result<(), Error> + Sync) -> Vec<usize> {
+        let barrier = Barrier::new(THREADS);
+        thread::scope(|scope| {
+            let runners: Vec<_> = (0..THREADS)
+                .map(|runner| {
+                    let (barrier, contend) = (&barrier, &contend);
+                    scope.spawn(move || {
+                        barrier.wait();
+                        contend(runner)
+                    })
+                })
+                .collect();
+            let results = runners.into_iter().map(|runner| runner.join().unwrap()).enumerate();
+            results
+                .filter_map(|(runner, result)| match result {
+                    Ok(()) => Some(runner),
+                    Err(Error::Precondition { .. }) => None,
+                    Err(error) => panic!("a loser is told {error}"),
+                })
+                .collect()
+        })
+    }
+
+    fn put(bucket: &Bucket, key: &str, text: &str, condition: &WriteCondition) -> Result<(), Error> {
+        let change = Change::Put { key: key.to_owned(), object: object(text) };
+        bucket.commit(change, |index| condition.check(key, index))
+    }
+
+    fn if_absent() -> WriteCondition {
+        WriteCondition::new(None, Some(ETagCondition::Any)).unwrap()
+    }
+
+    #[test]
+    fn of_many_puts_if_absent_exactly_one_wins_and_stays() {
+        let (_folder, _store, bucket) = store();
+        for round in 0..ROUNDS {
+            let key = format!("{round}");
+            let winners = race(|runner| put(&bucket, &key, &runner.to_string(), &if_absent()));
+            assert_eq!(winners.len(), 1, "round {round}: {winners:?}");
+            let winner = object(&winners[0].to_string());
+            assert_eq!(bucket.read().object(&key).unwrap().etag, winner.etag);
+        }
+    }
+
+    #[test]
+    fn of_many_puts_if_unchanged_exactly_one_wins_and_stays() {
+        let (_folder, _store, bucket) = store();
+        put(&bucket, "key", "first", &WriteCondition::default()).unwrap();
+        for round in 0..ROUNDS {
+            let etag = bucket.read().object("key").unwrap().etag.clone();
+            let unchanged = ETagCondition::ETag(ETag::Strong(etag));
+            let condition = WriteCondition::new(Some(unchanged), None).unwrap();
+            let winners = race(|runner| put(&bucket, "key", &format!("{round} {runner}"), &condition));
+            assert_eq!(winners.len(), 1, "round {round}: {winners:?}");
+            let winner = object(&format!("{round} {}", winners[0]));
+            assert_eq!(bucket.read().object("key").unwrap().etag, winner.etag);
+        }
+    }
+
+    #[test]
+    fn completions_and_puts_race_for_one_key_and_one_wins() {
+        let (_folder, _store, bucket) = store();
+        for round in 0..ROUNDS {
+            let key = format!("{round}");
+            let condition = if_absent();
+            let winners = race(|runner| {
+                if runner % 2 == 0 {
+                    return put(&bucket, &key, &runner.to_string(), &condition);
+                }
+                let upload = UploadKey { key: key.clone(), id: runner.to_string() };
+                let change = Change::Complete { upload, object: object(&runner.to_string()) };
+                bucket.commit(change, |index| condition.check(&key, index))
+            });
+            assert_eq!(winners.len(), 1, "round {round}: {winners:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_committed_by_many_threads_is_what_the_next_start_reads() {
+        let (folder, store, bucket) = store();
+        thread::scope(|scope| {
+            for runner in 0..THREADS {
+                let bucket = &bucket;
+                scope.spawn(move || {
+                    for round in 0..ROUNDS {
+                        let key = (runner * round % 7).to_string();
+                        put(bucket, &key, &format!("{runner} {round}"), &WriteCondition::default()).unwrap();
+                        if round % 5 == 0 {
+                            bucket.commit(Change::Delete { keys: vec![key] }, |_| Ok(())).unwrap();
+                        }
+                    }
+                });
+            }
+        });
+        let etags = |bucket: &Bucket| -> Vec<(String, String)> {
+            bucket.read().objects.iter().map(|(key, object)| (key.clone(), object.etag.clone())).collect()
+        };
+        let before = etags(&bucket);
+        drop((bucket, store));
+        let store = Store::open(folder.path()).unwrap();
+        assert_eq!(etags(&store.bucket("races").unwrap()), before);
     }
 }

@@ -227,7 +227,10 @@ pub(crate) fn combine_crc64nvme(parts: impl Iterator<Item = (u64, u64)>) -> u64 
 }
 
 /// The full-object checksum of parts, each given as its checksum and length; nothing where the algorithm can't say.
-pub(crate) fn combine<'a>(algorithm: Algorithm, parts: impl Iterator<Item = (&'a Checksum, u64)>) -> Option<Checksum> {
+pub(crate) fn combine<'a>(
+    algorithm: Algorithm,
+    parts: impl Iterator<Item = (&'a Checksum, u64)>,
+) -> Option<Checksum> {
     let combiner = Combiner::new(algorithm)?;
     let whole = combiner.combine(parts.map(|(checksum, length)| (big_endian(&checksum.bytes()), length)));
     let bytes = whole.to_be_bytes();
@@ -323,7 +326,8 @@ mod tests {
     #[test]
     fn parts_of_terabytes_combine_as_crc_fast_combines_them() {
         for length in [0, 1, 5 << 20, (5 << 30) + 3, (48 << 40) + 7] {
-            let ours = combine_crc64nvme([(0x0123_4567_89AB_CDEF, 9), (0xFEDC_BA98_7654_3210, length)].into_iter());
+            let ours =
+                combine_crc64nvme([(0x0123_4567_89AB_CDEF, 9), (0xFEDC_BA98_7654_3210, length)].into_iter());
             let theirs = crc_fast::checksum_combine(
                 crc_fast::CrcAlgorithm::Crc64Nvme,
                 0x0123_4567_89AB_CDEF,

@@ -28,7 +28,7 @@ impl WriteCondition {
     }
 
     /// Whether the write goes through whatever is there.
-    pub(crate) fn is_none(&self) -> bool {
+    pub(crate) fn holds_always(&self) -> bool {
         self.if_match.is_none() && !self.if_absent
     }
 

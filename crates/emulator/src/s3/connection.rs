@@ -63,7 +63,8 @@ async fn connection(stream: TcpStream, service: S3Service, stop: CancellationTok
     let owed = Owed::default();
     let socket = TokioIo::new(Socket::new(stream, owed.clone()));
     let answer = hyper::service::service_fn(move |request| answer(request, service.clone(), owed.clone()));
-    let mut connection = std::pin::pin!(hyper::server::conn::http1::Builder::new().serve_connection(socket, answer));
+    let mut connection =
+        std::pin::pin!(hyper::server::conn::http1::Builder::new().serve_connection(socket, answer));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = stop.cancelled() => {
@@ -107,7 +108,9 @@ async fn call(service: &S3Service, request: Request<s3s::Body>) -> Response<s3s:
 }
 
 fn expects_continue(headers: &HeaderMap) -> bool {
-    headers.get(http::header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+    headers
+        .get(http::header::EXPECT)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
 /// A request's body, of which we keep hold while s3s reads it, to read what it leaves.

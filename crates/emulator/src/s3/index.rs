@@ -80,8 +80,10 @@ impl Index {
             let configuration = Some(Arc::clone(configuration));
             Change::Lifecycle { configuration }
         });
-        let objects =
-            self.objects.iter().map(|(key, object)| Change::Put { key: key.clone(), object: Arc::clone(object) });
+        let objects = self
+            .objects
+            .iter()
+            .map(|(key, object)| Change::Put { key: key.clone(), object: Arc::clone(object) });
         let uploads = self.uploads.iter().flat_map(|(key, upload)| {
             let start = Change::Start { upload: key.clone(), start: Arc::clone(&upload.start) };
             let parts = upload.parts.values();
@@ -94,7 +96,8 @@ impl Index {
     /// Every run of bytes that the bucket refers to, with the key that it belongs to.
     pub(crate) fn segments(&self) -> impl Iterator<Item = (&str, &Segment)> {
         let objects = self.objects.iter();
-        let objects = objects.flat_map(|(key, object)| object.segments().map(move |segment| (key.as_str(), segment)));
+        let objects =
+            objects.flat_map(|(key, object)| object.segments().map(move |segment| (key.as_str(), segment)));
         let parts = self.uploads.iter().flat_map(|(upload, Upload { parts, .. })| {
             let segments = parts.values().flat_map(|part| &part.segments);
             segments.map(move |segment| (upload.key.as_str(), segment))

@@ -137,7 +137,8 @@ mod tests {
         let mut names = Vec::new();
         for key in keys {
             let Some(rest) = key.strip_prefix(prefix) else { continue };
-            let name = match delimiter.and_then(|delimiter| rest.split_once(delimiter).map(|(head, _)| (head, delimiter)))
+            let name = match delimiter
+                .and_then(|delimiter| rest.split_once(delimiter).map(|(head, _)| (head, delimiter)))
             {
                 Some((head, delimiter)) => format!("{prefix}{head}{delimiter}"),
                 None => key.clone(),

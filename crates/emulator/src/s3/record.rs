@@ -102,18 +102,53 @@ pub(crate) struct UploadKey {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Change<B = Blob> {
     /// The first line of every journal.
-    Bucket { version: u32, created: Milliseconds },
-    Put { key: String, object: Arc<Object<B>> },
-    Delete { keys: Vec<String> },
-    Start { upload: UploadKey, start: Arc<UploadStart> },
-    Part { upload: UploadKey, part: Arc<Part<B>> },
-    Abort { upload: UploadKey },
+    Bucket {
+        version: u32,
+        created: Milliseconds,
+    },
+    Put {
+        key: String,
+        object: Arc<Object<B>>,
+    },
+    Delete {
+        keys: Vec<String>,
+    },
+    Start {
+        upload: UploadKey,
+        start: Arc<UploadStart>,
+    },
+    Part {
+        upload: UploadKey,
+        part: Arc<Part<B>>,
+    },
+    Abort {
+        upload: UploadKey,
+    },
     /// Ends the upload and puts the object, in one step.
-    Complete { upload: UploadKey, object: Arc<Object<B>> },
-    Lifecycle { configuration: Option<Arc<BucketLifecycleConfiguration>> },
+    Complete {
+        upload: UploadKey,
+        object: Arc<Object<B>>,
+    },
+    Lifecycle {
+        configuration: Option<Arc<BucketLifecycleConfiguration>>,
+    },
 }
 
 impl Object {
+    /// An object that consists of one part.
+    pub(crate) fn of_part(part: Part, attributes: Attributes) -> Self {
+        Self {
+            etag: part.md5.to_string(),
+            size: part.size,
+            modified: part.modified,
+            attributes,
+            checksum: part.checksum.clone(),
+            crc64nvme: part.crc64nvme,
+            multipart: false,
+            parts: vec![Part { number: 1, ..part }],
+        }
+    }
+
     /// Its bytes, in order.
     pub(crate) fn segments(&self) -> impl Iterator<Item = &Segment> {
         self.parts.iter().flat_map(|part| &part.segments)

@@ -14,13 +14,16 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::blob::{Blob, BlobFolder, BlobId};
 use super::bucket::Bucket;
 use super::error::{Error, FileError};
 use super::journal::JournalError;
 use super::record::Milliseconds;
+
+/// How long to wait for the folder: a server that was just stopped may still have a write under way.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Why a data folder can't be opened.
 #[derive(Debug, thiserror::Error)]
@@ -45,8 +48,14 @@ pub(crate) struct Store {
     root: PathBuf,
     blobs: Arc<BlobFolder>,
     buckets: RwLock<BTreeMap<String, Arc<Bucket>>>,
-    /// Locked; the lock goes with the file, and with the process.
-    _lock: File,
+    lock: Arc<FolderLock>,
+}
+
+/// Held by the store and by each of its buckets, so that no commit of a request that was cut off comes after another
+/// store has read the journals. It goes with the process.
+#[derive(Debug)]
+pub(crate) struct FolderLock {
+    _file: File,
 }
 
 impl Drop for Store {
@@ -72,9 +81,9 @@ impl Store {
             fs::create_dir_all(folder).map_err(FileError::when("create the folder", folder))?;
         }
         let blobs = BlobFolder::open(root.join("blobs"))?;
-        let buckets = read_buckets(&folders, &blobs)?;
+        let buckets = read_buckets(&folders, &blobs, &lock)?;
         blobs.set_removing(true);
-        Ok(Self { root: root.to_owned(), blobs, buckets: RwLock::new(buckets), _lock: lock })
+        Ok(Self { root: root.to_owned(), blobs, buckets: RwLock::new(buckets), lock })
     }
 
     pub(crate) fn blobs(&self) -> &Arc<BlobFolder> {
@@ -102,7 +111,7 @@ impl Store {
         if buckets.contains_key(name) {
             return Err(Error::BucketExists(name.to_owned()));
         }
-        let bucket = Bucket::create(name, &self.folder_of(name), now())?;
+        let bucket = Bucket::create(name, &self.folder_of(name), now(), Arc::clone(&self.lock))?;
         buckets.insert(name.to_owned(), Arc::new(bucket));
         Ok(())
     }
@@ -132,17 +141,27 @@ pub(crate) fn now() -> Milliseconds {
     Milliseconds::try_from(since.as_millis()).unwrap_or(Milliseconds::MAX)
 }
 
-fn lock(root: &Path) -> Result<File, OpenError> {
+fn lock(root: &Path) -> Result<Arc<FolderLock>, OpenError> {
     let path = root.join("lock");
     let file = File::create(&path).map_err(FileError::when("create", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(root.to_owned())),
-        Err(TryLockError::Error(error)) => Err(FileError::when("lock", &path)(error).into()),
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(Arc::new(FolderLock { _file: file })),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                std::thread::sleep(LOCK_PATIENCE / 50)
+            }
+            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(root.to_owned())),
+            Err(TryLockError::Error(error)) => return Err(FileError::when("lock", &path)(error).into()),
+        }
     }
 }
 
-fn read_buckets(folders: &Path, blobs: &Arc<BlobFolder>) -> Result<BTreeMap<String, Arc<Bucket>>, OpenError> {
+fn read_buckets(
+    folders: &Path,
+    blobs: &Arc<BlobFolder>,
+    lock: &Arc<FolderLock>,
+) -> Result<BTreeMap<String, Arc<Bucket>>, OpenError> {
     let mut shares: HashMap<BlobId, Blob> = HashMap::new();
     let mut buckets = BTreeMap::new();
     for entry in fs::read_dir(folders).map_err(FileError::when("list", folders))? {
@@ -150,7 +169,7 @@ fn read_buckets(folders: &Path, blobs: &Arc<BlobFolder>) -> Result<BTreeMap<Stri
         let Ok(name) = entry.file_name().into_string() else { continue };
         let folder = entry.path();
         let share = |id| shares.entry(id).or_insert_with(|| blobs.adopt(id)).clone();
-        match Bucket::open(&name, &folder, share)? {
+        match Bucket::open(&name, &folder, share, Arc::clone(lock))? {
             Some(bucket) => drop(buckets.insert(name, Arc::new(bucket))),
             None => fs::remove_dir_all(&folder).map_err(FileError::when("delete the leftover", &folder))?,
         }

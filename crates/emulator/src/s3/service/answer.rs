@@ -26,7 +26,8 @@ pub(super) fn signed(bytes: u64) -> i64 {
 /// How many entries a page may have: what is asked for, 1,000 at most and by default, as on S3.
 pub(super) fn page_limit(asked: Option<i32>, name: &str) -> Result<usize, Error> {
     let asked = asked.unwrap_or(1_000);
-    let limit = usize::try_from(asked).map_err(|_| Error::Argument(format!("{name} is {asked}, below zero")))?;
+    let limit =
+        usize::try_from(asked).map_err(|_| Error::Argument(format!("{name} is {asked}, below zero")))?;
     Ok(limit.min(1_000))
 }
 
@@ -145,7 +146,8 @@ pub(super) fn checked(mut attributes: Attributes) -> Result<Attributes, Error> {
     // `aws-chunked` is how the request was framed, not how the object is encoded.
     attributes.content_encoding = attributes.content_encoding.and_then(|encodings| {
         let encodings = encodings.split(',').map(str::trim);
-        let kept: Vec<&str> = encodings.filter(|encoding| !encoding.eq_ignore_ascii_case("aws-chunked")).collect();
+        let kept: Vec<&str> =
+            encodings.filter(|encoding| !encoding.eq_ignore_ascii_case("aws-chunked")).collect();
         (!kept.is_empty()).then(|| kept.join(","))
     });
     Ok(attributes)
@@ -158,6 +160,8 @@ pub(super) fn checked(mut attributes: Attributes) -> Result<Attributes, Error> {
 pub(super) fn no_version(version: Option<&str>) -> Result<(), Error> {
     match version {
         None | Some("null") => Ok(()),
-        Some(version) => Err(Error::Argument(format!("version `{version}` does not exist: versions are not kept"))),
+        Some(version) => {
+            Err(Error::Argument(format!("version `{version}` does not exist: versions are not kept")))
+        }
     }
 }

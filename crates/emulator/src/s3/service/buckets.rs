@@ -18,7 +18,8 @@ pub(super) async fn create(service: &Service, input: CreateBucketInput) -> Resul
     if let Some(asked) = configuration.and_then(|configuration| configuration.location_constraint.as_ref())
         && asked.as_str() != service.region
     {
-        let text = format!("location `{}` is asked for; this store is in `{}`", asked.as_str(), service.region);
+        let text =
+            format!("location `{}` is asked for; this store is in `{}`", asked.as_str(), service.region);
         return Err(Error::Request(text));
     }
     let location = format!("/{}", input.bucket);

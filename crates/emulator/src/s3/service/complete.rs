@@ -56,9 +56,9 @@ fn commit(
     let change = Change::Complete { upload: upload.clone(), object: Arc::clone(&object) };
     bucket.commit(change, |index| {
         let present = index.upload(upload)?;
-        let replaced = parts.iter().find(|part| {
-            !present.parts.get(&part.number).is_some_and(|present| Arc::ptr_eq(present, part))
-        });
+        let replaced = parts
+            .iter()
+            .find(|part| !present.parts.get(&part.number).is_some_and(|present| Arc::ptr_eq(present, part)));
         if let Some(part) = replaced {
             let reason = "it was uploaded anew while the upload was being completed".into();
             return Err(Error::InvalidPart { number: part.number.into(), reason });
@@ -144,17 +144,26 @@ fn assemble(start: &UploadStart, parts: &[Arc<Part>]) -> Result<Object, Error> {
 }
 
 /// Size and checksum of the whole, where the client says what they are to be.
-fn check_whole(start: &UploadStart, mut input: CompleteMultipartUploadInput, object: &Object) -> Result<(), Error> {
+fn check_whole(
+    start: &UploadStart,
+    mut input: CompleteMultipartUploadInput,
+    object: &Object,
+) -> Result<(), Error> {
     if let Some(expected) = input.mpu_object_size
         && u64::try_from(expected) != Ok(object.size)
     {
-        return Err(Error::Request(format!("the object is to have {expected} bytes; the parts have {}", object.size)));
+        return Err(Error::Request(format!(
+            "the object is to have {expected} bytes; the parts have {}",
+            object.size
+        )));
     }
     if let Some(asked) = &input.checksum_type
         && asked.as_str() != start.scope.name()
     {
         let (asked, started) = (asked.as_str(), start.scope.name());
-        return Err(Error::Request(format!("the upload was started with checksum type {started}, not {asked}")));
+        return Err(Error::Request(format!(
+            "the upload was started with checksum type {started}, not {asked}"
+        )));
     }
     let Some((algorithm, given)) = input.given_checksum()? else { return Ok(()) };
     let found = if start.scope == Scope::Composite && algorithm == start.algorithm {
@@ -164,7 +173,9 @@ fn check_whole(start: &UploadStart, mut input: CompleteMultipartUploadInput, obj
     };
     let Some(found) = found else {
         let (started, given) = (start.algorithm.name(), algorithm.name());
-        return Err(Error::Request(format!("the upload was started with {started}; its checksum is given in {given}")));
+        return Err(Error::Request(format!(
+            "the upload was started with {started}; its checksum is given in {given}"
+        )));
     };
     let plain = found.value.split_once('-').map_or(found.value.as_str(), |(plain, _)| plain);
     if given == found.value || given == plain {

@@ -15,7 +15,9 @@ use super::super::error::Error;
 use super::super::record::{Attributes, Object, Part, UploadKey};
 use super::super::store::now;
 use super::Service;
-use super::answer::{CarriesChecksum as _, checksum_type, etag, named_algorithm, no_version, take_attributes, timestamp};
+use super::answer::{
+    CarriesChecksum as _, checksum_type, etag, named_algorithm, no_version, take_attributes, timestamp,
+};
 use super::{objects, uploads};
 
 /// The source of a copy; a macro, since the two kinds of copy have the same fields in two types.
@@ -39,6 +41,10 @@ fn find(service: &Service, source: &CopySource, condition: &ReadCondition) -> Re
     let object = service.store.bucket(bucket)?.read().object(key)?;
     condition.check_source(key, &object)?;
     Ok(object)
+}
+
+fn is_same(input: &CopyObjectInput) -> bool {
+    matches!(&input.copy_source, CopySource::Bucket { bucket, key, .. } if **bucket == input.bucket && **key == input.key)
 }
 
 /// The condition on a copy's target. S3 has it since 2025; s3s leaves it in the headers.
@@ -81,7 +87,8 @@ pub(super) async fn object(
     let S3Request { mut input, headers, .. } = request;
     let bucket = service.store.bucket(&input.bucket)?;
     let source = source!(service, input)?;
-    let condition = WriteCondition::new(condition(&headers, &IF_MATCH)?, condition(&headers, &IF_NONE_MATCH)?)?;
+    let condition =
+        WriteCondition::new(condition(&headers, &IF_MATCH)?, condition(&headers, &IF_NONE_MATCH)?)?;
     let replace = |directive: Option<&str>| directive == Some("REPLACE");
     let given = take_attributes!(input)?;
     let kept = source.attributes.clone();
@@ -91,6 +98,11 @@ pub(super) async fn object(
         kept.tags.clone()
     };
     let replaced = replace(input.metadata_directive.as_ref().map(MetadataDirective::as_str));
+    if !replaced && is_same(&input) {
+        return Err(Error::Request(
+            "a copy onto itself must replace the metadata; this one changes nothing".into(),
+        ));
+    }
     let attributes = Attributes { tags, ..if replaced { given } else { kept } };
     let algorithm = named_algorithm(input.checksum_algorithm.as_ref())?.unwrap_or(source.checksum.algorithm);
     let part = blocking(move || part_of(&source, &(0..source.size), algorithm, 1)).await?;
@@ -106,7 +118,10 @@ pub(super) async fn object(
     Ok(CopyObjectOutput { copy_object_result: Some(result), ..CopyObjectOutput::default() })
 }
 
-pub(super) async fn part(service: &Service, mut input: UploadPartCopyInput) -> Result<UploadPartCopyOutput, Error> {
+pub(super) async fn part(
+    service: &Service,
+    mut input: UploadPartCopyInput,
+) -> Result<UploadPartCopyOutput, Error> {
     let number = uploads::part_number(input.part_number)?;
     let bucket = service.store.bucket(&input.bucket)?;
     let upload = UploadKey { key: input.key.clone(), id: input.upload_id.clone() };
@@ -133,7 +148,9 @@ fn closed_range(range: &str, size: u64) -> Result<Range<u64>, Error> {
     let ends = ends.and_then(|(first, last)| Some((first.parse::<u64>().ok()?, last.parse::<u64>().ok()?)));
     match ends {
         Some((first, last)) if first <= last && last < size => Ok(first..last + 1),
-        Some(_) => Err(Error::Argument(format!("range {range} does not lie in the source, which has {size} bytes"))),
+        Some(_) => {
+            Err(Error::Argument(format!("range {range} does not lie in the source, which has {size} bytes")))
+        }
         None => Err(Error::Argument(format!("range {range} is not of the form bytes=first-last"))),
     }
 }

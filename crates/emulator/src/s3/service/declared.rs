@@ -40,7 +40,8 @@ impl Declared {
         if let Some(named) = named_algorithm(named)?
             && algorithm != Some(named)
         {
-            let text = format!("checksum algorithm {} is named, and no checksum of it is given", named.name());
+            let text =
+                format!("checksum algorithm {} is named, and no checksum of it is given", named.name());
             return Err(Error::Request(text));
         }
         let length = content_length.and_then(|length| u64::try_from(length).ok());
@@ -81,5 +82,7 @@ fn same(what: &'static str, given: &str, found: &str) -> Result<(), Error> {
 fn announced(headers: &HeaderMap) -> Option<Algorithm> {
     let names = headers.get_all("x-amz-trailer").iter().filter_map(|value| value.to_str().ok());
     let mut names = names.flat_map(|names| names.split(',')).map(str::trim);
-    names.find_map(|name| Algorithm::ALL.into_iter().find(|algorithm| name.eq_ignore_ascii_case(algorithm.header())))
+    names.find_map(|name| {
+        Algorithm::ALL.into_iter().find(|algorithm| name.eq_ignore_ascii_case(algorithm.header()))
+    })
 }

@@ -10,7 +10,8 @@ use super::super::page::{After, Page, Query, page};
 use super::super::record::{self, Object};
 use super::Service;
 use super::answer::{
-    CarriesChecksum as _, checksum_algorithm, checksum_type, count, etag, no_version, page_limit, signed, timestamp,
+    CarriesChecksum as _, checksum_algorithm, checksum_type, count, etag, no_version, page_limit, signed,
+    timestamp,
 };
 
 /// What `encoding-type=url` leaves as it is.
@@ -28,7 +29,10 @@ pub(super) fn groups(groups: &[String], encode: impl Fn(&str) -> String) -> Opti
     Some(groups.collect())
 }
 
-fn contents(page: &Page<'_, String, std::sync::Arc<Object>>, encode: impl Fn(&str) -> String) -> Vec<s3s::dto::Object> {
+fn contents(
+    page: &Page<'_, String, std::sync::Arc<Object>>,
+    encode: impl Fn(&str) -> String,
+) -> Vec<s3s::dto::Object> {
     let entries = page.entries.iter();
     let entries = entries.map(|(key, object)| s3s::dto::Object {
         checksum_algorithm: Some(vec![checksum_algorithm(object.checksum.algorithm)]),
@@ -127,9 +131,12 @@ pub(super) fn attributes(
 ) -> Result<GetObjectAttributesOutput, Error> {
     no_version(input.version_id.as_deref())?;
     let object = service.store.bucket(&input.bucket)?.read().object(&input.key)?;
-    let asked = |name: &str| input.object_attributes.iter().any(|attribute| attribute.as_str() == name);
+    // s3s splits repeated headers, not the comma-separated list in one that clients send.
+    let asked = input.object_attributes.iter().flat_map(|listed| listed.as_str().split(',').map(str::trim));
+    let asked = |name: &str| asked.clone().any(|attribute| attribute == name);
     let checksum = || {
-        let mut checksum = Checksum { checksum_type: Some(checksum_type(&object.checksum)), ..Checksum::default() };
+        let mut checksum =
+            Checksum { checksum_type: Some(checksum_type(&object.checksum)), ..Checksum::default() };
         checksum.set_checksum(&object.checksum);
         checksum
     };
@@ -150,11 +157,15 @@ pub(super) fn attributes(
     })
 }
 
-fn object_parts(object: &Object, input: &GetObjectAttributesInput) -> Result<GetObjectAttributesParts, Error> {
+fn object_parts(
+    object: &Object,
+    input: &GetObjectAttributesInput,
+) -> Result<GetObjectAttributesParts, Error> {
     let limit = page_limit(input.max_parts, "max-parts")?;
     let after = input.part_number_marker.unwrap_or(0);
     let numbered = (1..).zip(&object.parts).filter(|(number, _)| *number > after);
-    let listed: Vec<ObjectPart> = numbered.clone().take(limit).map(|(number, part)| object_part(number, part)).collect();
+    let listed: Vec<ObjectPart> =
+        numbered.clone().take(limit).map(|(number, part)| object_part(number, part)).collect();
     let truncated = limit > 0 && listed.len() < numbered.count();
     Ok(GetObjectAttributesParts {
         is_truncated: Some(truncated),

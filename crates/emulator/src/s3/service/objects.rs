@@ -19,22 +19,6 @@ use super::answer::{
 };
 use super::declared::Declared;
 
-impl Object {
-    /// An object that consists of one part.
-    pub(super) fn of_part(part: record::Part, attributes: Attributes) -> Self {
-        Self {
-            etag: part.md5.to_string(),
-            size: part.size,
-            modified: part.modified,
-            attributes,
-            checksum: part.checksum.clone(),
-            crc64nvme: part.crc64nvme,
-            multipart: false,
-            parts: vec![record::Part { number: 1, ..part }],
-        }
-    }
-}
-
 impl Received {
     pub(super) fn into_part(self, number: u16) -> record::Part {
         record::Part {
@@ -49,7 +33,10 @@ impl Received {
     }
 }
 
-pub(super) async fn put(service: &Service, request: S3Request<PutObjectInput>) -> Result<PutObjectOutput, Error> {
+pub(super) async fn put(
+    service: &Service,
+    request: S3Request<PutObjectInput>,
+) -> Result<PutObjectOutput, Error> {
     let S3Request { mut input, headers, trailing_headers, .. } = request;
     if input.write_offset_bytes.is_some() {
         return Err(Error::NotOffered("appending to an object".into()));
@@ -98,10 +85,17 @@ struct Selection {
     parts_count: Option<i32>,
 }
 
-fn select(key: &str, object: &Object, range: Option<&s3s::dto::Range>, part: Option<i32>) -> Result<Selection, Error> {
+fn select(
+    key: &str,
+    object: &Object,
+    range: Option<&s3s::dto::Range>,
+    part: Option<i32>,
+) -> Result<Selection, Error> {
     let parts_count = (part.is_some() && object.multipart).then(|| count(object.parts.len()));
     let bytes = match (range, part) {
-        (Some(_), Some(_)) => return Err(Error::Request("a range and a part number exclude each other".into())),
+        (Some(_), Some(_)) => {
+            return Err(Error::Request("a range and a part number exclude each other".into()));
+        }
         (None, None) => return Ok(Selection { bytes: 0..object.size, content_range: None, parts_count }),
         (Some(range), None) => {
             let bytes = range.check(object.size).ok().filter(|bytes| !bytes.is_empty());
@@ -188,7 +182,10 @@ pub(super) fn get(service: &Service, mut input: GetObjectInput) -> Result<GetObj
     })
 }
 
-pub(super) fn head(service: &Service, mut input: HeadObjectInput) -> Result<S3Response<HeadObjectOutput>, Error> {
+pub(super) fn head(
+    service: &Service,
+    mut input: HeadObjectInput,
+) -> Result<S3Response<HeadObjectOutput>, Error> {
     no_version(input.version_id.as_deref())?;
     let object = service.store.bucket(&input.bucket)?.read().object(&input.key)?;
     read_condition!(input).check(&input.key, &object)?;
@@ -203,7 +200,7 @@ pub(super) async fn delete(service: &Service, input: DeleteObjectInput) -> Resul
     no_version(input.version_id.as_deref())?;
     let bucket = service.store.bucket(&input.bucket)?;
     let condition = WriteCondition::new(input.if_match, None)?;
-    if condition.is_none() && !bucket.read().objects.contains_key(&input.key) {
+    if condition.holds_always() && !bucket.read().objects.contains_key(&input.key) {
         return Ok(DeleteObjectOutput::default());
     }
     let change = Change::Delete { keys: vec![input.key.clone()] };

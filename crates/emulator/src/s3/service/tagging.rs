@@ -21,7 +21,9 @@ pub(super) fn parse(header: &str) -> Result<Vec<(String, String)>, Error> {
     let decode = |text: &str| {
         let text = text.replace('+', " ");
         let decoded = percent_encoding::percent_decode_str(&text).decode_utf8();
-        decoded.map(std::borrow::Cow::into_owned).map_err(|_| Error::Tag(format!("tag `{text}` is not UTF-8")))
+        decoded
+            .map(std::borrow::Cow::into_owned)
+            .map_err(|_| Error::Tag(format!("tag `{text}` is not UTF-8")))
     };
     let pairs = header.split('&').filter(|pair| !pair.is_empty());
     let tags = pairs.map(|pair| {
@@ -50,7 +52,10 @@ pub(super) fn get(service: &Service, input: &GetObjectTaggingInput) -> Result<Ge
     Ok(GetObjectTaggingOutput { tag_set, version_id: None })
 }
 
-pub(super) async fn put(service: &Service, input: PutObjectTaggingInput) -> Result<PutObjectTaggingOutput, Error> {
+pub(super) async fn put(
+    service: &Service,
+    input: PutObjectTaggingInput,
+) -> Result<PutObjectTaggingOutput, Error> {
     let tags = input.tagging.tag_set.into_iter();
     let tags = tags.map(|tag| (tag.key.unwrap_or_default(), tag.value.unwrap_or_default())).collect();
     let tags = checked(tags)?;

@@ -15,8 +15,8 @@ use super::super::record::{self, Change, UploadKey, UploadStart};
 use super::super::store::now;
 use super::Service;
 use super::answer::{
-    CarriesChecksum as _, checksum_algorithm, count, etag, named_algorithm, page_limit, signed, take_attributes,
-    timestamp,
+    CarriesChecksum as _, checksum_algorithm, count, etag, named_algorithm, page_limit, signed,
+    take_attributes, timestamp,
 };
 use super::declared::Declared;
 use super::list::{encode_with, groups};
@@ -62,7 +62,8 @@ fn scope(chosen: Option<Algorithm>, asked: Option<&ChecksumType>) -> Result<Scop
     let usual = if algorithm == Algorithm::Crc64Nvme { Scope::FullObject } else { Scope::Composite };
     let Some(asked) = asked else { return Ok(usual) };
     let scope = Scope::parse(asked.as_str());
-    let possible = |scope: &Scope| *scope == usual || algorithm != Algorithm::Crc64Nvme && algorithm.combines();
+    let possible =
+        |scope: &Scope| *scope == usual || algorithm != Algorithm::Crc64Nvme && algorithm.combines();
     scope.filter(possible).ok_or_else(|| {
         Error::Request(format!("checksum type {} is not possible with {}", asked.as_str(), algorithm.name()))
     })
@@ -95,7 +96,9 @@ pub(super) async fn upload_part(
     let algorithm = declared.algorithm.unwrap_or(start.algorithm);
     if start.chosen && algorithm != start.algorithm {
         let (expected, given) = (start.algorithm.name(), algorithm.name());
-        return Err(Error::Request(format!("the upload was started with {expected}; a part came with {given}")));
+        return Err(Error::Request(format!(
+            "the upload was started with {expected}; a part came with {given}"
+        )));
     }
     let received = receive(input.body.take(), service.store.blobs(), algorithm).await?;
     declared.verify(&received.measured)?;
@@ -104,14 +107,19 @@ pub(super) async fn upload_part(
     if let Some(checksum) = part.checksum_by(start.algorithm) {
         part.checksum = checksum;
     }
-    let mut output = UploadPartOutput { e_tag: Some(etag(&part.md5.to_string())), ..UploadPartOutput::default() };
+    let mut output =
+        UploadPartOutput { e_tag: Some(etag(&part.md5.to_string())), ..UploadPartOutput::default() };
     output.set_checksum(&given);
     commit_part(bucket, upload, part).await?;
     Ok(output)
 }
 
 /// Makes a part one of its upload's.
-pub(super) async fn commit_part(bucket: Arc<Bucket>, upload: UploadKey, part: record::Part) -> Result<(), Error> {
+pub(super) async fn commit_part(
+    bucket: Arc<Bucket>,
+    upload: UploadKey,
+    part: record::Part,
+) -> Result<(), Error> {
     let change = Change::Part { upload: upload.clone(), part: Arc::new(part) };
     blocking(move || bucket.commit(change, |index| index.upload(&upload).map(drop))).await
 }
