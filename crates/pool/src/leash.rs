@@ -77,7 +77,7 @@ impl Leash {
         // The id is there until the process is reaped; so long nobody else can have its number.
         if self.child.id().is_some() {
             // While the process lives, its descendants can be told by their parents.
-            descendants = leftovers::kill_descendants(&self.mark, self.pid);
+            descendants = leftovers::kill_family(&self.mark, self.pid);
             reaped = self.kill_and_reap();
         }
         let (dying, found) = match descendants {
@@ -89,6 +89,7 @@ impl Leash {
     }
 
     fn kill_and_reap(&mut self) -> io::Result<()> {
+        // Once more, in case that /proc could not be read.
         self.child.start_kill()?;
         // Waits, but leaves the reaping to `child`, which keeps the account.
         waitid(WaitId::Pid(self.pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)?;

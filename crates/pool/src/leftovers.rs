@@ -72,21 +72,29 @@ impl Member {
         Member::of(self.pid).is_some_and(|now| now.started_ticks == self.started_ticks)
     }
 
-    /// Kills it, unless it is gone.
-    fn kill(&self) -> io::Result<()> {
+    /// Sends it a signal, unless it is gone.
+    fn signal(&self, signal: Signal) -> io::Result<()> {
         // From here on the handle means one process, even if its number is given away again. Without
         // handles (an old kernel, a filter) there is only the number.
         let handle = pidfd_open(self.pid, PidfdFlags::empty()).ok();
         if !self.lives() {
             return Ok(());
         }
-        let sent = handle.map_or(Err(Errno::NOSYS), |handle| pidfd_send_signal(handle, Signal::KILL));
-        let sent = if sent == Err(Errno::NOSYS) { kill_process(self.pid, Signal::KILL) } else { sent };
+        let sent = handle.map_or(Err(Errno::NOSYS), |handle| pidfd_send_signal(handle, signal));
+        let sent = if sent == Err(Errno::NOSYS) { kill_process(self.pid, signal) } else { sent };
         match sent {
             Ok(()) | Err(Errno::SRCH) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Kills them all, stopping all of them first: otherwise a shell whose command is killed goes on to its next.
+fn kill(members: &[Member]) -> io::Result<()> {
+    for signal in [Signal::STOP, Signal::KILL] {
+        members.iter().try_for_each(|member| member.signal(signal))?;
+    }
+    Ok(())
 }
 
 impl From<Member> for Leftover {
@@ -101,11 +109,12 @@ pub(crate) fn sweep(mark: &Mark, dying: Vec<Member>) -> io::Result<Vec<Leftover>
     kill_until_none(dying, || find(mark, None))
 }
 
-/// Kills whatever carries the mark or descends from `root`, but not `root` itself. For while `root` lives, and
-/// with it the chain of parents. What was killed may not be gone yet.
-pub(crate) fn kill_descendants(mark: &Mark, root: Pid) -> io::Result<Vec<Member>> {
+/// Kills `root`, whatever descends from it, and whatever carries the mark. For while `root` lives, and with it
+/// the chain of parents. Gives what was killed besides `root`, and may not be gone yet.
+pub(crate) fn kill_family(mark: &Mark, root: Pid) -> io::Result<Vec<Member>> {
     let descendants = find(mark, Some(root))?;
-    descendants.iter().try_for_each(Member::kill)?;
+    let family: Vec<Member> = Member::of(root).into_iter().chain(descendants.iter().cloned()).collect();
+    kill(&family)?;
     Ok(descendants)
 }
 
@@ -146,8 +155,8 @@ fn kill_until_none(
             let message = format!("{} outlived SIGKILL for {DYING_MAX:?}", alive.join(", "));
             return Err(io::Error::new(io::ErrorKind::TimedOut, message));
         }
+        kill(&found)?;
         for member in found {
-            member.kill()?;
             match dying
                 .iter_mut()
                 .find(|other| (other.pid, other.started_ticks) == (member.pid, member.started_ticks))
