@@ -15,7 +15,8 @@
 //!   or holds the run's standard output is killed. Children stay in the parent's process group, because
 //!   Lambda's agent kills that group. Price: one look through /proc per run (measured: 7 µs per process on the
 //!   machine; with 86 of them 0.6 of the 1.7 ms that a run of `true` takes), and where the future is dropped in
-//!   the middle, a wait in `Drop` until what was killed is gone. What empties its environment, closes every pipe *and* detaches from its parent is not found.
+//!   the middle, a wait in `Drop` until what was killed is gone. What empties its environment, closes every pipe
+//!   *and* detaches from its parent is not found.
 //! - **No `pre_exec`**, so that a start is a `posix_spawn`: as quick from a parent of 10 GiB as from a small
 //!   one. The program is looked up here, and not by `execvp`, for the same reason, and so that a failure can
 //!   say what was tried. (The standard library gives children the default SIGPIPE back, which a Rust parent
