@@ -17,6 +17,7 @@ mod error;
 mod invoke;
 
 pub mod aws;
+pub mod conformance;
 pub mod counting;
 pub mod faults;
 pub mod memory;
