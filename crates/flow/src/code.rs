@@ -97,7 +97,18 @@ mod tests {
     fn a_code_reads_the_same_as_text_and_as_json() {
         for code in Code::ALL {
             assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
+            assert_eq!(serde_json::from_value::<Code>(code.as_str().into()).unwrap(), *code);
             assert!(code.exit_status() > 1, "1 is left to what has no code");
+        }
+    }
+
+    #[test]
+    fn no_two_codes_share_a_text_and_each_says_what_happened_and_what_to_do() {
+        let texts: std::collections::BTreeSet<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        assert_eq!(texts.len(), Code::ALL.len());
+        for code in Code::ALL {
+            assert!(code.meaning().ends_with('.'), "{code}: a sentence");
+            assert!(!code.advice().is_empty() && !code.advice().ends_with('.'), "{code}: a fragment");
         }
     }
 }

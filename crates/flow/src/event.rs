@@ -83,7 +83,7 @@ impl Event {
     /// What is wrong with it, all at once; for what looks like nothing we know, what to send.
     pub fn recognise(event: &Value) -> Result<Self, Problems> {
         let Some(fields) = event.as_object() else {
-            return Err(refused("", format!("an event must be a JSON object; {SHAPES}")));
+            return Err(refused("", format!("must be a JSON object; {SHAPES}")));
         };
         if fields.is_empty() {
             return Ok(Self::Help);
@@ -105,11 +105,10 @@ impl Event {
 fn unknown(fields: &Map<String, Value>) -> Problem {
     if fields.contains_key("detail-type") {
         let message =
-            "this is an EventBridge event, which names no job; give the rule's target a job as its input";
+            "is an EventBridge event, which names no job; give the rule's target a job as its input";
         return Problem::new("", message);
     }
-    let message =
-        format!("the event has the fields {}, which is nothing known here; {SHAPES}", names(fields));
+    let message = format!("has the fields {}, which is nothing known here; {SHAPES}", names(fields));
     let meant = fields.keys().find_map(|given| nearest(given, JOB_FIELDS));
     Problem::new("", message).meaning(meant)
 }

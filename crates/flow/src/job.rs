@@ -245,11 +245,12 @@ impl Job {
     /// Reads a job, or lists **all** that is wrong with it.
     ///
     /// # Errors
-    /// Every unknown, missing or impossible field, each with its path.
+    /// Every unknown, missing or impossible field, each with its path, in order of the paths.
     pub fn from_json(document: &Value) -> Result<Self, Problems> {
         let mut problems = shape::problems::<Self>(document);
         sense::problems(document, &mut problems);
         if !problems.is_empty() {
+            problems.sort_by(|left, right| left.path.cmp(&right.path));
             return Err(Problems(problems));
         }
         Self::deserialize(document).map_err(|error| Problems(vec![Problem::new("", error.to_string())]))

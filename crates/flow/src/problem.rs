@@ -60,7 +60,7 @@ impl fmt::Display for Problems {
 /// The name that is most like `given`, if one is like it at all.
 pub fn nearest<'a>(given: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     /// Below this similarity (Jaro-Winkler, 0 to 1) a suggestion would be a guess.
-    const ALIKE: f64 = 0.75;
+    const ALIKE: f64 = 0.8;
     let given = given.to_lowercase();
     names
         .into_iter()
@@ -68,4 +68,27 @@ pub fn nearest<'a>(given: &str, names: impl IntoIterator<Item = &'a str>) -> Opt
         .filter(|(likeness, _)| *likeness >= ALIKE)
         .max_by(|left, right| left.0.total_cmp(&right.0))
         .map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_is_recognised_and_a_stranger_is_not() {
+        let names = ["version", "name", "source", "task", "output", "uri", "chunk_bytes", "max_concurrency"];
+        for (given, meant) in [
+            ("sourse", "source"),
+            ("Name", "name"),
+            ("url", "uri"),
+            ("chunk_size", "chunk_bytes"),
+            ("maxConcurrency", "max_concurrency"),
+            ("ouptut", "output"),
+        ] {
+            assert_eq!(nearest(given, names), Some(meant), "{given}");
+        }
+        for given in ["a", "", "input", "detail-type", "Records", "key1"] {
+            assert_eq!(nearest(given, names), None, "{given}");
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! How a job ended.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::crc::Crc64;
@@ -8,7 +10,7 @@ use crate::keys::JobId;
 use crate::uri::ObjectUri;
 use crate::version::Version;
 
-/// How a job ended. `chunks.done + chunks.failed + chunks.cancelled == chunks.total`, always.
+/// How a job ended. [`Counts::add_up`] holds of its chunks, always.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// The version of this artefact.
@@ -84,4 +86,35 @@ pub struct Counts {
     pub failed: u64,
     /// The job was stopped before they ended.
     pub cancelled: u64,
+}
+
+impl Counts {
+    /// Whether each chunk is accounted for once: what holds of every report.
+    pub fn add_up(&self) -> bool {
+        let ended = self.done.checked_add(self.failed).and_then(|sum| sum.checked_add(self.cancelled));
+        ended == Some(self.total)
+    }
+}
+
+impl fmt::Display for Counts {
+    /// `98 of 100 chunks done, 2 failed, 0 cancelled`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { total, done, failed, cancelled } = self;
+        write!(f, "{done} of {total} chunks done, {failed} failed, {cancelled} cancelled")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_add_up_only_when_every_chunk_is_in_one_of_them() {
+        let counts = Counts { total: 100, done: 97, failed: 2, cancelled: 1 };
+        assert!(counts.add_up());
+        assert!(!Counts { done: 98, ..counts }.add_up());
+        assert!(!Counts { cancelled: 0, ..counts }.add_up());
+        assert!(!Counts { failed: u64::MAX, ..counts }.add_up());
+        assert_eq!(counts.to_string(), "97 of 100 chunks done, 2 failed, 1 cancelled");
+    }
 }

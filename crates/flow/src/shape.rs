@@ -100,7 +100,8 @@ impl<'s> Walk<'s> {
 
     fn object(&mut self, schema: &'s Value, fields: &Map<String, Value>, path: &str) {
         let known = schema.get("properties").and_then(Value::as_object);
-        let names: Vec<&str> = known.into_iter().flat_map(Map::keys).map(String::as_str).collect();
+        let mut names: Vec<&str> = known.into_iter().flat_map(Map::keys).map(String::as_str).collect();
+        names.sort_unstable();
         let rest = schema.get("additionalProperties");
         let mut meant = Vec::new();
         for (name, value) in fields {
@@ -249,6 +250,9 @@ fn wanted(branches: &[&Value]) -> String {
 fn kind(type_name: &str, schema: &Value) -> String {
     match type_name {
         "object" => "an object".to_owned(),
+        "array" if schema.pointer("/items/type").is_some_and(|name| name == "string") => {
+            "a list of texts".to_owned()
+        }
         "array" => "a list".to_owned(),
         "string" => "a text".to_owned(),
         "boolean" => "true or false".to_owned(),
@@ -309,7 +313,7 @@ fn shown(value: &Value) -> String {
     const SHOWN_CHARACTERS: usize = 40;
     match value {
         Value::Object(_) => "an object".to_owned(),
-        Value::Array(_) => "an array".to_owned(),
+        Value::Array(_) => "a list".to_owned(),
         other => {
             let text = other.to_string();
             if text.chars().count() <= SHOWN_CHARACTERS {

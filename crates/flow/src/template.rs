@@ -30,8 +30,10 @@ pub fn problems(text: &str) -> Vec<Problem> {
         .into_iter()
         .filter_map(|piece| match piece {
             Piece::Placeholder(name) if !known(name) => {
-                let message =
-                    format!("placeholder '{{{name}}}' is unknown; there are {}", PLACEHOLDERS.join(", "));
+                let message = format!(
+                    "placeholder '{{{name}}}' is unknown; the placeholders are {}",
+                    PLACEHOLDERS.join(", ")
+                );
                 Some(Problem::new("", message).meaning(nearest(name, PLACEHOLDERS)))
             }
             Piece::Placeholder(_) | Piece::Text(_) => None,
