@@ -1,0 +1,184 @@
+//! Asynchronous invocations: accepted at once, run when there is capacity, tried again, and in the end either done or
+//! told to the on-failure destination.
+//!
+//! The queue lives in memory and ends with the emulator. Lambda's queue looks for capacity with growing pauses; this
+//! one is woken in order of arrival when capacity is given back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::address;
+use super::address::Address;
+use super::failure_record::{Condition, FailureRecord};
+use super::invocation::{Invocation, Outcome};
+use super::invoke_api::{EVENT_LIMIT, new_request_id, new_trace_id};
+use super::scheduler::{Managed, NotRun, Scheduler};
+
+/// What Lambda waits before the first and before the second retry of an event whose function failed.
+const FUNCTION_ERROR_DELAYS: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(120)];
+/// The first and the longest pause after Lambda itself failed to run an event.
+const MACHINE_DELAYS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+
+/// The events that were accepted and are not done.
+#[derive(Debug, Clone)]
+pub(super) struct EventQueue {
+    scheduler: Arc<Scheduler>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    region: String,
+    retry_clock: f64,
+    open: Arc<watch::Sender<usize>>,
+}
+
+/// Counts an event as open until it is dropped.
+struct Open(Arc<watch::Sender<usize>>);
+
+impl Open {
+    fn new(open: &Arc<watch::Sender<usize>>) -> Self {
+        open.send_modify(|count| *count += 1);
+        Self(Arc::clone(open))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
+
+/// How an event was given up.
+struct GivenUp {
+    condition: Condition,
+    runs: u32,
+    last_error: Option<bytes::Bytes>,
+}
+
+impl EventQueue {
+    pub(super) fn new(
+        scheduler: Arc<Scheduler>,
+        tasks: TaskTracker,
+        stop: CancellationToken,
+        region: String,
+        retry_clock: f64,
+    ) -> Self {
+        Self { scheduler, tasks, stop, region, retry_clock, open: Arc::new(watch::Sender::new(0)) }
+    }
+
+    /// Takes an event. It will be run, or given up with a record, unless the emulator stops first.
+    pub(super) fn accept(&self, managed: Arc<Managed>, invocation: Invocation) {
+        let open = Open::new(&self.open);
+        let queue = self.clone();
+        self.tasks.spawn(async move {
+            let stop = queue.stop.clone();
+            tokio::select! {
+                () = stop.cancelled() => {
+                    tracing::info!(request_id = &*invocation.request_id, "an event was dropped: the emulator stops");
+                }
+                () = queue.carry(&managed, &invocation) => {}
+            }
+            drop(open);
+        });
+    }
+
+    /// Waits until no event is waiting or running.
+    pub(super) async fn drained(&self) {
+        // The sender is held by `self`.
+        let _closed = self.open.subscribe().wait_for(|open| *open == 0).await.is_err();
+    }
+
+    async fn carry(&self, managed: &Managed, invocation: &Invocation) {
+        if let Err(given_up) = self.try_until_done(managed, invocation).await {
+            self.tell(managed, invocation, given_up);
+        }
+    }
+
+    async fn try_until_done(&self, managed: &Managed, invocation: &Invocation) -> Result<(), GivenUp> {
+        let expiry = Instant::now() + managed.function.maximum_event_age;
+        let mut given_up = GivenUp { condition: Condition::EventAgeExceeded, runs: 0, last_error: None };
+        let mut machine_delay = MACHINE_DELAYS.0;
+        loop {
+            let Ok(capacity) = tokio::time::timeout_at(expiry, self.scheduler.capacity(managed)).await else {
+                return Err(given_up);
+            };
+            let ran = self.scheduler.start(managed, capacity, invocation.clone()).await;
+            let delay = match ran.unwrap_or(Err(NotRun::Stopping)) {
+                Ok(completed) => match completed.outcome {
+                    Outcome::Success(_) => return Ok(()),
+                    Outcome::FunctionError(document) => {
+                        given_up.last_error = Some(document);
+                        let delay = self.delay_after_function_error(managed, given_up.runs);
+                        given_up.runs += 1;
+                        let Some(delay) = delay else {
+                            return Err(GivenUp { condition: Condition::RetriesExhausted, ..given_up });
+                        };
+                        delay
+                    }
+                },
+                Err(NotRun::Machine(error)) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "an event could not be run, and waits"
+                    );
+                    let delay = machine_delay;
+                    machine_delay = (machine_delay * 2).min(MACHINE_DELAYS.1);
+                    delay
+                }
+                Err(NotRun::Stopping) => return Ok(()),
+            };
+            let next = Instant::now() + delay.mul_f64(self.retry_clock);
+            if next >= expiry {
+                tokio::time::sleep_until(expiry).await;
+                return Err(given_up);
+            }
+            tokio::time::sleep_until(next).await;
+        }
+    }
+
+    /// The pause after a function failed that had been run `runs` times before; nothing when it was the last time.
+    fn delay_after_function_error(&self, managed: &Managed, runs: u32) -> Option<Duration> {
+        let retries = usize::try_from(managed.function.maximum_retry_attempts).ok()?;
+        FUNCTION_ERROR_DELAYS.into_iter().take(retries).nth(usize::try_from(runs).ok()?)
+    }
+
+    fn tell(&self, managed: &Managed, invocation: &Invocation, given_up: GivenUp) {
+        let function = &managed.function.name;
+        let request_id = &*invocation.request_id;
+        tracing::warn!(function, request_id, condition = ?given_up.condition, runs = given_up.runs, "an event was given up");
+        let Some(target) = &managed.function.on_failure else { return };
+        // Checked when the emulator started.
+        let Ok(address) = Address::parse(target, None, &self.region) else { return };
+        let Some(destination) = self.scheduler.find(&address.name) else { return };
+        let record = FailureRecord {
+            request_id,
+            function_arn: format!("{}:{}", address::arn(&self.region, function), address::LATEST),
+            condition: given_up.condition,
+            runs: given_up.runs,
+            request_payload: &invocation.payload,
+            error: given_up.last_error.as_deref(),
+        };
+        let payload = record.document(time::OffsetDateTime::now_utc());
+        if payload.len() > EVENT_LIMIT {
+            tracing::error!(
+                function,
+                request_id,
+                bytes = payload.len(),
+                limit = EVENT_LIMIT,
+                "the on-failure record is too large to be delivered, and is lost, as it would be on Lambda"
+            );
+            return;
+        }
+        let told = Invocation {
+            request_id: new_request_id(),
+            payload: payload.into(),
+            function_arn: address.arn(&self.region),
+            trace_id: new_trace_id(),
+            client_context: None,
+        };
+        self.accept(Arc::clone(destination), told);
+    }
+}
