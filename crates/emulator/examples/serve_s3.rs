@@ -10,7 +10,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = ([127, 0, 0, 1], port).into();
     let (access_key_id, secret_access_key) = ("fanfold".into(), "fanfold".into());
     let server =
-        Server::start(Config { data, address, access_key_id, secret_access_key, region: "us-east-1".into() }).await?;
+        Server::start(Config { data, address, access_key_id, secret_access_key, region: "us-east-1".into() })
+            .await?;
     println!("{}", server.endpoint());
     tokio::signal::ctrl_c().await?;
     server.stop().await;

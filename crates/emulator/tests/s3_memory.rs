@@ -1,4 +1,5 @@
 //! Bodies are streamed. Alone in its file, since what is measured is the memory of the whole process.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure in a test's helper fails the test")]
 
 mod s3_harness;
 

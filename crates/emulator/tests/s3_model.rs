@@ -1,4 +1,5 @@
 //! Random operations on few keys, held against a model: a sorted map from key to bytes.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure in a test's helper fails the test")]
 
 mod s3_harness;
 

@@ -1,4 +1,5 @@
 //! What a store holds is there again after a stop, and after a kill at any moment.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure in a test's helper fails the test")]
 
 mod s3_harness;
 
@@ -12,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use aws_sdk_s3::Client;
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, Tag, Tagging};
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, Tag};
 use fanfold_emulator::s3::Server;
 use s3_harness::*;
 

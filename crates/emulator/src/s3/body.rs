@@ -232,8 +232,11 @@ struct Outgoing {
     unsent: u64,
     /// The reader, while it does not read.
     idle: Option<Reader>,
-    reading: Option<JoinHandle<Result<(Vec<u8>, Reader), FileError>>>,
+    reading: Option<Reading>,
 }
+
+/// A batch under way, and the reader for the next.
+type Reading = JoinHandle<Result<(Vec<u8>, Reader), FileError>>;
 
 impl Outgoing {
     /// Reads on, unless all is read.

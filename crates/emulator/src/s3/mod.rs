@@ -90,10 +90,22 @@ pub enum StartError {
     },
 }
 
+/// Why a bucket is not made.
+#[derive(Debug, thiserror::Error)]
+#[error("make bucket `{bucket}`")]
+pub struct BucketError {
+    /// The bucket asked for.
+    pub bucket: String,
+    /// What is wrong with its name, or with the data folder.
+    #[source]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
 /// A running server. Dropping it cuts its connections; [`Server::stop`] lets them finish.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
+    store: Arc<store::Store>,
     serving: JoinHandle<()>,
     stop: CancellationToken,
     _stop_on_drop: DropGuard,
@@ -120,17 +132,38 @@ impl Server {
         let listener = TcpListener::bind(address).await.map_err(listen)?;
         let bound = listener.local_addr().map_err(listen)?;
         let endpoint = format!("http://{bound}");
-        let mut builder = S3ServiceBuilder::new(service::Service { store, region, endpoint });
+        let mut builder =
+            S3ServiceBuilder::new(service::Service { store: Arc::clone(&store), region, endpoint });
         builder.set_auth(SimpleAuth::from_single(access_key_id, secret_access_key));
         let stop = CancellationToken::new();
         let serving = tokio::spawn(connection::serve(listener, builder.build(), stop.clone()));
-        Ok(Self { address: bound, serving, _stop_on_drop: stop.clone().drop_guard(), stop })
+        Ok(Self { address: bound, store, serving, _stop_on_drop: stop.clone().drop_guard(), stop })
     }
 
     /// Where the server listens, as SDKs want it: `http://127.0.0.1:PORT`.
     #[must_use]
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Makes a bucket, as its owner would have before anything else, unless it is there already.
+    ///
+    /// # Errors
+    /// [`BucketError`]: S3 allows no such name, or the data folder cannot be written.
+    ///
+    /// # Cancellation
+    /// The bucket may be made all the same.
+    pub async fn ensure_bucket(&self, bucket: &str) -> Result<(), BucketError> {
+        let refused = |source: error::Error| BucketError { bucket: bucket.to_owned(), source: source.into() };
+        if !s3s::path::check_bucket_name(bucket) {
+            let rule = "a bucket's name has 3 to 63 lower-case letters, digits, '.' and '-'";
+            return Err(refused(error::Error::Argument(rule.to_owned())));
+        }
+        let (store, name) = (Arc::clone(&self.store), bucket.to_owned());
+        match body::blocking(move || store.create_bucket(&name)).await {
+            Ok(()) | Err(error::Error::BucketExists(_)) => Ok(()),
+            Err(error) => Err(refused(error)),
+        }
     }
 
     /// Takes no more requests, lets those under way finish (for ten seconds at most), and gives the folder back.

@@ -149,7 +149,7 @@ fn lock(root: &Path) -> Result<Arc<FolderLock>, OpenError> {
         match file.try_lock() {
             Ok(()) => return Ok(Arc::new(FolderLock { _file: file })),
             Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
-                std::thread::sleep(LOCK_PATIENCE / 50)
+                std::thread::sleep(LOCK_PATIENCE / 50);
             }
             Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(root.to_owned())),
             Err(TryLockError::Error(error)) => return Err(FileError::when("lock", &path)(error).into()),

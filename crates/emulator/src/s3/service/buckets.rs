@@ -28,7 +28,7 @@ pub(super) async fn create(service: &Service, input: CreateBucketInput) -> Resul
         Err(Error::BucketExists(_)) if service.region == FIRST_REGION => {}
         result => result?,
     }
-    Ok(CreateBucketOutput { location: Some(location), ..CreateBucketOutput::default() })
+    Ok(CreateBucketOutput { location: Some(location) })
 }
 
 pub(super) async fn delete(service: &Service, input: DeleteBucketInput) -> Result<DeleteBucketOutput, Error> {
