@@ -17,7 +17,7 @@ use aws_sdk_lambda::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError}
 use aws_sdk_lambda::operation::RequestId as _;
 use aws_sdk_lambda::operation::invoke::{InvokeError as Refusal, InvokeOutput};
 use aws_sdk_lambda::primitives::Blob;
-use aws_sdk_lambda::types::{InvocationType, LogType};
+use aws_sdk_lambda::types::{InvocationType, LogType, ThrottleReason as Reason};
 use aws_smithy_http_client::tls;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -170,7 +170,7 @@ fn refused_by_service(
     response: &HttpResponse,
 ) -> InvokeError {
     if let Refusal::TooManyRequestsException(throttled) = error {
-        let reason = throttled.reason().map(|reason| reason.as_str()).unwrap_or_default();
+        let reason = throttled.reason().map(Reason::as_str).unwrap_or_default();
         let seconds = throttled.retry_after_seconds().and_then(|text| text.trim().parse().ok());
         return InvokeError::Throttled {
             function,

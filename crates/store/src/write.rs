@@ -197,16 +197,14 @@ impl ObjectWriter {
     }
 
     async fn send(&mut self, part: Bytes) -> Result<(), StoreError> {
-        let doublings = self.work.doublings();
-        let in_flight = (self.options.parts_in_flight.get() >> doublings).max(1);
+        let in_flight = parts_in_flight_after(self.work.parts_sent, self.options.parts_in_flight);
         self.work.wait_for_room(in_flight - 1).await?;
         self.work.send(part, self.options.content_type.as_deref()).await
     }
 
     /// Bytes of the part that is being filled.
     fn part_bytes(&self) -> usize {
-        let first = self.options.part_bytes.get().clamp(PART_BYTES_MIN, PART_BYTES_MAX);
-        let bytes = (first << self.work.doublings()).min(PART_BYTES_MAX);
+        let bytes = part_bytes_after(self.work.parts_sent, self.options.part_bytes);
         usize::try_from(bytes).unwrap_or(usize::MAX)
     }
 
@@ -244,10 +242,6 @@ impl Work {
             sending: std::mem::take(&mut self.sending),
             sent: Vec::new(),
         }
-    }
-
-    fn doublings(&self) -> u32 {
-        self.parts_sent / PARTS_PER_DOUBLING
     }
 
     /// Waits until at most so many parts are under way.
@@ -318,6 +312,17 @@ impl Work {
     }
 }
 
+/// Bytes of the part that follows so many others.
+fn part_bytes_after(parts_sent: u32, first: NonZeroU64) -> u64 {
+    let first = first.get().clamp(PART_BYTES_MIN, PART_BYTES_MAX);
+    (first << (parts_sent / PARTS_PER_DOUBLING)).min(PART_BYTES_MAX)
+}
+
+/// Parts under way at once when so many were sent: as many fewer as they have become larger, but one.
+fn parts_in_flight_after(parts_sent: u32, at_first: NonZeroUsize) -> usize {
+    (at_first.get() >> (parts_sent / PARTS_PER_DOUBLING)).max(1)
+}
+
 /// Grows by doubling, but never past the part, so that a small object costs little and a large one no more than it
 /// must.
 fn make_room(filling: &mut Vec<u8>, more: usize, part_bytes: usize) {
@@ -325,5 +330,39 @@ fn make_room(filling: &mut Vec<u8>, more: usize, part_bytes: usize) {
     if needed > filling.capacity() {
         let capacity = needed.max(filling.capacity() * 2).min(part_bytes);
         filling.reserve_exact(capacity - filling.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_thousand_parts_hold_five_tebibytes_from_the_default_size_on() {
+        let first = WriteOptions::default().part_bytes;
+        let whole: u64 = (0..UPLOAD_PARTS).map(|sent| part_bytes_after(sent, first)).sum();
+        assert!(whole >= 5 << 40, "{whole}");
+    }
+
+    #[test]
+    fn parts_keep_to_the_limits_of_the_service() {
+        for first in [1, PART_BYTES_MIN, 8 << 20, PART_BYTES_MAX, u64::MAX] {
+            let first = NonZeroU64::new(first).unwrap();
+            for sent in (0..UPLOAD_PARTS).step_by(500) {
+                let bytes = part_bytes_after(sent, first);
+                assert!((PART_BYTES_MIN..=PART_BYTES_MAX).contains(&bytes), "{sent}: {bytes}");
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_under_way_stay_bounded_until_one_part_is_more() {
+        let (first, at_first) = (WriteOptions::default().part_bytes, NonZeroUsize::new(8).unwrap());
+        let bound = first.get() * 8;
+        for sent in 0..UPLOAD_PARTS {
+            let part = part_bytes_after(sent, first);
+            let under_way = part * parts_in_flight_after(sent, at_first) as u64;
+            assert!(under_way <= bound.max(part), "after {sent} parts {under_way} bytes are under way");
+        }
     }
 }

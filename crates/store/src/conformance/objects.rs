@@ -100,7 +100,7 @@ pub async fn a_creation_over_an_object_is_refused(world: &World) -> Verdict {
     let second = world.store.put(&at, sample(100, 10), PutOptions::if_absent()).await;
     refused("a second creation", second, &[ErrorKind::PreconditionFailed])?;
     same_bytes("the content", &world.read(&at).await?, &sample(100, 9))?;
-    world.store.delete(&world.bucket, &[at.key.clone()]).await?;
+    world.store.delete(&world.bucket, std::slice::from_ref(&at.key)).await?;
     world.store.put(&at, sample(100, 11), PutOptions::if_absent()).await?;
     Ok(())
 }

@@ -55,7 +55,8 @@ impl Default for MemorySettings {
 #[derive(Debug, Default)]
 struct State {
     buckets: BTreeMap<String, Bucket>,
-    uploads_begun: u64,
+    /// Counts objects written and uploads begun, so that it can be told which came first.
+    steps: u64,
 }
 
 #[derive(Debug, Default)]
@@ -65,6 +66,11 @@ struct Bucket {
 }
 
 impl State {
+    fn step(&mut self) -> u64 {
+        self.steps += 1;
+        self.steps
+    }
+
     fn bucket(&mut self, name: &str, operation: Operation) -> Result<&mut Bucket, StoreError> {
         self.buckets.get_mut(name).ok_or_else(|| {
             StoreError::new(ErrorKind::NotFound, operation, format!("s3://{name}"), "there is no such bucket")
@@ -87,6 +93,23 @@ impl Bucket {
             (Condition::IfMatches(wanted), Some(object)) => object.check_etag(wanted, operation, at),
         }
     }
+
+    /// S3 refuses to replace an object by an upload that was begun before the object was written, even where the
+    /// upload names the object's content: the upload has to be built again.
+    fn check_untouched_since(
+        &self,
+        begun: u64,
+        at: &ObjectUri,
+        condition: &Condition,
+    ) -> Result<(), StoreError> {
+        let touched = self.objects.get(&at.key).is_some_and(|object| object.written > begun);
+        if touched && matches!(condition, Condition::IfMatches(_)) {
+            let message = "the object was written after the upload was begun";
+            return Err(StoreError::new(ErrorKind::Conflict, Operation::CompleteUpload, at, message)
+                .with_code("ConditionalRequestConflict"));
+        }
+        Ok(())
+    }
 }
 
 impl MemoryStore {
@@ -101,7 +124,7 @@ impl MemoryStore {
         settings: MemorySettings,
     ) -> Self {
         let buckets = buckets.into_iter().map(|name| (name.into(), Bucket::default())).collect();
-        Self { settings, state: Mutex::new(State { buckets, uploads_begun: 0 }) }
+        Self { settings, state: Mutex::new(State { buckets, steps: 0 }) }
     }
 
     /// Adds an empty bucket. One of that name that is there already stays as it is.
@@ -144,9 +167,10 @@ impl Store for MemoryStore {
         let object = Object::whole(bytes);
         let etag = object.info.etag.clone();
         let mut state = self.lock();
+        let written = state.step();
         let bucket = state.bucket(&at.bucket, Operation::Put)?;
         bucket.check(at, &options.condition, Operation::Put)?;
-        bucket.objects.insert(at.key.clone(), object);
+        bucket.objects.insert(at.key.clone(), object.written_in(written));
         Ok(etag)
     }
 
@@ -188,10 +212,10 @@ impl Store for MemoryStore {
     async fn create_upload(&self, at: &ObjectUri, _content_type: Option<&str>) -> Result<Upload, StoreError> {
         check_key(at, Operation::CreateUpload)?;
         let mut state = self.lock();
-        let id = format!("upload-{:08}", state.uploads_begun);
+        let begun = state.step();
+        let id = format!("upload-{begun:08}");
         let bucket = state.bucket(&at.bucket, Operation::CreateUpload)?;
-        bucket.uploads.insert(id.clone(), Pending::new(at.clone()));
-        state.uploads_begun += 1;
+        bucket.uploads.insert(id.clone(), Pending::new(at.clone(), begun));
         Ok(Upload { at: at.clone(), id })
     }
 
@@ -235,12 +259,15 @@ impl Store for MemoryStore {
     ) -> Result<ETag, StoreError> {
         let operation = Operation::CompleteUpload;
         let mut state = self.lock();
+        let written = state.step();
         let bucket = state.bucket(&upload.at.bucket, operation)?;
-        let object = bucket.pending(upload, operation)?.assemble(parts, &options)?;
+        let pending = bucket.pending(upload, operation)?;
+        let (object, begun) = (pending.assemble(parts, &options)?, pending.begun);
         bucket.check(&upload.at, &options.condition, operation)?;
+        bucket.check_untouched_since(begun, &upload.at, &options.condition)?;
         let etag = object.info.etag.clone();
         bucket.uploads.remove(&upload.id);
-        bucket.objects.insert(upload.at.key.clone(), object);
+        bucket.objects.insert(upload.at.key.clone(), object.written_in(written));
         Ok(etag)
     }
 

@@ -16,6 +16,8 @@ use crate::object::{ETag, ObjectInfo};
 #[derive(Clone, Debug)]
 pub(super) struct Object {
     pub(super) info: ObjectInfo,
+    /// The step of the store in which it was written; 0 until then.
+    pub(super) written: u64,
     segments: Vec<Bytes>,
 }
 
@@ -40,7 +42,12 @@ impl Object {
             segments.extend(part.segments.iter().cloned());
         }
         let etag = ETag::new(format!("{}{size:016x}-{}", tags.crc(), parts.len()));
-        Self { info: ObjectInfo { etag, size, crc64: Some(crc) }, segments }
+        Self { info: ObjectInfo { etag, size, crc64: Some(crc) }, written: 0, segments }
+    }
+
+    /// The same, written in this step of the store.
+    pub(super) fn written_in(self, step: u64) -> Self {
+        Self { written: step, ..self }
     }
 
     pub(super) fn crc(&self) -> Crc64 {
@@ -107,6 +114,6 @@ impl Copied {
         }
         let (crc, size) = (crc.crc(), crc.bytes());
         let etag = ETag::new(format!("{crc}{size:016x}"));
-        Object { info: ObjectInfo { etag, size, crc64: Some(crc) }, segments: self.0 }
+        Object { info: ObjectInfo { etag, size, crc64: Some(crc) }, written: 0, segments: self.0 }
     }
 }

@@ -13,6 +13,8 @@ use crate::upload::{CompleteOptions, Part, Upload};
 #[derive(Debug)]
 pub(super) struct Pending {
     pub(super) at: ObjectUri,
+    /// The step of the store in which it was begun.
+    pub(super) begun: u64,
     parts: BTreeMap<u32, Object>,
 }
 
@@ -31,8 +33,8 @@ impl Bucket {
 }
 
 impl Pending {
-    pub(super) fn new(at: ObjectUri) -> Self {
-        Self { at, parts: BTreeMap::new() }
+    pub(super) fn new(at: ObjectUri, begun: u64) -> Self {
+        Self { at, begun, parts: BTreeMap::new() }
     }
 
     /// Keeps a part, in place of an earlier one of the same number.

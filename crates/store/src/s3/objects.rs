@@ -1,5 +1,6 @@
 //! Requests about single objects and lists of them.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use aws_sdk_s3::Client;
@@ -171,7 +172,7 @@ pub(super) fn key_of(text: &str, encoded: bool) -> Option<String> {
         return Some(text.to_owned());
     }
     let spaced = text.replace('+', " ");
-    percent_decode_str(&spaced).decode_utf8().ok().map(|key| key.into_owned())
+    percent_decode_str(&spaced).decode_utf8().ok().map(Cow::into_owned)
 }
 
 /// A count of bytes that the service wrote.
