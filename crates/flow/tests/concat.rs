@@ -257,6 +257,16 @@ fn nothing_is_an_output_without_parts() {
 }
 
 #[test]
+fn a_result_that_says_more_than_its_object_has_is_found() {
+    for bytes in [MIB, 6 * MIB] {
+        let elements = [Element::Piece(range("short", bytes - 1, 0, bytes), Crc64(1))];
+        let defects = defects(&made(&elements), &elements);
+        assert_eq!(defects.len(), 1, "{defects:?}");
+        assert!(defects[0].starts_with("part 1 reads bytes 0.."), "{defects:?}");
+    }
+}
+
+#[test]
 fn neighbours_in_one_object_are_copied_together() {
     let bytes = 64 * MIB;
     let elements: Vec<Element> = (0..64)

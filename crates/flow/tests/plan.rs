@@ -122,6 +122,9 @@ proptest! {
             .flat_map(|(number, bytes)| (0..*bytes).map(move |byte| (number.to_string(), byte))).collect();
         prop_assert_eq!(covered, expected);
         prop_assert_eq!(plan.input_bytes(), sizes.iter().sum::<u64>());
+        let last_ones = chunks(&plan).into_iter()
+            .filter(|chunk| matches!(&chunk.input, Input::Bytes(bytes) if bytes.reaches_the_end()));
+        prop_assert_eq!(last_ones.count(), sizes.len());
     }
 
     #[test]
@@ -342,11 +345,16 @@ fn tampered_inputs(input: &PlannedInput, at: prop::sample::Index) -> Vec<(&'stat
             dropped.remove(place);
             shifted[place] = u64::MAX;
             empty[1] = 0;
+            let mut begun_late = borders.clone();
+            begun_late[0] = 1;
             let longer = ObjectVersion { bytes: object.bytes + 1, ..object.clone() };
+            let shorter = ObjectVersion { bytes: object.bytes - 1, ..object.clone() };
             vec![
                 ("a border dropped", PlannedInput::ItemLines { object: object.clone(), borders: dropped }),
                 ("a border shifted", PlannedInput::ItemLines { object: object.clone(), borders: shifted }),
-                ("an empty chunk", PlannedInput::ItemLines { object, borders: empty }),
+                ("an empty chunk", PlannedInput::ItemLines { object: object.clone(), borders: empty }),
+                ("a byte lost in front", PlannedInput::ItemLines { object, borders: begun_late }),
+                ("a shorter object", PlannedInput::ItemLines { object: shorter, borders: borders.clone() }),
                 ("a longer object", PlannedInput::ItemLines { object: longer, borders }),
             ]
         }
