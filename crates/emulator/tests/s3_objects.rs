@@ -178,3 +178,42 @@ async fn a_body_that_breaks_off_leaves_no_object_and_no_file() {
     assert!(keys(&client).await.is_empty());
     server.stop().await;
 }
+
+#[tokio::test]
+async fn stopping_lets_a_request_under_way_finish_and_takes_no_more() {
+    let (_folder, server, client) = fresh().await;
+    let written = bytes(24 * MIB, 5);
+    put(&client, "key", written.clone()).await;
+    let mut reading = client.get_object().bucket(BUCKET).key("key").send().await.unwrap().body;
+    let mut read = reading.next().await.unwrap().unwrap().to_vec();
+    let address = server.endpoint().trim_start_matches("http://").to_owned();
+    let rest = async {
+        while TcpStream::connect(&address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        while let Some(piece) = reading.next().await {
+            read.extend_from_slice(&piece.unwrap());
+        }
+    };
+    tokio::join!(server.stop(), rest);
+    assert!(read == written);
+}
+
+#[tokio::test]
+async fn a_bucket_can_be_deleted_when_it_is_empty_and_made_again() {
+    let (folder, server, client) = fresh().await;
+    put(&client, "key", "body").await;
+    let refused = client.delete_bucket().bucket(BUCKET).send().await.unwrap_err();
+    assert_eq!(refused.code(), Some("BucketNotEmpty"));
+    let upload = start_upload(&client, "upload").await;
+    client.delete_object().bucket(BUCKET).key("key").send().await.unwrap();
+    client.delete_bucket().bucket(BUCKET).send().await.unwrap();
+    until_body_files(folder.path(), &[]).await;
+    let gone = client.head_bucket().bucket(BUCKET).send().await.unwrap_err();
+    assert_eq!(gone.raw_response().unwrap().status().as_u16(), 404);
+    client.create_bucket().bucket(BUCKET).send().await.unwrap();
+    assert!(keys(&client).await.is_empty());
+    let parts = client.list_parts().bucket(BUCKET).key("upload").upload_id(upload).send().await;
+    assert_eq!(parts.unwrap_err().code(), Some("NoSuchUpload"));
+    server.stop().await;
+}

@@ -128,17 +128,6 @@ impl BlobFolder {
         self.removing.store(removing, Ordering::Release);
     }
 
-    /// A new file for a body.
-    ///
-    /// # Errors
-    /// [`FileError`] when the file system refuses.
-    pub(crate) fn create(self: &Arc<Self>) -> Result<BlobWriter, FileError> {
-        let blob = self.adopt(BlobId::random());
-        let path = blob.path();
-        let file = File::create_new(&path).map_err(FileError::when("create", &path))?;
-        Ok(BlobWriter { blob, file, length: 0 })
-    }
-
     /// The blobs that exist, with their lengths in bytes; whatever else lies in the folder is not ours to touch.
     ///
     /// # Errors
@@ -169,7 +158,7 @@ impl BlobFolder {
         Ok(())
     }
 
-    /// A first share in a blob that a journal names.
+    /// A first share in a blob: one that a journal names, or a new one.
     pub(crate) fn adopt(self: &Arc<Self>, id: BlobId) -> Blob {
         Blob(Arc::new(Shared { id, folder: Arc::clone(self) }))
     }
@@ -182,27 +171,42 @@ impl BlobFolder {
 /// A blob that is being written. Dropped without [`BlobWriter::finish`], its file goes.
 #[derive(Debug)]
 pub(crate) struct BlobWriter {
-    blob: Blob,
-    file: File,
+    folder: Arc<BlobFolder>,
+    /// None until there is a byte: an empty body has no file.
+    open: Option<(Blob, File)>,
+    /// Bytes.
     length: u64,
 }
 
 impl BlobWriter {
+    pub(crate) fn new(folder: Arc<BlobFolder>) -> Self {
+        Self { folder, open: None, length: 0 }
+    }
+
     /// Adds bytes at the end.
     ///
     /// # Errors
     /// [`FileError`] when the file system refuses.
     pub(crate) fn append(&mut self, pieces: &[Bytes]) -> Result<(), FileError> {
+        let (blob, file) = match &mut self.open {
+            Some(open) => open,
+            none => {
+                let blob = self.folder.adopt(BlobId::random());
+                let path = blob.path();
+                let file = File::create_new(&path).map_err(FileError::when("create", &path))?;
+                none.insert((blob, file))
+            }
+        };
         for piece in pieces {
-            self.file.write_all(piece).map_err(FileError::when("write to", &self.blob.path()))?;
+            file.write_all(piece).map_err(FileError::when("write to", &blob.path()))?;
             self.length += piece.len() as u64;
         }
         Ok(())
     }
 
-    /// The whole blob, and its length in bytes.
-    pub(crate) fn finish(self) -> (Blob, u64) {
-        (self.blob, self.length)
+    /// The whole blob, and its length in bytes; none if that is 0.
+    pub(crate) fn finish(self) -> Option<(Blob, u64)> {
+        self.open.map(|(blob, _)| (blob, self.length))
     }
 }
 

@@ -58,18 +58,27 @@ pub(crate) async fn receive(
     algorithm: Algorithm,
 ) -> Result<Received, Error> {
     let mut source = Source { body, received: 0 };
-    let mut sink = Sink { blobs: Arc::clone(blobs), writer: None, meter: Meter::new(algorithm) };
-    let mut batch = source.batch().await?;
+    let mut writer = BlobWriter::new(Arc::clone(blobs));
+    let mut meter = Meter::new(algorithm);
+    let mut batch = Arc::new(source.batch().await?);
     while !batch.is_empty() {
+        // At once: MD5 is no faster than the disk, and the next batch comes in meanwhile.
+        let (written, measured) = (Arc::clone(&batch), batch);
         let write = blocking(move || {
-            sink.take(&batch)?;
-            Ok(sink)
+            writer.append(&written)?;
+            Ok(writer)
         });
-        (sink, batch) = tokio::try_join!(write, source.batch())?;
+        let measure = blocking(move || {
+            measured.iter().for_each(|piece| meter.update(piece));
+            Ok(meter)
+        });
+        let next;
+        (writer, meter, next) = tokio::try_join!(write, measure, source.batch())?;
+        batch = Arc::new(next);
     }
-    let segment = sink.writer.map(BlobWriter::finish);
+    let segment = writer.finish();
     let segment = segment.map(|(blob, length)| Segment { blob, offset: 0, length });
-    Ok(Received { segment, measured: sink.meter.finish() })
+    Ok(Received { segment, measured: meter.finish() })
 }
 
 /// The client's end.
@@ -109,28 +118,6 @@ fn broken(received: u64, error: &(dyn std::error::Error + 'static)) -> Error {
         return Error::SignedHash;
     }
     Error::BrokenBody { received, reason }
-}
-
-/// The file's end.
-struct Sink {
-    blobs: Arc<BlobFolder>,
-    /// Made with the first byte.
-    writer: Option<BlobWriter>,
-    meter: Meter,
-}
-
-impl Sink {
-    fn take(&mut self, batch: &[Bytes]) -> Result<(), Error> {
-        let writer = match &mut self.writer {
-            Some(writer) => writer,
-            empty => empty.insert(self.blobs.create()?),
-        };
-        writer.append(batch)?;
-        for piece in batch {
-            self.meter.update(piece);
-        }
-        Ok(())
-    }
 }
 
 /// The part of `segments` that holds the given bytes of the whole. Bytes beyond its end are left out.

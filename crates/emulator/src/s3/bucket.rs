@@ -301,4 +301,27 @@ mod tests {
         let store = Store::open(folder.path()).unwrap();
         assert_eq!(etags(&store.bucket("races").unwrap()), before);
     }
+
+    #[test]
+    fn a_journal_that_is_mostly_about_what_is_no_more_is_shortened_and_says_the_same() {
+        const TEXT_BYTES: usize = 8 << 20;
+        const OVERWRITES: u64 = 12;
+        let (folder, store, bucket) = store();
+        put(&bucket, "other", "other", &WriteCondition::default()).unwrap();
+        for version in 0..OVERWRITES {
+            let mut large = Object::clone(&object(&version.to_string()));
+            large.attributes.content_type = Some("x".repeat(TEXT_BYTES));
+            let change = Change::Put { key: "large".into(), object: Arc::new(large) };
+            bucket.commit(change, |_| Ok(())).unwrap();
+        }
+        let journal = folder.path().join("buckets/races/journal");
+        let length = fs::metadata(journal).unwrap().len();
+        assert!(length < OVERWRITES * TEXT_BYTES as u64 / 2, "the journal has {length} bytes");
+        drop((bucket, store));
+        let store = Store::open(folder.path()).unwrap();
+        let bucket = store.bucket("races").unwrap();
+        let last = object(&(OVERWRITES - 1).to_string());
+        assert_eq!(bucket.read().object("large").unwrap().etag, last.etag);
+        assert_eq!(bucket.read().object("other").unwrap().etag, object("other").etag);
+    }
 }

@@ -38,6 +38,7 @@ macro_rules! operations {
                 }
             )*
 
+            // Apart, since its status depends on what is asked for.
             async fn head_object(&self, request: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
                 Ok(objects::head(self, request.input)?)
             }
