@@ -1,7 +1,7 @@
 //! The job's chunks and partitions, fixed once and for all when the job starts.
 //!
-//! [`make`] is a pure function of the job and of what was listed; [`defects`] is written apart from it and says what is
-//! wrong with a plan. A plan grows with the objects and the partitions, not with the chunks: those follow by arithmetic.
+//! [`make`] is a pure function of the job and of what was listed; [`problems`] says what of it the user must mend;
+//! [`defects`] is written apart from it and says what is wrong with a plan. A plan grows with the objects and the partitions, not with the chunks: those follow by arithmetic.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ use crate::version::Version;
 mod check;
 mod make;
 
-pub use check::defects;
+pub use check::{defects, problems};
 pub use make::{Listing, Sizing, make};
 
 /// The job's partitions and all that a worker or the reducer needs to know of the whole.

@@ -5,7 +5,7 @@ use fanfold_flow::job::Job;
 use fanfold_flow::keys::JobId;
 use fanfold_flow::limits::CHUNKS_MAX;
 use fanfold_flow::partition::Partition;
-use fanfold_flow::plan::{Listing, Plan, PlannedInput, Sizing, Slice, Span, defects, make};
+use fanfold_flow::plan::{Listing, Plan, PlannedInput, Sizing, Slice, Span, defects, make, problems};
 use fanfold_flow::uri::ObjectUri;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -387,14 +387,22 @@ fn many_small_objects_share_a_worker_and_large_ones_do_not() {
     assert_eq!(large.partitions, [0, 4, 8].map(|first| Span { first, chunks: 4 }));
 }
 
+/// What the user must mend; the checker stops such a plan too, for callers who forget to ask.
+fn told(plan: &Plan) -> Vec<String> {
+    let told: Vec<String> = problems(plan).iter().map(ToString::to_string).collect();
+    assert_eq!(defects(plan), told);
+    told
+}
+
 #[test]
 fn a_job_of_too_many_chunks_is_refused_at_once() {
-    for plan in [objects_plan(1, "lines", &[u64::MAX]), objects_plan(1, "lines", &[u64::MAX; 3])] {
-        let defects = defects(&plan);
-        assert_eq!(defects.len(), 1);
-        assert!(defects[0].contains(&format!("more than {CHUNKS_MAX}")), "{defects:?}");
-    }
-    assert!(defects(&range_plan(0, CHUNKS_MAX, 1)).is_empty());
+    let plan = objects_plan(1, "lines", &[CHUNKS_MAX, 1]);
+    let message =
+        "source.objects.chunk_bytes: would give 1000001 chunks, more than 1000000; make chunks larger";
+    assert_eq!(told(&plan), [message]);
+    assert_eq!(told(&objects_plan(1, "lines", &[u64::MAX; 3])).len(), 1);
+    let most = range_plan(0, CHUNKS_MAX, 1);
+    assert_eq!((told(&most), most.chunks), (Vec::new(), CHUNKS_MAX));
 }
 
 #[test]
@@ -404,7 +412,16 @@ fn a_header_that_no_payload_could_carry_is_refused() {
         json!({ "objects": { "uri": "s3://in/a.csv", "split": "csv", "header": true } }),
         Listing::Objects { objects: vec![object("a.csv", 1 << 20)], header },
     );
-    assert_eq!(defects(&plan), ["the header takes 614402 bytes of each worker's payload, more than 524288"]);
+    let message = "source.objects.header: takes 614402 bytes of each worker's payload, more than 524288";
+    assert_eq!(told(&plan), [message]);
+}
+
+#[test]
+fn an_output_whose_key_outgrows_s3_when_filled_in_is_refused() {
+    let mut job = job(json!({ "range": { "end": 1, "chunk": 1 } }));
+    job.output.uri.key = format!("{}{{job_id}}", "x".repeat(1_000));
+    let plan = make(&job, &JobId::from_token(&"y".repeat(100)), Listing::Nothing, SIZING);
+    assert!(told(&plan)[0].starts_with("output.uri: has a key of 1100 bytes, not 1 to 1024: 's3://out/xxx"));
 }
 
 #[test]

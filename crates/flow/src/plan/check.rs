@@ -3,38 +3,56 @@
 use super::{Plan, PlannedInput, Slice, Span};
 use crate::chunk::{Input, ObjectVersion};
 use crate::limits::{CHUNKS_MAX, HEADER_JSON_BYTES_MAX, KEY_BYTES};
+use crate::problem::Problem;
 
-/// What is wrong with `plan`: nothing, unless the job is too large, the planner has a fault or the plan was tampered with.
+/// What the job asks of `plan` that no plan could give, known only now that the input is: to be told to the user, with the
+/// path of the job's field that would mend it.
+pub fn problems(plan: &Plan) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let chunk_field = match &plan.input {
+        PlannedInput::Objects { .. } => "source.objects.chunk_bytes",
+        PlannedInput::ItemLines { .. } | PlannedInput::Items { .. } => "source.items.chunk",
+        PlannedInput::Range { .. } => "source.range.chunk",
+    };
+    if plan.chunks > CHUNKS_MAX {
+        let message =
+            format!("would give {} chunks, more than {CHUNKS_MAX}; make chunks larger", plan.chunks);
+        problems.push(Problem::new(chunk_field, message));
+    }
+    if let PlannedInput::Objects { header: Some(header), .. } = &plan.input
+        && header.json_bytes() > HEADER_JSON_BYTES_MAX
+    {
+        let bytes = header.json_bytes();
+        let message =
+            format!("takes {bytes} bytes of each worker's payload, more than {HEADER_JSON_BYTES_MAX}");
+        problems.push(Problem::new("source.objects.header", message));
+    }
+    let key_bytes = plan.output.key.len();
+    if !(1..=KEY_BYTES).contains(&key_bytes) {
+        let message = format!("has a key of {key_bytes} bytes, not 1 to {KEY_BYTES}: '{}'", plan.output);
+        problems.push(Problem::new("output.uri", message));
+    }
+    problems
+}
+
+/// What is wrong with `plan`: nothing, unless the job has [`problems`], the planner has a fault or the plan was tampered
+/// with.
 ///
 /// A plan is right when its partitions cover its chunks, and its chunks cover its input, each exactly once and in order.
 pub fn defects(plan: &Plan) -> Vec<String> {
-    if plan.chunks > CHUNKS_MAX {
-        return vec![format!(
-            "the job would have {} chunks, more than {CHUNKS_MAX}; larger chunks make fewer",
-            plan.chunks
-        )];
+    let problems = problems(plan);
+    if !problems.is_empty() {
+        // A plan that cannot be is not walked through.
+        return problems.iter().map(ToString::to_string).collect();
     }
     let mut defects = Vec::new();
-    if plan.output.key.is_empty() || plan.output.key.len() > KEY_BYTES {
-        let bytes = plan.output.key.len();
-        defects.push(format!("the output's key has {bytes} bytes, not 1 to {KEY_BYTES}: '{}'", plan.output));
-    }
     if plan.group_partitions == 0 {
         defects.push("a group must have at least one partition".to_owned());
     }
-    defects.extend(header_fits_a_payload(&plan.input));
     defects.extend(partitions_cover_the_chunks(plan));
     defects.extend(table_has_every_chunk(plan));
     defects.extend(chunks_cover_the_input(plan));
     defects
-}
-
-fn header_fits_a_payload(input: &PlannedInput) -> Option<String> {
-    let PlannedInput::Objects { header: Some(header), .. } = input else { return None };
-    let bytes = header.json_bytes();
-    (bytes > HEADER_JSON_BYTES_MAX).then(|| {
-        format!("the header takes {bytes} bytes of each worker's payload, more than {HEADER_JSON_BYTES_MAX}")
-    })
 }
 
 /// The first partition that does not go on where the one before it ended.

@@ -52,8 +52,8 @@ const CHUNK_PAYLOAD_BYTES: u64 = 200;
 /// What a payload takes besides its chunks, its header and its separator: field names, numbers and the job's id.
 const PARTITION_FIELDS_BYTES: u64 = 512;
 
-/// The plan of a job. The caller checks it with [`super::defects`] before it uses it: that is also where a job of more than
-/// [`CHUNKS_MAX`] chunks is refused, which is planned without partitions.
+/// The plan of a job. Before it uses the plan, the caller tells the user of its [`super::problems`] (a job of more than
+/// [`CHUNKS_MAX`] chunks, say, which is planned without partitions) and checks it with [`super::defects`].
 pub fn make(job: &Job, job_id: &JobId, listing: Listing, sizing: Sizing) -> Plan {
     let values = template::Values {
         job_id,
