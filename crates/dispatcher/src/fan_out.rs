@@ -40,17 +40,25 @@ async fn dispatch(plan: &Plan, from: u64, to: u64, deps: &Deps) -> Result<(), Er
     if to - from > PARTITIONS_PER_INVOCATION {
         let step = (to - from).div_ceil(BRANCHES).max(PARTITIONS_PER_INVOCATION);
         let starts = (from..to).step_by(usize::try_from(step).unwrap_or(usize::MAX));
-        let branches = starts.map(|from| {
-            let range =
-                FanOut { version: Version, fan_out: plan.job_id.clone(), from, to: to.min(from + step) };
-            async move { send(deps, &deps.functions.dispatcher, &range).await }
+        let fan_out = &plan.job_id;
+        let branches = starts.map(|from| FanOut {
+            version: Version,
+            fan_out: fan_out.clone(),
+            from,
+            to: to.min(from + step),
         });
-        return stream::iter(branches).buffer_unordered(INVOKES_IN_FLIGHT).try_collect().await;
+        return send_all(deps, &deps.functions.dispatcher, branches).await;
     }
     let partitions = (from..to).filter_map(|number| plan.partition(number, 1));
-    let sent =
-        partitions.map(|partition| async move { send(deps, &deps.functions.worker, &partition).await });
-    stream::iter(sent).buffer_unordered(INVOKES_IN_FLIGHT).try_collect().await
+    send_all(deps, &deps.functions.worker, partitions).await
+}
+
+async fn send_all<P>(deps: &Deps, function: &str, payloads: impl Iterator<Item = P>) -> Result<(), Error>
+where
+    P: Serialize + Send + Sync,
+{
+    let sends: Vec<_> = payloads.map(|payload| async move { send(deps, function, &payload).await }).collect();
+    stream::iter(sends).buffer_unordered(INVOKES_IN_FLIGHT).try_collect().await
 }
 
 /// Sends a payload to a function.

@@ -66,11 +66,24 @@ async fn objects(wanted: &Objects, store: &Arc<dyn Store>) -> Result<Listing, Li
             objects.push(single(uri, store).await?);
         }
     }
-    let header = match objects.iter().find(|object| object.bytes > 0) {
-        Some(first) if wanted.header && wanted.split == Split::Csv => Some(header(first, store).await?),
-        _ => None,
-    };
+    let header =
+        if wanted.header && wanted.split == Split::Csv { header(&objects, store).await? } else { None };
     Ok(Listing::Objects { objects, header })
+}
+
+/// The header of the first object that has one with a line feed; of the last one, where none has. So a header that is
+/// given to a process with records behind it always has its line feed.
+async fn header(objects: &[ObjectVersion], store: &Arc<dyn Store>) -> Result<Option<Literal>, ListingError> {
+    let mut header = None;
+    for object in objects.iter().filter(|object| object.bytes > 0) {
+        let found = first_record(object, store).await?;
+        let has_line_feed = found.0.ends_with(b"\n");
+        header = Some(found);
+        if has_line_feed {
+            break;
+        }
+    }
+    Ok(header)
 }
 
 fn is_pattern(key: &str) -> bool {
@@ -118,7 +131,7 @@ fn matcher(uri: &ObjectUri) -> Result<Option<GlobMatcher>, ListingError> {
 }
 
 /// The first record, its line feed included: up to the first line feed outside quotes, or the whole object.
-async fn header(object: &ObjectVersion, store: &Arc<dyn Store>) -> Result<Literal, ListingError> {
+async fn first_record(object: &ObjectVersion, store: &Arc<dyn Store>) -> Result<Literal, ListingError> {
     let mut body = read(store, object, object.bytes.min(HEADER_BYTES_MAX));
     let (mut header, mut quoted) = (Vec::new(), false);
     while let Some(bytes) = body.next().await.transpose()? {

@@ -5,10 +5,12 @@ use fanfold_flow::done::{Done, Group};
 use fanfold_flow::event::Reduce;
 use fanfold_flow::keys::{JobId, JobKeys};
 use fanfold_flow::partition::Partition;
+use fanfold_flow::uri::ObjectUri;
 use fanfold_flow::version::Version;
 use fanfold_runtime::{Deps, Error};
 use fanfold_store::{Created, StoreExt};
 use futures::{StreamExt, TryStreamExt, stream};
+use serde::de::DeserializeOwned;
 
 /// Whether a done record is the partition's outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,14 +64,8 @@ pub async fn advance(deps: &Deps, partition: &Partition) -> Result<(), Error> {
 }
 
 async fn read_done(deps: &Deps, bucket: &str, keys: Vec<String>) -> Result<Vec<Done>, Error> {
-    stream::iter(keys)
-        .map(|key| async move {
-            let at = fanfold_flow::uri::ObjectUri::new(bucket, key);
-            Ok::<Done, Error>(deps.store.get_json(&at).await?)
-        })
-        .buffered(READS_IN_FLIGHT)
-        .try_collect()
-        .await
+    let places = keys.into_iter().map(|key| ObjectUri::new(bucket, key));
+    read_all(deps, places).await
 }
 
 /// All groups of a job, in order.
@@ -77,11 +73,15 @@ async fn read_done(deps: &Deps, bucket: &str, keys: Vec<String>) -> Result<Vec<D
 /// # Errors
 /// When the store fails, or a group is missing.
 pub async fn read_groups(deps: &Deps, keys: &JobKeys, groups: u64) -> Result<Vec<Group>, Error> {
-    stream::iter(0..groups)
-        .map(|group| async move { Ok::<Group, Error>(deps.store.get_json(&keys.group(group)).await?) })
-        .buffered(READS_IN_FLIGHT)
-        .try_collect()
-        .await
+    read_all(deps, (0..groups).map(|group| keys.group(group))).await
+}
+
+async fn read_all<T>(deps: &Deps, places: impl Iterator<Item = ObjectUri>) -> Result<Vec<T>, Error>
+where
+    T: DeserializeOwned + Send,
+{
+    let reads: Vec<_> = places.map(|at| async move { deps.store.get_json::<T>(&at).await }).collect();
+    Ok(stream::iter(reads).buffered(READS_IN_FLIGHT).try_collect().await?)
 }
 
 /// Invokes the reducer.

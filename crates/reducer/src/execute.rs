@@ -4,7 +4,6 @@ use bytes::{Bytes, BytesMut};
 use fanfold_flow::concat::{ConcatPlan, Part, Range, Segment};
 use fanfold_flow::keys::JobKeys;
 use fanfold_flow::plan::Plan;
-use fanfold_flow::uri::ObjectUri;
 use fanfold_runtime::{Deps, Error};
 use fanfold_store::{
     self as store, CompleteOptions, Condition, ETag, GetOptions, PutOptions, StoreError, StoreExt, Upload,
@@ -60,26 +59,15 @@ async fn upload_parts(
     upload: &Upload,
     deps: &Deps,
 ) -> Result<Vec<store::Part>, StoreError> {
-    let numbered = || (1..).zip(&concat.parts);
-    let copies = numbered().filter_map(|(number, part)| match part {
-        Part::Copy(range) => Some((number, range)),
-        Part::Stream(_) => None,
-    });
-    let streams = numbered().filter_map(|(number, part)| match part {
-        Part::Stream(segments) => Some((number, segments)),
-        Part::Copy(_) => None,
-    });
-    let copied = stream::iter(copies)
-        .map(|(number, range)| copy(number, range, upload, deps))
-        .buffer_unordered(COPIES_IN_FLIGHT)
-        .try_collect::<Vec<_>>();
-    let uploaded = stream::iter(streams)
-        .map(|(number, segments)| async move {
-            let bytes = streamed(segments, deps).await?;
-            deps.store.upload_part(upload, number, bytes).await
-        })
-        .buffer_unordered(STREAMED_PARTS_IN_FLIGHT)
-        .try_collect::<Vec<_>>();
+    let (mut copies, mut streams) = (Vec::new(), Vec::new());
+    for (number, part) in (1..).zip(&concat.parts) {
+        match part {
+            Part::Copy(range) => copies.push(copy(number, range, upload, deps)),
+            Part::Stream(segments) => streams.push(stream_up(number, segments, upload, deps)),
+        }
+    }
+    let copied = stream::iter(copies).buffer_unordered(COPIES_IN_FLIGHT).try_collect::<Vec<_>>();
+    let uploaded = stream::iter(streams).buffer_unordered(STREAMED_PARTS_IN_FLIGHT).try_collect::<Vec<_>>();
     let (mut parts, uploaded) = tokio::try_join!(copied, uploaded)?;
     parts.extend(uploaded);
     parts.sort_by_key(|part| part.number);
@@ -91,16 +79,19 @@ async fn copy(number: u32, range: &Range, upload: &Upload, deps: &Deps) -> Resul
     deps.store.copy_part(upload, number, &range.object, bytes, Some(&ETag::new(&range.etag))).await
 }
 
+async fn stream_up(
+    number: u32,
+    segments: &[Segment],
+    upload: &Upload,
+    deps: &Deps,
+) -> Result<store::Part, StoreError> {
+    deps.store.upload_part(upload, number, streamed(segments, deps).await?).await
+}
+
 /// The bytes of a streamed part.
 async fn streamed(segments: &[Segment], deps: &Deps) -> Result<Bytes, StoreError> {
-    let mut pieces = stream::iter(segments)
-        .map(|segment| async move {
-            match segment {
-                Segment::Literal(literal) => Ok(Bytes::copy_from_slice(&literal.0)),
-                Segment::Range(range) => read(range, deps).await,
-            }
-        })
-        .buffered(READS_IN_FLIGHT);
+    let reads: Vec<_> = segments.iter().map(|segment| bytes_of(segment, deps)).collect();
+    let mut pieces = stream::iter(reads).buffered(READS_IN_FLIGHT);
     let mut bytes = BytesMut::new();
     while let Some(piece) = pieces.try_next().await? {
         bytes.extend_from_slice(&piece);
@@ -108,10 +99,13 @@ async fn streamed(segments: &[Segment], deps: &Deps) -> Result<Bytes, StoreError
     Ok(bytes.freeze())
 }
 
-async fn read(range: &Range, deps: &Deps) -> Result<Bytes, StoreError> {
-    let at: &ObjectUri = &range.object;
+async fn bytes_of(segment: &Segment, deps: &Deps) -> Result<Bytes, StoreError> {
+    let range = match segment {
+        Segment::Literal(literal) => return Ok(Bytes::copy_from_slice(&literal.0)),
+        Segment::Range(range) => range,
+    };
     let options = GetOptions::range_of(range.start..range.end, ETag::new(&range.etag));
-    let mut body = deps.store.get(at, options).await?.body;
+    let mut body = deps.store.get(&range.object, options).await?.body;
     let mut bytes = BytesMut::new();
     while let Some(piece) = body.next().await.transpose()? {
         bytes.extend_from_slice(&piece);

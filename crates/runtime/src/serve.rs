@@ -3,13 +3,14 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use fanfold_invoke::Invoke;
-use fanfold_store::Store;
+use fanfold_invoke::aws::LambdaInvoke;
+use fanfold_invoke::paced::{PacedInvoke, Pacing};
+use fanfold_store::s3::S3Store;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::Value;
 
 use crate::budget::Budget;
-use crate::deps::{Deps, Shared, SystemWorld};
+use crate::deps::{Deps, Shared, SystemWorld, World};
 use crate::error::Error;
 use crate::logs;
 use crate::variables::{InvalidConfig, Variables};
@@ -55,9 +56,10 @@ async fn serve_events<S, H>((shared, settings): (Shared, S), handle: H) -> Resul
 where
     H: AsyncFn(Value, &Deps, &S, Budget, &str) -> Result<Value, Error>,
 {
+    let lambda = Arc::new(LambdaInvoke::from_environment().await);
     let deps = Deps {
-        store: Arc::new(fanfold_store::s3::S3Store::from_environment().await) as Arc<dyn Store>,
-        invoke: Arc::new(fanfold_invoke::aws::LambdaInvoke::from_environment().await) as Arc<dyn Invoke>,
+        store: Arc::new(S3Store::from_environment().await),
+        invoke: Arc::new(PacedInvoke::new(lambda, Pacing::default(), SystemWorld.random())),
         world: Arc::new(SystemWorld),
         work: shared.work,
         functions: shared.functions,

@@ -5,9 +5,11 @@ use std::str::FromStr;
 
 use fanfold_flow::problem::{Problem, Problems};
 
+type Lookup<'a> = Box<dyn Fn(&str) -> Option<String> + 'a>;
+
 /// Environment variables as they are read: what is missing or wrong is collected, not thrown.
 pub struct Variables<'a> {
-    lookup: Box<dyn Fn(&str) -> Option<String> + 'a>,
+    lookup: Lookup<'a>,
     problems: Vec<Problem>,
 }
 

@@ -64,8 +64,8 @@ pub(crate) struct Tally {
 
 /// A chunk's input as a stream, which can be asked afterwards what it was.
 pub(crate) enum Input {
-    /// From an object.
-    Object { fetch: Box<Fetch>, checks_its_border: bool },
+    /// From an object: the header of the whole job first, where there is one.
+    Object { header: Option<Bytes>, fetch: Box<Fetch>, checks_its_border: bool },
     /// From the job itself: at most one piece.
     Own { lines: Option<Result<Bytes, InputError>>, records: u64 },
 }
@@ -74,6 +74,7 @@ impl Input {
     pub(crate) fn new(chunk: &Chunk, partition: &Partition, job: &Job, store: &Arc<dyn Store>) -> Self {
         match &chunk.input {
             chunk::Input::Bytes(bytes) => Self::Object {
+                header: partition.header.as_ref().map(|header| Bytes::copy_from_slice(&header.0)),
                 fetch: Box::new(Fetch::new(bytes, &partition.split, partition.header.as_ref(), store)),
                 checks_its_border: partition.split == Split::Csv,
             },
@@ -91,7 +92,7 @@ impl Input {
     /// As reading itself.
     pub(crate) async fn finish(self) -> Result<Tally, InputError> {
         match self {
-            Self::Object { mut fetch, checks_its_border } => {
+            Self::Object { mut fetch, checks_its_border, .. } => {
                 let tally = fetch.tally();
                 if !checks_its_border || tally.aligned.is_some() {
                     return Ok(tally);
@@ -109,7 +110,10 @@ impl Stream for Input {
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         match self.get_mut() {
-            Self::Object { fetch, .. } => fetch.poll_next_unpin(context),
+            Self::Object { header, fetch, .. } => match header.take() {
+                Some(header) => Poll::Ready(Some(Ok(header))),
+                None => fetch.poll_next_unpin(context),
+            },
             Self::Own { lines, .. } => Poll::Ready(lines.take()),
         }
     }

@@ -1,0 +1,200 @@
+//! The three real handlers over ports in memory. Only the processes are real.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use fanfold_flow::report::{Report, Status};
+use fanfold_flow::uri::ObjectUri;
+use fanfold_invoke::memory::{Failure, Invocation, MemoryInvoke};
+use fanfold_invoke::{Answer, Invoke, InvokeError, RequestId};
+use fanfold_runtime::{Budget, Deps, Error, Functions, SystemWorld, World};
+use fanfold_store::memory::MemoryStore;
+use fanfold_store::{PutOptions, Store, StoreExt};
+use serde_json::{Value, json};
+
+/// The bucket that inputs, outputs and artefacts share in this world.
+pub const BUCKET: &str = "world";
+
+/// How long an invocation may take in this world, in milliseconds: as on Lambda.
+const TIMEOUT_MS: i64 = 900_000;
+
+/// Lambda and S3 in memory, with the three functions deployed.
+#[derive(Debug)]
+pub struct MemoryWorld {
+    store: Arc<MemoryStore>,
+    invoke: Arc<MemoryInvoke>,
+}
+
+/// How a job ended in this world.
+#[derive(Debug)]
+pub struct Ended {
+    /// The report.
+    pub report: Report,
+    /// The output, where there is one.
+    pub output: Option<Vec<u8>>,
+}
+
+impl Ended {
+    /// The output of a job that succeeded.
+    ///
+    /// # Panics
+    /// When it did not.
+    pub fn output(self) -> Vec<u8> {
+        assert_eq!(self.report.status, Status::Succeeded, "{}", self.report.message);
+        self.output.unwrap_or_else(|| panic!("a job that succeeded has an output"))
+    }
+}
+
+impl MemoryWorld {
+    /// A world whose workers have so many cores.
+    pub fn new(cores: u32) -> Self {
+        let store = Arc::new(MemoryStore::new([BUCKET]));
+        let invoke = Arc::new(MemoryInvoke::new());
+        let deps = Deps {
+            store: store.clone(),
+            invoke: Arc::new(WeakInvoke(Arc::downgrade(&invoke))),
+            world: Arc::new(SystemWorld),
+            work: ObjectUri::new(BUCKET, "work/"),
+            functions: Functions {
+                dispatcher: "dispatcher".to_owned(),
+                worker: "worker".to_owned(),
+                reducer: "reducer".to_owned(),
+            },
+        };
+        register(&invoke, "dispatcher", deps.clone(), move |event, deps, invocation| async move {
+            let settings = fanfold_dispatcher::Settings { worker_cores: cores };
+            fanfold_dispatcher::handle(event, &deps, &settings, invocation.request_id.as_str()).await
+        });
+        register(&invoke, "worker", deps.clone(), move |event, deps, _| async move {
+            fanfold_worker::handle(event, &deps, &worker_settings(cores), budget()).await.map(|()| json!({}))
+        });
+        register(&invoke, "reducer", deps, |event, deps, _| async move {
+            fanfold_reducer::handle(event, &deps, budget()).await.map(|()| json!({}))
+        });
+        Self { store, invoke }
+    }
+
+    /// Puts an object into the world's bucket.
+    pub async fn put(&self, key: &str, bytes: impl Into<Bytes>) {
+        let at = ObjectUri::new(BUCKET, key);
+        self.store
+            .put(&at, bytes.into(), PutOptions::default())
+            .await
+            .unwrap_or_else(|error| panic!("put {at}: {error}"));
+    }
+
+    /// Submits a job and waits until nothing runs any more.
+    ///
+    /// # Errors
+    /// The dispatcher's refusal.
+    ///
+    /// # Panics
+    /// When the job leaves no report, or an upload.
+    pub async fn run(&self, job: &Value) -> Result<Ended, InvokeError> {
+        let answer = self.invoke.call("dispatcher", Bytes::from(job.to_string())).await?;
+        self.invoke.idle().await;
+        let answer: fanfold_dispatcher::Answer =
+            serde_json::from_slice(&answer.payload).unwrap_or_else(|error| panic!("the answer: {error}"));
+        let report: Report = self
+            .store
+            .get_json(&answer.result)
+            .await
+            .unwrap_or_else(|error| panic!("the report: {error}; {}", self.failures()));
+        let uploads =
+            self.store.list_uploads(BUCKET, "").await.unwrap_or_else(|error| panic!("list: {error}"));
+        assert!(uploads.is_empty(), "no upload outlives its job: {uploads:?}");
+        let output = match &report.output {
+            Some(output) => Some(self.get(&output.uri).await),
+            None => None,
+        };
+        Ok(Ended { report, output })
+    }
+
+    /// The keys of the bucket that begin so.
+    pub async fn keys(&self, prefix: &str) -> Vec<String> {
+        let listed =
+            self.store.list_all(BUCKET, prefix).await.unwrap_or_else(|error| panic!("list: {error}"));
+        listed.into_iter().map(|object| object.key).collect()
+    }
+
+    /// How many invocations of a function there were.
+    pub fn invocations(&self, function: &str) -> usize {
+        self.invoke.deliveries().iter().filter(|delivery| delivery.invocation.function == function).count()
+    }
+
+    async fn get(&self, at: &ObjectUri) -> Vec<u8> {
+        self.store.get_bytes(at, u64::MAX).await.unwrap_or_else(|error| panic!("get {at}: {error}")).to_vec()
+    }
+
+    fn failures(&self) -> String {
+        let failed = self.invoke.deliveries().into_iter().filter_map(|delivery| {
+            let error = delivery.outcome?.err()?;
+            Some(format!("{}: {error}", delivery.invocation.function))
+        });
+        failed.collect::<Vec<_>>().join("; ")
+    }
+}
+
+fn budget() -> Budget {
+    Budget::until(SystemWorld.now_ms() + TIMEOUT_MS)
+}
+
+fn worker_settings(cores: u32) -> fanfold_worker::Settings {
+    fanfold_worker::Settings {
+        cores,
+        tasks: BTreeMap::from([("translate".to_owned(), vec!["tr".to_owned()])]),
+        allow_commands: true,
+        directory: None,
+        environment: std::env::vars_os().filter(|(name, _)| name == "PATH").collect(),
+        credentials: Vec::new(),
+    }
+}
+
+fn register<F, R>(invoke: &MemoryInvoke, name: &str, deps: Deps, handle: F)
+where
+    F: Fn(Value, Deps, Invocation) -> R + Clone + Send + Sync + 'static,
+    R: Future<Output = Result<Value, Error>> + Send + 'static,
+{
+    invoke.register(name, move |invocation: Invocation| {
+        let (deps, handle) = (deps.clone(), handle.clone());
+        async move {
+            let event = serde_json::from_slice(&invocation.payload)
+                .map_err(|error| Failure::new("Runtime.Unmarshal", error.to_string()))?;
+            let answer = handle(event, deps, invocation).await;
+            let answer = answer.map_err(|error| Failure::new(error.code.as_str(), error.chain()))?;
+            Ok(Bytes::from(answer.to_string()))
+        }
+    });
+}
+
+/// The functions' own way to the functions, which must not keep them alive.
+struct WeakInvoke(Weak<MemoryInvoke>);
+
+impl fmt::Debug for WeakInvoke {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WeakInvoke")
+    }
+}
+
+impl WeakInvoke {
+    fn upgrade(&self, function: &str) -> Result<Arc<MemoryInvoke>, InvokeError> {
+        self.0.upgrade().ok_or_else(|| InvokeError::NotFound {
+            function: function.to_owned(),
+            message: "the world has ended".to_owned(),
+        })
+    }
+}
+
+#[async_trait]
+impl Invoke for WeakInvoke {
+    async fn call(&self, function: &str, payload: Bytes) -> Result<Answer, InvokeError> {
+        self.upgrade(function)?.call(function, payload).await
+    }
+
+    async fn send(&self, function: &str, payload: Bytes) -> Result<RequestId, InvokeError> {
+        self.upgrade(function)?.send(function, payload).await
+    }
+}
