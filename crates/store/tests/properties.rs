@@ -1,5 +1,7 @@
 //! What holds whatever happens: lists against a model, and writers and readers under every kind of fault.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
