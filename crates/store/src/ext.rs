@@ -39,6 +39,7 @@ pub trait StoreExt: Store {
     /// Reads a whole object into memory, going on where a body breaks off, as long as the content stays the same.
     ///
     /// # Errors
+    /// `BadDigest` when the bytes do not have the checksum that the store keeps of the object, where it keeps one;
     /// `TooLarge` for an object of more than `limit_bytes`, before its body is read; else those of [`Store::get`].
     async fn get_bytes(&self, at: &ObjectUri, limit_bytes: u64) -> Result<Bytes, StoreError> {
         Ok(self.get_tagged(at, limit_bytes).await?.0)
@@ -50,13 +51,19 @@ pub trait StoreExt: Store {
     /// As [`get_bytes`](Self::get_bytes).
     async fn get_tagged(&self, at: &ObjectUri, limit_bytes: u64) -> Result<(Bytes, ETag), StoreError> {
         let got = self.get(at, GetOptions::default()).await?;
-        let (etag, size) = (got.info.etag.clone(), got.info.size);
+        let (etag, size, crc) = (got.info.etag.clone(), got.info.size, got.info.crc64);
         if size > limit_bytes {
             let message = format!("it has {size} bytes; at most {limit_bytes} are read at once");
             return Err(StoreError::new(ErrorKind::TooLarge, Operation::Get, at, message));
         }
         let pieces = read_exactly(self, at, &etag, 0..size, Some(got.body)).await?;
-        Ok((join(pieces), etag))
+        let whole = join(pieces);
+        // An adapter may hold a body to its checksum, but nobody holds one that was resumed to that of the whole.
+        if let Some(crc) = crc.filter(|crc| *crc != Crc64::of(&whole)) {
+            let message = format!("the bytes read do not have the checksum of the object, {crc}");
+            return Err(StoreError::new(ErrorKind::BadDigest, Operation::Get, at, message));
+        }
+        Ok((whole, etag))
     }
 
     /// Reads a JSON document of at most [`DOCUMENT_BYTES_MAX`].

@@ -33,6 +33,9 @@ impl Default for ReadOptions {
 }
 
 /// Reads one content of an object, or a range of it, as a stream.
+///
+/// It answers for the length and for the content's mark, not for the checksum: the service says none for ranges. Who
+/// has one takes it on the way ([`RunningCrc`](fanfold_flow::crc::RunningCrc)) and compares.
 #[derive(Debug)]
 pub struct ObjectReader {
     store: Arc<dyn Store>,

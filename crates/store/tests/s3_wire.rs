@@ -147,6 +147,20 @@ async fn bytes_of_another_checksum_are_never_given_for_good() {
 }
 
 #[tokio::test]
+async fn a_resumed_body_is_held_to_the_checksum_of_the_whole() {
+    let checksum = "x-amz-checksum-type: FULL_OBJECT\r\nx-amz-checksum-crc64nvme: rosUhgp5mIg=\r\n";
+    let read = async |rest: &str| {
+        let headers = format!("ETag: \"e\"\r\n{checksum}Content-Length: 9\r\nConnection: close\r\n");
+        let short = format!("HTTP/1.1 200 OK\r\n{headers}\r\n1234");
+        let rest = answer("206 Partial Content", "ETag: \"e\"\r\nContent-Range: bytes 4-8/9\r\n", rest);
+        let (store, _served) = service(vec![short, rest]).await;
+        store.get_bytes(&object(), 100).await
+    };
+    assert_eq!(read("56789").await.unwrap(), "123456789");
+    assert_eq!(read("56780").await.unwrap_err().kind(), ErrorKind::BadDigest);
+}
+
+#[tokio::test]
 async fn an_answer_without_the_range_asked_for_is_refused() {
     let (store, _served) = service(vec![answer("200 OK", "ETag: \"e\"\r\n", "0123456789")]).await;
     let options = GetOptions { range: Some(2..4), if_match: None };
