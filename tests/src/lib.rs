@@ -2,7 +2,11 @@
 //!
 //! - [`memory`]: the real handlers over ports in memory, with real processes. Thousands of jobs a minute.
 //!
+//! - [`python`]: the Python environments of tests that call a stranger's client.
+//!
 //! Tests over the real binaries stand in `tests/`, beside the architecture's own test.
 #![forbid(unsafe_code)]
+#![allow(clippy::missing_panics_doc, reason = "a harness panics to fail the test")]
 
 pub mod memory;
+pub mod python;

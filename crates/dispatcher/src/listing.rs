@@ -5,6 +5,7 @@ use std::sync::Arc;
 use fanfold_flow::chunk::ObjectVersion;
 use fanfold_flow::code::Code;
 use fanfold_flow::job::{Items, Job, Objects, Source, Split};
+use fanfold_flow::limits;
 use fanfold_flow::literal::Literal;
 use fanfold_flow::plan::Listing;
 use fanfold_flow::uri::ObjectUri;
@@ -13,8 +14,8 @@ use fanfold_store::{Body, ETag, ErrorKind, ObjectReader, ReadOptions, Store, Sto
 use futures::StreamExt;
 use globset::{GlobBuilder, GlobMatcher};
 
-/// Longest CSV header that is looked for.
-const HEADER_BYTES_MAX: u64 = 1 << 20;
+/// Longest CSV header that is looked for: one that is longer would not fit into a payload anyway.
+const HEADER_BYTES_MAX: u64 = limits::HEADER_JSON_BYTES_MAX;
 
 /// What is wrong with a source.
 #[derive(Debug, thiserror::Error)]

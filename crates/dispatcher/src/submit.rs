@@ -5,6 +5,7 @@ use fanfold_flow::event::Submit;
 use fanfold_flow::job::Job;
 use fanfold_flow::keys::{JobId, JobKeys};
 use fanfold_flow::plan::{self, Plan, Sizing};
+use fanfold_flow::problem::Problems;
 use fanfold_runtime::{Deps, Error};
 use fanfold_store::{Created, ErrorKind, PutOptions, StoreExt};
 use serde_json::json;
@@ -65,6 +66,10 @@ async fn plan_anew(
         Sizing { worker_cores: settings.worker_cores, started_ms: deps.world.now_ms(), scheduled_ms: None };
     let listing = listing::list(job, &deps.store).await?;
     let plan = plan::make(job, job_id, listing, sizing);
+    let problems = plan::problems(&plan);
+    if !problems.is_empty() {
+        return Err(Problems(problems).into());
+    }
     let defects = plan::defects(&plan);
     if !defects.is_empty() {
         return Err(Error::new(Code::Internal, format!("make a right plan: {}", defects.join("; "))));
