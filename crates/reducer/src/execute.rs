@@ -1,7 +1,9 @@
 //! A checked concat plan, executed.
 
 use bytes::{Bytes, BytesMut};
+use fanfold_flow::code::Code;
 use fanfold_flow::concat::{ConcatPlan, Part, Range, Segment};
+use fanfold_flow::crc::Crc64;
 use fanfold_flow::keys::JobKeys;
 use fanfold_flow::plan::Plan;
 use fanfold_runtime::{Deps, Error};
@@ -36,6 +38,7 @@ pub(crate) async fn execute(
             Some(Part::Stream(segments)) => streamed(segments, deps).await?,
             _ => Bytes::new(),
         };
+        as_planned(&bytes, concat, plan)?;
         let options = PutOptions { condition, ..PutOptions::default() };
         return Ok(deps.store.put_surely(&plan.output, bytes, options).await?);
     }
@@ -52,6 +55,22 @@ pub(crate) async fn execute(
         deps.store.abort_upload(&upload).await?;
     }
     Ok(completed?)
+}
+
+/// What the store does for an upload it cannot do for a plain object, whose checksum is taken from what is sent.
+fn as_planned(bytes: &Bytes, concat: &ConcatPlan, plan: &Plan) -> Result<(), Error> {
+    let found = Crc64::of(bytes);
+    if bytes.len() as u64 == concat.bytes && found == concat.crc {
+        return Ok(());
+    }
+    let message = format!(
+        "put {} together: its pieces have {} bytes with CRC {found}, the workers wrote {} with CRC {}",
+        plan.output,
+        bytes.len(),
+        concat.bytes,
+        concat.crc
+    );
+    Err(Error::new(Code::OutputCorrupt, message))
 }
 
 async fn upload_parts(

@@ -67,7 +67,7 @@ async fn reduce(deps: &Deps, keys: &JobKeys, lease: &mut Lease) -> Result<(), Er
     let succeeded = ended.is_ok();
     let report = report(&job, &plan, account, ended, deps.world.now_ms());
     finish(deps, keys, &report).await?;
-    tracing::info!(job = %report.job_id, status = ?report.status, message = report.message, "the job has ended");
+    tracing::info!(job = %report.job_id, status = ?report.status, reason = report.message, "the job has ended");
     if succeeded {
         let chunks = keys.chunk_results();
         deps.store.delete_prefix(&chunks.bucket, &chunks.key).await?;
@@ -121,12 +121,17 @@ fn planned(elements: &[Element]) -> Result<Result<ConcatPlan, String>, Error> {
     Err(Error::new(Code::Internal, format!("make a right concat plan: {}", defects.join("; "))))
 }
 
-/// What the store refused for good.
+/// The message of a failure that trying again would not mend.
 fn own_failure(error: &Error, plan: &Plan) -> Option<String> {
-    let store = std::error::Error::source(error)?.downcast_ref::<StoreError>()?;
-    let code = match store.kind() {
-        ErrorKind::PreconditionFailed if store.at() == plan.output.to_string() => Code::OutputExists,
-        ErrorKind::PreconditionFailed | ErrorKind::BadDigest => Code::OutputCorrupt,
+    let refused = std::error::Error::source(error).and_then(|source| source.downcast_ref::<StoreError>());
+    let code = match refused.map(StoreError::kind) {
+        None if error.code == Code::OutputCorrupt => Code::OutputCorrupt,
+        Some(ErrorKind::PreconditionFailed)
+            if refused.is_some_and(|store| store.at() == plan.output.to_string()) =>
+        {
+            Code::OutputExists
+        }
+        Some(ErrorKind::PreconditionFailed | ErrorKind::BadDigest) => Code::OutputCorrupt,
         _ => return None,
     };
     Some(format!("{} {}; {}", code.meaning(), error.chain(), code.advice()))
