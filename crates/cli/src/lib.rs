@@ -1,1 +1,74 @@
-//! The program `fanfold`: the job on a laptop, and the way to a deployed stack.
+//! The program `fanfold`: the job on a laptop.
+//!
+//! The decision: there is no second engine for a laptop. The three functions that run on Lambda run here too, unchanged,
+//! under an emulator of Lambda and S3 in this process; the program is their bootstrap as well (`fanfold bootstrap worker`).
+//! So what ran here runs there, and nothing has to be installed. The price is that a local run pays for what a cloud needs:
+//! files are copied into the embedded S3 and out of it again, and every chunk result is stored once on its way.
+//!
+//! ```text
+//! args -> map or document -> places -> machine: copy in -> submit, watch -> copy out -> summary -> exit status
+//! ```
+#![forbid(unsafe_code)]
+
+mod args;
+mod copy_in;
+mod copy_out;
+mod document;
+mod exit;
+mod find;
+mod functions;
+mod local;
+mod logs;
+mod machine;
+mod map;
+mod measures;
+mod places;
+// mod plan;
+// mod plan_store;
+mod progress;
+mod run;
+mod signals;
+mod summary;
+mod watch;
+
+use std::process::ExitCode;
+
+use fanfold_flow::code::Code;
+use fanfold_runtime::Error;
+
+use crate::args::Command;
+use crate::exit::Stop;
+
+/// The whole program: reads the command line, does what it says, and gives the exit status of [`Code`].
+pub fn main() -> ExitCode {
+    let command = args::parse();
+    if let Command::Bootstrap { role } = command {
+        return functions::bootstrap(role);
+    }
+    logs::start();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            return Stop::Failed(Error::caused(Code::Internal, "start the asynchronous runtime", error))
+                .told();
+        }
+    };
+    let ended = runtime.block_on(execute(command));
+    // A blocking read of a pipe that nobody closes must not keep the program alive.
+    runtime.shutdown_background();
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(stop) => stop.told(),
+    }
+}
+
+async fn execute(command: Command) -> Result<(), Stop> {
+    match command {
+        Command::Map(args) => run::run(map::document(&args)?, args.program_run()).await,
+        Command::Run(args) => run::run(document::read(&args.job)?, args.run).await,
+        Command::Plan(_) => Ok(()),
+        Command::Local(args) => local::serve(args).await,
+        // Dealt with before there was a runtime.
+        Command::Bootstrap { .. } => Ok(()),
+    }
+}

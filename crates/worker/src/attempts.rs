@@ -119,7 +119,7 @@ impl Round {
                 self.failures.push(failed);
                 continue;
             }
-            tracing::warn!(job = %work.partition.job_id, index, attempt = self.attempt, %code, message, "trying a chunk again");
+            tracing::warn!(job = %work.partition.job_id, index, attempt = self.attempt, %code, reason = message, "trying a chunk again");
             if failed.sigkill { alone.push(failed.chunk) } else { again.push(failed.chunk) }
         }
         (again, alone)

@@ -111,6 +111,10 @@ impl S3Store {
         if let Some((id, secret)) = settings.credentials {
             shared = shared.credentials_provider(Credentials::new(id, secret, None, None, "settings"));
         }
+        if let Some(region) = &settings.region {
+            // Here already, or the SDK would look for one, as far as the metadata service of a machine in EC2.
+            shared = shared.region(Region::new(region.clone()));
+        }
         let shared = shared.load().await;
         let mut config = Builder::from(&shared)
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
@@ -120,9 +124,7 @@ impl S3Store {
                     .token_bucket(TokenBucket::builder().capacity(RETRY_TOKENS).build())
                     .build(),
             );
-        if let Some(region) = settings.region {
-            config = config.region(Region::new(region));
-        } else if settings.endpoint.is_some() && shared.region().is_none() {
+        if settings.endpoint.is_some() && shared.region().is_none() {
             config = config.region(Region::from_static("us-east-1"));
         }
         if let Some(endpoint) = settings.endpoint {

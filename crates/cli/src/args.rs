@@ -1,0 +1,261 @@
+//! The command line, as typed. What its values mean is decided elsewhere.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use fanfold_flow::job::Format;
+use fanfold_flow::size::{ByteCount, Tolerance};
+use fanfold_flow::uri::ObjectUri;
+use jiff::SignedDuration;
+
+use crate::exit;
+use crate::functions::Role;
+
+/// The longest that an invocation may take, on Lambda and here.
+const TIMEOUT_MAX: Duration = Duration::from_secs(900);
+
+/// Runs a program over a batch too big for one process, in parallel, and puts the results together in order.
+///
+/// The input is cut into chunks at the borders of its records. Each chunk goes to a process of its own: the records on
+/// standard input, the result on standard output. The output is the results in the order of the input, byte for byte
+/// what one process would have written over the whole. Here it runs on this machine; the same job runs on AWS Lambda.
+#[derive(Debug, Parser)]
+#[command(name = "fanfold", version, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a program over files: the one-liner.
+    #[command(after_help = MAP_EXAMPLES)]
+    Map(Box<MapArgs>),
+    /// Run a job file.
+    #[command(after_help = RUN_EXAMPLES)]
+    Run(Box<RunJobArgs>),
+    /// Show what a job file would do: partitions, chunks, the program. Runs nothing.
+    #[command(after_help = PLAN_EXAMPLES)]
+    Plan(Box<PlanArgs>),
+    /// Keep Lambda and S3 up on this machine, with the three functions deployed, for `aws`, SDKs and other terminals.
+    #[command(after_help = LOCAL_EXAMPLES)]
+    Local(Box<LocalArgs>),
+    /// What the functions of the embedded Lambda are started with.
+    #[command(hide = true)]
+    Bootstrap {
+        /// Which function.
+        role: Role,
+    },
+}
+
+const MAP_EXAMPLES: &str = "\
+Examples:
+  # the rows that say Minor, with the header once, by several processes
+  fanfold map --input birdstrikes.csv --output minor.csv --split csv --header --chunk-bytes 64KiB \\
+      -- awk -F, 'NR==1 || $0 ~ /Minor/'
+
+  # each line through a script; the result to the next program
+  fanfold map --input 'logs/2026-*.jsonl' --output - -- python3 score.py | gzip > scores.gz
+
+  # one process for each file of a folder
+  fanfold map --input photos/ --split none --output sizes.txt -- wc -c";
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  fanfold run orders.json
+  fanfold run orders.json --set source.objects.chunk_bytes=8MiB --set output.uri=/tmp/out.csv
+  fanfold run orders.json --json > report.json
+
+Addresses in the job that do not begin with s3:// are files, folders or globs here, relative to the current folder.";
+
+const PLAN_EXAMPLES: &str = "\
+Examples:
+  fanfold plan orders.json
+  fanfold plan orders.json --set source.objects.chunk_bytes=1MiB --json";
+
+const LOCAL_EXAMPLES: &str = "\
+Examples:
+  fanfold local --data /tmp/fanfold > env.sh &    # then: . ./env.sh
+  aws s3 ls s3://fanfold/
+  aws lambda invoke --function-name $FANFOLD_DISPATCHER --payload fileb://job.json /dev/stdout";
+
+#[derive(Args, Debug)]
+pub(crate) struct MapArgs {
+    /// A file, folder or glob, or an s3:// address. May be given several times; the order counts.
+    #[arg(long, short, required = true, value_name = "PATH")]
+    pub(crate) input: Vec<String>,
+    /// The file that the output becomes, an s3:// address, or - for standard output.
+    #[arg(long, short, value_name = "PATH")]
+    pub(crate) output: String,
+    /// What ends a record: `lines`, `csv` (a line feed outside quotes), `none` (a file is never split), or a text such
+    /// as ';' or '\t' (with \n, \r, \t, \0 and \\).
+    #[arg(long, default_value = "lines", value_name = "lines|csv|none|SEP")]
+    pub(crate) split: String,
+    /// The first record of each file is a header, which every process gets. Needs --split csv.
+    #[arg(long)]
+    pub(crate) header: bool,
+    /// How many bytes a process is given, give or take a record [default: 64MiB]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) chunk_bytes: Option<ByteCount>,
+    /// How many processes a worker runs at once [default: the machine's cores, shared among the workers]
+    #[arg(long, value_name = "N")]
+    pub(crate) processes: Option<u32>,
+    /// How results become one output [default: csv with --header, else bytes]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<FormatName>,
+    /// How often what failed is tried again.
+    #[arg(long, default_value_t = 2, value_name = "N")]
+    pub(crate) retries: u32,
+    /// How many chunks may fail without the job failing: a number, or a share such as 1%.
+    #[arg(long, default_value = "0", value_name = "N|N%")]
+    pub(crate) tolerated_failures: Tolerance,
+    /// Leave an output that is there already alone, and fail.
+    #[arg(long)]
+    pub(crate) no_overwrite: bool,
+    /// The job's name [default: the first input's]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    run: ProgramRun,
+    /// The program and its arguments. No shell reads them.
+    #[arg(last = true, required = true, value_name = "PROGRAM")]
+    pub(crate) program: Vec<String>,
+}
+
+impl MapArgs {
+    pub(crate) fn program_run(self) -> ProgramRun {
+        self.run
+    }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RunJobArgs {
+    #[command(flatten)]
+    pub(crate) job: JobArgs,
+    #[command(flatten)]
+    pub(crate) run: ProgramRun,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub(crate) job: JobArgs,
+    /// The plan as JSON on standard output.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+}
+
+/// A job file, and what is changed in it.
+#[derive(Args, Debug)]
+pub(crate) struct JobArgs {
+    /// The job file, JSON; - for standard input.
+    #[arg(value_name = "JOB.json")]
+    pub(crate) file: PathBuf,
+    /// Sets a field of the job: JSON where the value is JSON, else text. May be given several times.
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+/// How a job is run and told of.
+#[derive(Args, Debug)]
+pub(crate) struct ProgramRun {
+    /// The report as JSON on standard output.
+    #[arg(long, help_heading = "Output of fanfold itself")]
+    pub(crate) json: bool,
+    /// Neither progress nor a summary, nor what the program says; only failures.
+    #[arg(long, short, help_heading = "Output of fanfold itself")]
+    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+}
+
+/// The machine that a job runs on.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct MachineArgs {
+    /// Where the embedded S3 keeps its data [default: a temporary folder, removed at the end]
+    #[arg(long, value_name = "DIR", help_heading = "This machine")]
+    pub(crate) data: Option<PathBuf>,
+    /// How many workers run at once.
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=500), help_heading = "This machine")]
+    pub(crate) workers: u32,
+    /// The memory size that workers are told they have, in MB.
+    #[arg(long, default_value_t = 2048, value_name = "MB", value_parser = clap::value_parser!(u32).range(128..=10_240), help_heading = "This machine")]
+    pub(crate) worker_memory: u32,
+    /// How long an invocation of a function may take, at most 15m.
+    #[arg(long, default_value = "15m", value_name = "TIME", value_parser = timeout, help_heading = "This machine")]
+    pub(crate) timeout: Duration,
+    /// Which S3 the s3:// addresses mean: the embedded one, or that of your AWS environment.
+    #[arg(long, value_enum, default_value_t = S3Choice::Embedded, help_heading = "This machine")]
+    pub(crate) s3: S3Choice,
+    /// With --s3 environment: where Fanfold keeps its own objects, such as s3://bucket/prefix/.
+    #[arg(long, value_name = "S3-URI", required_if_eq("s3", "environment"), help_heading = "This machine")]
+    pub(crate) work: Option<ObjectUri>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct LocalArgs {
+    /// Where S3 listens; 0 takes a free port.
+    #[arg(long, default_value_t = 0, value_name = "PORT")]
+    pub(crate) s3_port: u16,
+    /// Where Lambda listens; 0 takes a free port.
+    #[arg(long, default_value_t = 0, value_name = "PORT")]
+    pub(crate) lambda_port: u16,
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+}
+
+/// Which S3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum S3Choice {
+    /// The one in this program.
+    Embedded,
+    /// That of AWS_ENDPOINT_URL_S3, AWS_REGION and the keys in the environment.
+    Environment,
+}
+
+/// The output formats, by the names that job files have for them.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum FormatName {
+    /// The results' bytes, one after the other.
+    Bytes,
+    /// The same, with a line feed where a result lacks its last one.
+    Lines,
+    /// Each result begins with the same header line; the output has it once.
+    Csv,
+    /// Each result is a JSON array; the output is one array of all elements.
+    JsonArray,
+}
+
+impl From<FormatName> for Format {
+    fn from(name: FormatName) -> Self {
+        match name {
+            FormatName::Bytes => Self::Bytes,
+            FormatName::Lines => Self::Lines,
+            FormatName::Csv => Self::Csv,
+            FormatName::JsonArray => Self::JsonArray,
+        }
+    }
+}
+
+fn timeout(text: &str) -> Result<Duration, String> {
+    let advice = "write a time such as 90s or 15m";
+    let time: SignedDuration = text.parse().map_err(|error| format!("{error}; {advice}"))?;
+    match Duration::try_from(time) {
+        Ok(time) if !time.is_zero() && time <= TIMEOUT_MAX => Ok(time),
+        _ => Err(format!("it must be more than 0 and at most 15m; {advice}")),
+    }
+}
+
+/// The command line's grammar, with the table of exit statuses under its help.
+pub(crate) fn grammar() -> clap::Command {
+    Cli::command().after_help(exit::table())
+}
+
+/// Reads the command line. Ends the program where it asks for help or is not right (status 2).
+pub(crate) fn parse() -> Command {
+    let parsed = Cli::from_arg_matches(&grammar().get_matches());
+    parsed.unwrap_or_else(|error| error.exit()).command
+}

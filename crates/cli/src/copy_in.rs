@@ -1,0 +1,75 @@
+//! From files to objects: streams, several files at once, memory bounded.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use fanfold_flow::code::Code;
+use fanfold_runtime::Error;
+use fanfold_store::{ObjectWriter, Store, WriteOptions};
+use futures::{StreamExt, TryStreamExt, stream};
+use tokio::fs::File;
+use tokio::io::AsyncReadExt;
+
+use crate::find::LocalFile;
+use crate::progress::Progress;
+
+/// Files that are copied at once: small ones are bound by the round trip.
+const FILES_IN_FLIGHT: usize = 8;
+
+/// Parts of one file that are uploaded at once, 8 MiB each. With [`FILES_IN_FLIGHT`] large files at once, 192 MiB of memory.
+const PARTS_IN_FLIGHT: usize = 2;
+
+/// Bytes that are read at a time.
+const READ_BYTES: usize = 1 << 20;
+
+/// Copies all files to their places.
+///
+/// # Errors
+/// The first that fails: `input_missing` when it cannot be read, `store` when it cannot be written.
+///
+/// # Cancellation
+/// Files may have been copied in part; unfinished uploads are dropped.
+pub(crate) async fn copy_in(
+    files: &[LocalFile],
+    store: &Arc<dyn Store>,
+    progress: &Progress,
+) -> Result<(), Error> {
+    stream::iter(files)
+        .map(|file| copy(file, store, progress))
+        .buffer_unordered(FILES_IN_FLIGHT)
+        .try_collect()
+        .await
+}
+
+async fn copy(file: &LocalFile, store: &Arc<dyn Store>, progress: &Progress) -> Result<(), Error> {
+    let unread = |error| unread(&file.path, error);
+    let mut source = File::open(&file.path).await.map_err(unread)?;
+    source.set_max_buf_size(READ_BYTES);
+    let options = WriteOptions {
+        parts_in_flight: NonZeroUsize::new(PARTS_IN_FLIGHT).unwrap_or(NonZeroUsize::MIN),
+        ..WriteOptions::default()
+    };
+    let mut writer = ObjectWriter::new(Arc::clone(store), file.at.clone(), options);
+    let buffer_bytes = usize::try_from(file.bytes).unwrap_or(READ_BYTES).clamp(1, READ_BYTES);
+    loop {
+        let mut buffer = BytesMut::with_capacity(buffer_bytes);
+        let bytes = match source.read_buf(&mut buffer).await {
+            Ok(0) => break,
+            Ok(bytes) => bytes,
+            Err(error) => {
+                writer.abort().await?;
+                return Err(unread(error));
+            }
+        };
+        writer.write(buffer.freeze()).await?;
+        progress.moved(bytes as u64);
+    }
+    writer.finish().await?;
+    Ok(())
+}
+
+fn unread(path: &Path, error: std::io::Error) -> Error {
+    Error::caused(Code::InputMissing, format!("read {}", path.display()), error)
+}

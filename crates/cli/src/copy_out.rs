@@ -1,0 +1,232 @@
+//! From the output object to where the user wants it: whole and checked, or not at all.
+//!
+//! A file is written beside its place and renamed into it, once its length and its CRC64NVME are those of the report. What
+//! is no regular file (standard output, a pipe, a device) cannot be taken back: there a mismatch is an error all the same.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fanfold_flow::code::Code;
+use fanfold_flow::crc::RunningCrc;
+use fanfold_flow::report;
+use fanfold_runtime::Error;
+use fanfold_store::{ObjectReader, ReadOptions, Store};
+use futures::StreamExt;
+use tempfile::NamedTempFile;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+
+use crate::progress::Progress;
+
+/// Where an output goes on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// Standard output.
+    Stdout,
+    /// Something that bytes are written to as they come: a pipe, a terminal, `/dev/null`.
+    Stream(PathBuf),
+    /// A file that appears, or is replaced, as a whole.
+    File {
+        /// Its path; links are followed.
+        path: PathBuf,
+        /// Whether a file that is there already is replaced.
+        overwrite: bool,
+    },
+}
+
+impl Target {
+    /// The target at `address`, or why there cannot be an output: found out before any work is done.
+    ///
+    /// # Errors
+    /// `output_exists` for what must not be overwritten; `invalid_job` for a folder, or a folder that is missing.
+    pub(crate) fn at(address: &str, directory: &Path, overwrite: bool) -> Result<Self, Error> {
+        if address == "-" {
+            return Ok(Self::Stdout);
+        }
+        let refused =
+            |message: String| Err(Error::new(Code::InvalidJob, format!("use output.uri: {message}")));
+        let path = directory.join(address);
+        match fs::metadata(&path) {
+            Ok(about) if about.is_dir() => refused(format!("{address} is a folder; name a file in it")),
+            Ok(about) if !about.is_file() => Ok(Self::Stream(path)),
+            Ok(_) if !overwrite => Err(exists(&path)),
+            Ok(_) => {
+                let path = fs::canonicalize(&path).map_err(|error| unwritten(&path, error))?;
+                Ok(Self::File { path, overwrite })
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !address.ends_with('/') => {
+                let folder = path.parent().unwrap_or(directory);
+                if folder.is_dir() {
+                    return Ok(Self::File { path, overwrite });
+                }
+                refused(format!("there is no folder {}; make it first", folder.display()))
+            }
+            Err(error) => refused(format!("{address}: {error}")),
+        }
+    }
+}
+
+/// Copies the output out.
+///
+/// # Errors
+/// `output_corrupt` when what arrives is not what the report says; `output_exists` when a file came up meanwhile; `store`
+/// when the object cannot be read or the target cannot be written.
+///
+/// # Cancellation
+/// No file appears, and none is left behind.
+pub(crate) async fn copy_out(
+    output: &report::Output,
+    target: &Target,
+    store: &Arc<dyn Store>,
+    progress: &Progress,
+) -> Result<(), Error> {
+    match target {
+        Target::Stdout => {
+            stream(output, &mut tokio::io::stdout(), Path::new("standard output"), store, progress).await
+        }
+        Target::Stream(path) => {
+            let opened = tokio::fs::File::options().write(true).open(path).await;
+            let mut file = opened.map_err(|error| unwritten(path, error))?;
+            stream(output, &mut file, path, store, progress).await
+        }
+        Target::File { path, overwrite } => {
+            let unwritten = |error| unwritten(path, error);
+            let temporary = beside(path).map_err(unwritten)?;
+            let mut file = tokio::fs::File::from_std(temporary.reopen().map_err(unwritten)?);
+            stream(output, &mut file, path, store, progress).await?;
+            drop(file);
+            if *overwrite {
+                temporary.persist(path).map_err(|error| unwritten(error.error))?;
+                return Ok(());
+            }
+            match temporary.persist_noclobber(path) {
+                Ok(_) => Ok(()),
+                Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Err(exists(path)),
+                Err(error) => Err(unwritten(error.error)),
+            }
+        }
+    }
+}
+
+/// A temporary file in the folder of `path`, with the permissions that the file there has, or that a new one would get.
+fn beside(path: &Path) -> io::Result<NamedTempFile> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mode = fs::metadata(path).map_or(0o666, |about| about.permissions().mode() & 0o777);
+    tempfile::Builder::new().prefix(".fanfold-").permissions(Permissions::from_mode(mode)).tempfile_in(folder)
+}
+
+async fn stream(
+    output: &report::Output,
+    target: &mut (dyn AsyncWrite + Unpin + Send),
+    name: &Path,
+    store: &Arc<dyn Store>,
+    progress: &Progress,
+) -> Result<(), Error> {
+    let (_, reader) =
+        ObjectReader::open(Arc::clone(store), output.uri.clone(), ReadOptions::default()).await?;
+    let mut body = reader.into_stream();
+    let mut crc = RunningCrc::new();
+    while let Some(bytes) = body.next().await.transpose()? {
+        crc.update(&bytes);
+        target.write_all(&bytes).await.map_err(|error| unwritten(name, error))?;
+        progress.moved(bytes.len() as u64);
+    }
+    target.flush().await.map_err(|error| unwritten(name, error))?;
+    if crc.bytes() == output.bytes && crc.crc() == output.crc64nvme {
+        return Ok(());
+    }
+    let message = format!(
+        "copy the output to {}: {} bytes with CRC64NVME {} came, the report says {} bytes with {}",
+        name.display(),
+        crc.bytes(),
+        crc.crc(),
+        output.bytes,
+        output.crc64nvme
+    );
+    Err(Error::new(Code::OutputCorrupt, message))
+}
+
+fn exists(path: &Path) -> Error {
+    Error::new(Code::OutputExists, format!("write {}: there is a file already", path.display()))
+}
+
+fn unwritten(path: &Path, error: io::Error) -> Error {
+    Error::caused(Code::Store, format!("write {}", path.display()), error)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use fanfold_flow::crc::Crc64;
+    use fanfold_store::PutOptions;
+    use fanfold_store::memory::MemoryStore;
+
+    use super::*;
+
+    async fn output(bytes: &'static [u8]) -> (report::Output, Arc<dyn Store>) {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(["b"]));
+        let uri = "s3://b/out".parse().unwrap();
+        let etag =
+            store.put(&uri, Bytes::from_static(bytes), PutOptions::default()).await.unwrap().to_string();
+        let crc64nvme = Crc64::of(bytes);
+        (report::Output { uri, bytes: bytes.len() as u64, crc64nvme, etag, streamed_bytes: 0 }, store)
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[tokio::test]
+    async fn an_output_that_is_not_what_the_report_says_never_appears() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut output, store) = output(b"right").await;
+        output.crc64nvme = Crc64::of(b"wrong");
+        let target = Target::at("out", folder.path(), true).unwrap();
+        let error = copy_out(&output, &target, &store, &Progress::quiet()).await.unwrap_err();
+        assert_eq!(error.code, Code::OutputCorrupt);
+        assert_eq!(names(folder.path()), Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn a_file_is_replaced_as_a_whole_and_keeps_its_mode_and_its_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "old").unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(0o640)).unwrap();
+        std::os::unix::fs::symlink(&file, folder.path().join("link")).unwrap();
+        let (output, store) = output(b"new").await;
+        let target = Target::at("link", folder.path(), true).unwrap();
+        copy_out(&output, &target, &store, &Progress::quiet()).await.unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
+        assert!(fs::symlink_metadata(folder.path().join("link")).unwrap().is_symlink());
+        assert_eq!(names(folder.path()).len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_came_up_meanwhile_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (output, store) = output(b"new").await;
+        let target = Target::at("out", folder.path(), false).unwrap();
+        fs::write(folder.path().join("out"), "theirs").unwrap();
+        let error = copy_out(&output, &target, &store, &Progress::quiet()).await.unwrap_err();
+        assert_eq!(error.code, Code::OutputExists);
+        assert_eq!(fs::read(folder.path().join("out")).unwrap(), b"theirs");
+        assert_eq!(names(folder.path()), ["out"]);
+    }
+
+    #[test]
+    fn what_cannot_become_an_output_is_refused_before_any_work() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("there"), "").unwrap();
+        let at = |address: &str, overwrite| Target::at(address, folder.path(), overwrite);
+        assert_eq!(at("there", false).unwrap_err().code, Code::OutputExists);
+        for address in [".", "no/out", "new/", "there/x"] {
+            assert_eq!(at(address, true).unwrap_err().code, Code::InvalidJob, "{address}");
+        }
+        assert_eq!(at("/dev/null", false).unwrap(), Target::Stream("/dev/null".into()));
+        assert_eq!(at("-", false).unwrap(), Target::Stdout);
+    }
+}

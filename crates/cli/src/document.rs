@@ -1,0 +1,146 @@
+//! A job file, and what `--set` changes in it. What a job's fields mean is `fanfold_flow`'s affair.
+
+use std::path::Path;
+
+use fanfold_flow::code::Code;
+use fanfold_flow::problem::Problem;
+use fanfold_runtime::Error;
+use serde_json::{Map, Value};
+
+use crate::args::JobArgs;
+
+/// Reads a job file and changes it as the command line says.
+///
+/// # Errors
+/// When the file cannot be read or is no JSON, and when a change does not fit into it.
+pub(crate) fn read(args: &JobArgs) -> Result<Value, Error> {
+    let text = text(&args.file)?;
+    let mut document = serde_json::from_slice(&text).map_err(|error| {
+        Error::caused(Code::InvalidJob, format!("read {} as JSON", args.file.display()), error)
+    })?;
+    for change in &args.set {
+        set(&mut document, change)
+            .map_err(|problem| Error::new(Code::InvalidJob, format!("apply --set {change}: {problem}")))?;
+    }
+    Ok(document)
+}
+
+fn text(file: &Path) -> Result<Vec<u8>, Error> {
+    let read = if file == Path::new("-") {
+        let mut text = Vec::new();
+        std::io::Read::read_to_end(&mut std::io::stdin().lock(), &mut text).map(|_| text)
+    } else {
+        std::fs::read(file)
+    };
+    read.map_err(|error| {
+        Error::caused(Code::InvalidJob, format!("read the job file {}", file.display()), error)
+    })
+}
+
+/// Sets the field at a path such as `source.objects.chunk_bytes` or `task.command.2`. Objects on the way are made; the
+/// value is JSON where it can be read as such, else text.
+fn set(document: &mut Value, change: &str) -> Result<(), Problem> {
+    let Some((path, text)) = change.split_once('=') else {
+        return Err(Problem::new("", "write it as path=value, such as source.objects.chunk_bytes=8MiB"));
+    };
+    let value = serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
+    let mut place = document;
+    let mut walked = String::new();
+    for name in path.split('.') {
+        if name.is_empty() {
+            return Err(Problem::new(path, "has an empty name in its path"));
+        }
+        place = step(place, name, &walked)?;
+        if !walked.is_empty() {
+            walked.push('.');
+        }
+        walked.push_str(name);
+    }
+    *place = value;
+    Ok(())
+}
+
+/// What is called `name` within `place`.
+fn step<'v>(place: &'v mut Value, name: &str, walked: &str) -> Result<&'v mut Value, Problem> {
+    if place.is_null() {
+        *place = Value::Object(Map::new());
+    }
+    match place {
+        Value::Object(fields) => Ok(fields.entry(name).or_insert(Value::Null)),
+        Value::Array(entries) => {
+            let length = entries.len();
+            let entry = name.parse::<usize>().ok().and_then(|position| entries.get_mut(position));
+            entry.ok_or_else(|| {
+                let message =
+                    format!("is a list of {length}, of which '{name}' is no position; the first is 0");
+                Problem::new(walked, message)
+            })
+        }
+        other => Err(Problem::new(walked, format!("is {other}, which has no fields to set"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn changed(mut document: Value, change: &str) -> Result<Value, String> {
+        set(&mut document, change).map_err(|problem| problem.to_string())?;
+        Ok(document)
+    }
+
+    #[test]
+    fn a_value_is_json_where_it_can_be_and_text_where_not() {
+        for (text, value) in [
+            ("8MiB", json!("8MiB")),
+            ("3", json!(3)),
+            ("true", json!(true)),
+            ("\"3\"", json!("3")),
+            ("[\"a\"]", json!(["a"])),
+            ("a=b", json!("a=b")),
+            ("", json!("")),
+        ] {
+            assert_eq!(changed(json!({}), &format!("x={text}")).unwrap(), json!({ "x": value }), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_the_named_field_changes_and_what_is_missing_on_the_way_is_made() {
+        let job = json!({ "source": { "objects": { "uri": "a", "header": true } }, "task": { "command": ["x", "y"] } });
+        let changed_job = changed(job.clone(), "source.objects.chunk_bytes=1KiB").unwrap();
+        assert_eq!(changed_job.pointer("/source/objects/chunk_bytes"), Some(&json!("1KiB")));
+        assert_eq!(changed_job.pointer("/source/objects/uri"), Some(&json!("a")));
+        assert_eq!(
+            changed(job.clone(), "task.command.1=z").unwrap().pointer("/task/command"),
+            Some(&json!(["x", "z"]))
+        );
+        assert_eq!(changed(json!({}), "a.b.c=1").unwrap(), json!({ "a": { "b": { "c": 1 } } }));
+    }
+
+    #[test]
+    fn a_change_that_does_not_fit_is_refused_with_its_place() {
+        let job = json!({ "name": "n", "list": [1] });
+        for (change, part) in [
+            ("name", "path=value"),
+            ("name.x=1", "name: is \"n\""),
+            ("list.1=2", "list: is a list of 1, of which '1'"),
+            ("a..b=1", "empty name"),
+        ] {
+            let problem = changed(job.clone(), change).unwrap_err();
+            assert!(problem.contains(part), "{problem}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_path_gets_the_jobs_own_answer() {
+        let mut job = json!({
+            "version": 1, "name": "n", "source": { "range": { "end": 3, "chunk": 1 } },
+            "task": { "command": ["true"] }, "output": { "uri": "s3://b/k" }
+        });
+        set(&mut job, "source.range.chunks=2").unwrap();
+        let problems = fanfold_flow::job::Job::from_json(&job).unwrap_err().to_string();
+        assert!(problems.contains("source.range.chunks") && problems.contains("'chunk'"), "{problems}");
+    }
+}

@@ -1,0 +1,34 @@
+//! The program's own log, for whoever looks for a fault in it: on standard error, quiet unless `FANFOLD_LOG` says more.
+
+use tracing_subscriber::EnvFilter;
+
+/// What the functions of the embedded Lambda log at least: progress is made from it.
+const FUNCTIONS_AT_LEAST: &str = "info";
+
+/// s3s logs each refusal as an error, even the 404 and 412 that are expected.
+const NEVER: &str = "s3s=off";
+
+/// Starts logging. A filter that cannot be read counts as `warn`.
+pub(crate) fn start() {
+    let wanted = wanted().unwrap_or_else(|| "warn".to_owned());
+    let filter = EnvFilter::try_new(format!("{wanted},{NEVER}"))
+        .unwrap_or_else(|_| EnvFilter::new(format!("warn,{NEVER}")));
+    let started = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    if started.is_err() {
+        tracing::debug!("logging was started before");
+    }
+}
+
+/// The functions' `FANFOLD_LOG`.
+pub(crate) fn of_functions() -> String {
+    wanted().map_or_else(|| FUNCTIONS_AT_LEAST.to_owned(), |wanted| format!("{FUNCTIONS_AT_LEAST},{wanted}"))
+}
+
+/// Whether the user looks for a fault.
+pub(crate) fn is_debugging() -> bool {
+    wanted().is_some_and(|wanted| wanted.contains("debug") || wanted.contains("trace"))
+}
+
+fn wanted() -> Option<String> {
+    std::env::var("FANFOLD_LOG").ok().filter(|filter| !filter.is_empty())
+}

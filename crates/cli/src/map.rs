@@ -1,0 +1,197 @@
+//! From the one-liner to the job document that says the same. Pure.
+
+use std::path::Path;
+
+use fanfold_flow::code::Code;
+use fanfold_flow::job::Format;
+use fanfold_runtime::Error;
+use serde_json::{Map, Value, json};
+
+use crate::args::MapArgs;
+
+/// Longest name that is made from an input's.
+const NAME_BYTES_MAX: usize = 40;
+
+/// The job that the command line describes.
+///
+/// # Errors
+/// When the separator has an escape that is none.
+pub(crate) fn document(args: &MapArgs) -> Result<Value, Error> {
+    let mut objects = Map::new();
+    let uri = match args.input.as_slice() {
+        [only] => json!(only),
+        several => json!(several),
+    };
+    objects.insert("uri".into(), uri);
+    objects.insert("split".into(), split(&args.split)?);
+    if args.header {
+        objects.insert("header".into(), json!(true));
+    }
+    if let Some(bytes) = args.chunk_bytes {
+        objects.insert("chunk_bytes".into(), json!(bytes));
+    }
+    let mut output = Map::new();
+    output.insert("uri".into(), json!(args.output));
+    output.insert("overwrite".into(), json!(!args.no_overwrite));
+    if let Some(format) = args.format {
+        output.insert("format".into(), json!(Format::from(format)));
+    }
+    let mut job = Map::new();
+    job.insert("version".into(), json!(1));
+    job.insert("name".into(), json!(args.name.clone().unwrap_or_else(|| name_of(&args.input))));
+    job.insert("source".into(), json!({ "objects": objects }));
+    job.insert("task".into(), json!({ "command": args.program }));
+    job.insert("output".into(), Value::Object(output));
+    if let Some(processes) = args.processes {
+        job.insert("processes".into(), json!(processes));
+    }
+    job.insert("retries".into(), json!(args.retries));
+    job.insert("tolerated_failures".into(), json!(args.tolerated_failures));
+    Ok(Value::Object(job))
+}
+
+fn split(text: &str) -> Result<Value, Error> {
+    match text {
+        "lines" | "csv" | "none" => Ok(json!(text)),
+        separator => Ok(json!({ "separator": unescaped(separator)? })),
+    }
+}
+
+/// The text with `\n`, `\r`, `\t`, `\0` and `\\` taken for what they stand for: a shell makes line feeds hard to type.
+fn unescaped(text: &str) -> Result<String, Error> {
+    let mut plain = String::with_capacity(text.len());
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        if letter != '\\' {
+            plain.push(letter);
+            continue;
+        }
+        plain.push(match letters.next() {
+            Some('n') => '\n',
+            Some('r') => '\r',
+            Some('t') => '\t',
+            Some('0') => '\0',
+            Some('\\') => '\\',
+            other => {
+                let given = other.map(String::from).unwrap_or_default();
+                let message = format!(
+                    "read --split '{text}': '\\{given}' stands for nothing; there are \\n, \\r, \\t, \\0 and \\\\"
+                );
+                return Err(Error::new(Code::InvalidJob, message));
+            }
+        });
+    }
+    Ok(plain)
+}
+
+/// A job's name after its first input: `birdstrikes` for `data/birdstrikes.csv`.
+fn name_of(inputs: &[String]) -> String {
+    let stem =
+        inputs.first().and_then(|input| Path::new(input).file_stem()).map(|stem| stem.to_string_lossy());
+    let plain: String = stem
+        .unwrap_or_default()
+        .chars()
+        .map(|letter| if letter.is_ascii_alphanumeric() || "._-".contains(letter) { letter } else { '-' })
+        .take(NAME_BYTES_MAX)
+        .collect();
+    let name = plain.trim_matches(['-', '.']);
+    if name.is_empty() { "map".to_owned() } else { name.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use fanfold_flow::job::Job;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        map: MapArgs,
+    }
+
+    fn job(line: &[&str]) -> Value {
+        let Line { map } = Line::try_parse_from([&["map"], line].concat()).unwrap();
+        document(&map).unwrap()
+    }
+
+    #[test]
+    fn the_one_liner_says_the_same_as_its_job_file() {
+        let line = [
+            "--input",
+            "a.csv",
+            "--input",
+            "b.csv",
+            "--output",
+            "out.csv",
+            "--split",
+            "csv",
+            "--header",
+            "--chunk-bytes",
+            "64KiB",
+            "--processes",
+            "3",
+            "--format",
+            "json-array",
+            "--retries",
+            "1",
+            "--tolerated-failures",
+            "5%",
+            "--no-overwrite",
+            "--name",
+            "n",
+            "--",
+            "awk",
+            "-F,",
+            "1",
+        ];
+        let expected = json!({
+            "version": 1,
+            "name": "n",
+            "source": { "objects": {
+                "uri": ["a.csv", "b.csv"], "split": "csv", "header": true, "chunk_bytes": 65_536
+            } },
+            "task": { "command": ["awk", "-F,", "1"] },
+            "output": { "uri": "out.csv", "overwrite": false, "format": "json-array" },
+            "processes": 3,
+            "retries": 1,
+            "tolerated_failures": "5%"
+        });
+        assert_eq!(job(&line), expected);
+    }
+
+    #[test]
+    fn what_is_not_said_is_left_to_the_jobs_own_defaults() {
+        let job = job(&["-i", "s3://b/한글 파일.csv", "-o", "s3://b/out", "--", "cat"]);
+        assert_eq!(job.pointer("/name"), Some(&json!("map")));
+        assert_eq!(job.pointer("/output/overwrite"), Some(&json!(true)));
+        assert_eq!(job.pointer("/source/objects/chunk_bytes"), None);
+        assert_eq!(job.pointer("/processes"), None);
+        Job::from_json(&job).unwrap();
+    }
+
+    #[test]
+    fn a_separator_may_be_written_with_escapes() {
+        for (text, separator) in
+            [(";", ";"), ("\\n--\\n", "\n--\n"), ("\\t", "\t"), ("a\\\\b", "a\\b"), ("\\0", "\0")]
+        {
+            assert_eq!(split(text).unwrap(), json!({ "separator": separator }));
+        }
+        for text in ["\\x", "a\\"] {
+            assert!(split(text).unwrap_err().to_string().contains("stands for nothing"));
+        }
+    }
+
+    #[test]
+    fn a_name_is_made_from_any_input() {
+        for (input, name) in [
+            ("data/birdstrikes.csv", "birdstrikes"),
+            ("/tmp/my file.txt", "my-file"),
+            ("logs/*", "map"),
+            ("", "map"),
+        ] {
+            assert_eq!(name_of(&[input.to_owned()]), name);
+        }
+    }
+}

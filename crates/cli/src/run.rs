@@ -1,0 +1,206 @@
+//! From a job document to its output: what `map` and `run` have in common.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use fanfold_emulator::lambda::LogLine;
+use fanfold_flow::code::Code;
+use fanfold_flow::job::Job;
+use fanfold_flow::keys::{JobId, JobKeys};
+use fanfold_flow::plan::Plan;
+use fanfold_flow::report::{Report, Status};
+use fanfold_flow::template;
+use fanfold_flow::uri::ObjectUri;
+use fanfold_runtime::Error;
+use fanfold_store::StoreExt;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use crate::args::ProgramRun;
+use crate::copy_in::copy_in;
+use crate::copy_out::{Target, copy_out};
+use crate::exit::Stop;
+use crate::find::{Found, find};
+use crate::functions;
+use crate::machine::{self, Machine, Wishes};
+use crate::places::{self, Places};
+use crate::progress::{Phase, Progress};
+use crate::signals::Signals;
+use crate::summary::{self, Facts};
+use crate::watch::{self, Watched};
+
+/// A job that is ready to be run: checked, its files found, its output's place free.
+struct Ready {
+    document: Value,
+    job: Job,
+    job_id: JobId,
+    /// Below here stands what is copied in and out.
+    local: ObjectUri,
+    found: Found,
+    /// The local output as it was written.
+    output: Option<String>,
+    /// Whether the job reads or writes s3:// addresses of its own.
+    reads_s3: bool,
+}
+
+/// What there is to tell of a job that ended.
+struct Ended {
+    report: Report,
+    retried: u64,
+    /// Where the output is for the user: a path, or an s3:// address.
+    output: Option<String>,
+}
+
+/// Runs a job on this machine, and tells how it ended.
+///
+/// # Errors
+/// Whatever keeps the job from an output. After a signal everything has been stopped and removed.
+pub(crate) async fn run(document: Value, args: ProgramRun) -> Result<(), Stop> {
+    let began = Instant::now();
+    let mut signals = Signals::listen()?;
+    let ready = ready(document, &args)?;
+    let progress = if args.quiet { Progress::quiet() } else { Progress::on_stderr() };
+    let (log_lines, lines) = mpsc::unbounded_channel();
+    let wishes = Wishes { log_lines: Some(log_lines), ..Wishes::default() };
+    let machine = Machine::start(&args.machine, wishes).await?;
+    let ended = tokio::select! {
+        ended = whole(&ready, &machine, lines, &progress) => ended.map_err(Stop::Failed),
+        signal = signals.next() => Err(Stop::Signalled(signal)),
+    };
+    progress.end();
+    if machine.keeps_objects() {
+        remove_copies(&ready, &machine).await;
+    }
+    machine.stop().await;
+    let ended = ended.map_err(|stop| in_the_users_words(stop, &ready))?;
+    tell(&ended, &ready, &args, began)
+}
+
+/// Checks everything that can be checked before anything is started.
+fn ready(document: Value, args: &ProgramRun) -> Result<Ready, Error> {
+    let work = machine::work_of(&args.machine)?;
+    let name = document.get("name").and_then(Value::as_str).unwrap_or("job");
+    let job_id = new_job_id(name);
+    let local = ObjectUri::new(&work.bucket, format!("{}local/{job_id}/", work.key));
+    let Places { document, inputs, output, reads_s3 } = places::part(document, &local);
+    let job = Job::from_json(&document)?;
+    let directory = machine::current_directory()?;
+    if let Some(output) = &output {
+        output.check()?;
+        let now_ms = Timestamp::now().as_millisecond();
+        Target::at(&filled(&output.address, &job, &job_id, now_ms), &directory, job.output.overwrite)?;
+        if output.address == "-" && args.json {
+            return Err(Error::new(
+                Code::InvalidJob,
+                "print both the output and --json: both go to standard output",
+            ));
+        }
+    }
+    let found = find(&inputs, &directory)?;
+    Ok(Ready { document, job, job_id, local, found, output: output.map(|output| output.address), reads_s3 })
+}
+
+/// A name for this run that no other has: the job's name, the time, and a random part.
+fn new_job_id(name: &str) -> JobId {
+    let random = Uuid::new_v4().simple().to_string();
+    let time = Timestamp::now().strftime("%Y%m%d-%H%M%S");
+    JobId::from_token(&format!("{name}-{time}-{}", &random[..8]))
+}
+
+fn filled(address: &str, job: &Job, job_id: &JobId, started_ms: i64) -> String {
+    template::fill(address, &template::Values { job_id, name: &job.name, started_ms, scheduled_ms: None })
+}
+
+/// Copies in, submits, follows, copies out.
+async fn whole(
+    ready: &Ready,
+    machine: &Machine,
+    mut lines: mpsc::UnboundedReceiver<LogLine>,
+    progress: &Progress,
+) -> Result<Ended, Error> {
+    machine.ensure_bucket(&ready.job.output.uri.bucket).await?;
+    progress.begin(Phase::Copy { verb: "copying in", done: 0, total: ready.found.bytes() });
+    copy_in(&ready.found.files, &machine.store, progress).await?;
+    let keys = JobKeys::new(&machine.work, &ready.job_id);
+    submit(ready, machine).await?;
+    let plan: Plan = machine.store.get_json(&keys.plan()).await?;
+    let mut watched = Watched::new(&plan);
+    let report = watch::until_ended(machine, &keys, &mut lines, &mut watched, progress).await?;
+    let output = match &report.output {
+        Some(output) => Some(brought_home(output, &plan, ready, machine, progress).await?),
+        None => None,
+    };
+    Ok(Ended { report, retried: watched.retried, output })
+}
+
+async fn submit(ready: &Ready, machine: &Machine) -> Result<(), Error> {
+    let mut event = ready.document.clone();
+    if let Some(fields) = event.as_object_mut() {
+        fields.insert("token".into(), json!(ready.job_id));
+    }
+    let payload = Bytes::from(event.to_string());
+    let Err(error) = machine.invoke.call(functions::DISPATCHER, payload).await else { return Ok(()) };
+    let Some(failed) = error.function_error() else { return Err(error.into()) };
+    let code = serde_json::from_value(json!(failed.error_type)).unwrap_or(Code::Internal);
+    let hint = match code {
+        Code::InputMissing | Code::Store if ready.reads_s3 && machine.has_embedded_s3() => {
+            "; s3:// means the S3 embedded in this program (see --data); for your own, use --s3 environment --work s3://bucket/prefix/"
+        }
+        _ => "",
+    };
+    if code == Code::Internal {
+        return Err(Error::caused(code, "submit the job", error));
+    }
+    Err(Error::new(code, format!("{}{hint}", failed.message)))
+}
+
+/// Copies the output out, where it is local, and says where it is.
+async fn brought_home(
+    output: &fanfold_flow::report::Output,
+    plan: &Plan,
+    ready: &Ready,
+    machine: &Machine,
+    progress: &Progress,
+) -> Result<String, Error> {
+    let Some(address) = &ready.output else { return Ok(output.uri.to_string()) };
+    let address = filled(address, &ready.job, &ready.job_id, plan.started_ms);
+    let target = Target::at(&address, &machine::current_directory()?, ready.job.output.overwrite)?;
+    progress.begin(Phase::Copy { verb: "copying out", done: 0, total: output.bytes });
+    copy_out(output, &target, &machine.store, progress).await?;
+    Ok(address)
+}
+
+/// Removes what was copied in, and the object that was copied out. What cannot be removed now costs only room.
+async fn remove_copies(ready: &Ready, machine: &Machine) {
+    if let Err(error) = machine.store.delete_prefix(&ready.local.bucket, &ready.local.key).await {
+        tracing::warn!(%error, "failed to remove the copies under {}", ready.local);
+    }
+}
+
+fn in_the_users_words(stop: Stop, ready: &Ready) -> Stop {
+    match stop {
+        Stop::Failed(error) => {
+            Stop::Failed(Error::new(error.code, ready.found.with_local_names(&error.chain())))
+        }
+        Stop::Reported(_) | Stop::Signalled(_) => stop,
+    }
+}
+
+/// Prints the summary, the report where it is asked for, and gives the failure there was.
+fn tell(ended: &Ended, ready: &Ready, args: &ProgramRun, began: Instant) -> Result<(), Stop> {
+    let Ended { report, retried, output } = ended;
+    let facts = Facts { output: output.as_deref(), retried: *retried, elapsed: began.elapsed() };
+    let failed = report.status != Status::Succeeded;
+    if failed || !args.quiet || !report.failures.is_empty() {
+        let text = if args.quiet { summary::failures(report) } else { summary::whole(report, &facts) };
+        anstream::eprint!("{}", ready.found.with_local_names(&text));
+    }
+    if args.json {
+        let report = summary::json(report, output.as_deref())
+            .map_err(|error| Error::caused(Code::Internal, "write the report as JSON", error))?;
+        println!("{report}");
+    }
+    if failed { Err(Stop::Reported(summary::code(report))) } else { Ok(()) }
+}

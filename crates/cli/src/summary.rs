@@ -1,0 +1,225 @@
+//! The closing summary for people, and the report for programs. Pure.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+use fanfold_flow::code::Code;
+use fanfold_flow::done::Failure;
+use fanfold_flow::report::{Report, Status};
+use serde_json::{Value, json};
+
+use crate::exit::FAILURE;
+use crate::measures::{bytes, count, counted, rate, time};
+
+/// What successes look like.
+const SUCCESS: Style = AnsiColor::Green.on_default().bold();
+
+/// Most failures that are listed; more of the same would bury the advice.
+const FAILURES_SHOWN: usize = 5;
+
+/// Most lines of a program's standard error that are shown for a failure.
+const STDERR_LINES_SHOWN: usize = 10;
+
+/// What the report does not know.
+pub(crate) struct Facts<'a> {
+    /// Where the output is for the user.
+    pub(crate) output: Option<&'a str>,
+    /// How often a chunk was tried again.
+    pub(crate) retried: u64,
+    /// How long all took, copying included.
+    pub(crate) elapsed: Duration,
+}
+
+/// The whole summary.
+pub(crate) fn whole(report: &Report, facts: &Facts<'_>) -> String {
+    let mut text = headline(report, facts);
+    let chunks = report.chunks;
+    let mut row = |name: &str, value: String| line(&mut text, &format!("  {name:<9} {value}"));
+    if let Some(output) = &report.output {
+        let place = facts.output.filter(|place| *place != "-").unwrap_or("standard output");
+        row("output", format!("{place}, {}, CRC64NVME {}", bytes(output.bytes), output.crc64nvme));
+        let copied = output.bytes.saturating_sub(output.streamed_bytes);
+        row(
+            "joined",
+            format!("{} copied within S3, {} streamed", bytes(copied), bytes(output.streamed_bytes)),
+        );
+    }
+    let cancelled =
+        if chunks.cancelled > 0 { format!(", {} cancelled", count(chunks.cancelled)) } else { String::new() };
+    row(
+        "chunks",
+        format!(
+            "{} done, {} failed{cancelled}, {} of {}",
+            count(chunks.done),
+            count(chunks.failed),
+            counted(facts.retried, "retry", "retries"),
+            counted(chunks.total, "chunk", "chunks"),
+        ),
+    );
+    let partitions = counted(report.partitions, "partition", "partitions");
+    row("workers", format!("{partitions} in {}", counted(report.attempts, "attempt", "attempts")));
+    text + &failures(report)
+}
+
+fn headline(report: &Report, facts: &Facts<'_>) -> String {
+    let (style, word) = match report.status {
+        Status::Succeeded => (SUCCESS, "done"),
+        Status::Failed => (FAILURE, "failed"),
+        Status::Cancelled => (FAILURE, "cancelled"),
+    };
+    let mut text = format!(
+        "{style}{word}{style:#}: {}, {} in",
+        counted(report.records, "record", "records"),
+        bytes(report.bytes_in)
+    );
+    if let Some(output) = &report.output {
+        let _written = write!(text, ", {} out", bytes(output.bytes));
+    }
+    let _written = write!(text, ", {}", time(facts.elapsed));
+    if report.bytes_in > 0 {
+        let _written = write!(text, " ({})", rate(report.bytes_in, facts.elapsed));
+    }
+    text.push('\n');
+    text
+}
+
+/// What went wrong, and what to do; nothing where nothing did.
+pub(crate) fn failures(report: &Report) -> String {
+    let mut text = String::new();
+    for failure in report.failures.iter().take(FAILURES_SHOWN) {
+        one(&mut text, failure);
+    }
+    let more = report.chunks.failed.saturating_sub(FAILURES_SHOWN as u64);
+    if more > 0 {
+        line(&mut text, &format!("  and {} more", counted(more, "failed chunk", "failed chunks")));
+    }
+    if !report.message.is_empty() {
+        line(&mut text, &format!("{FAILURE}no output{FAILURE:#}: {}", report.message));
+    }
+    text
+}
+
+fn one(text: &mut String, failure: &Failure) {
+    let Failure { index, code, message, stderr_tail, attempts } = failure;
+    let tries = counted(u64::from(*attempts), "attempt", "attempts");
+    line(text, &format!("  {FAILURE}index {index}{FAILURE:#} {code} after {tries}: {message}"));
+    let lines: Vec<&str> = stderr_tail.lines().collect();
+    for said in &lines[lines.len().saturating_sub(STDERR_LINES_SHOWN)..] {
+        line(text, &format!("    | {said}"));
+    }
+    line(text, &format!("    {}", code.advice()));
+}
+
+fn line(text: &mut String, line: &str) {
+    text.push_str(line);
+    text.push('\n');
+}
+
+/// The report as JSON, its output's address as the user knows it.
+///
+/// # Errors
+/// When it cannot be written as JSON.
+pub(crate) fn json(report: &Report, output: Option<&str>) -> Result<String, serde_json::Error> {
+    let mut value = serde_json::to_value(report)?;
+    if let (Some(uri), Some(output)) = (value.pointer_mut("/output/uri"), output) {
+        *uri = json!(output);
+    }
+    serde_json::to_string_pretty::<Value>(&value)
+}
+
+/// The code that a failed job ends with: its first failure's.
+pub(crate) fn code(report: &Report) -> Code {
+    if report.status == Status::Cancelled {
+        return Code::Cancelled;
+    }
+    report.failures.first().map_or(Code::Internal, |failure| failure.code)
+}
+
+#[cfg(test)]
+mod tests {
+    use fanfold_flow::crc::Crc64;
+    use fanfold_flow::report::{Counts, Output};
+    use fanfold_flow::version::Version;
+
+    use super::*;
+
+    fn report() -> Report {
+        Report {
+            version: Version,
+            job_id: "run-1".parse().unwrap(),
+            name: "birdstrikes".into(),
+            status: Status::Succeeded,
+            output: Some(Output {
+                uri: "s3://fanfold/work/local/run-1/output".parse().unwrap(),
+                bytes: 7_340_032,
+                crc64nvme: Crc64(0xae8b_1486_0a79_9888),
+                etag: "e".into(),
+                streamed_bytes: 2_097_152,
+            }),
+            chunks: Counts { total: 19, done: 19, failed: 0, cancelled: 0 },
+            partitions: 5,
+            attempts: 6,
+            records: 1_234_567,
+            bytes_in: 10_485_760,
+            failures: Vec::new(),
+            message: String::new(),
+            started_ms: 0,
+            ended_ms: 2_000,
+        }
+    }
+
+    fn failed() -> Report {
+        let failure = |index| Failure {
+            index,
+            code: Code::ProgramFailed,
+            message: "the program python3 exited with status 3".into(),
+            stderr_tail: "Traceback\nValueError: x\n".into(),
+            attempts: 3,
+        };
+        Report {
+            status: Status::Failed,
+            output: None,
+            chunks: Counts { total: 19, done: 12, failed: 7, cancelled: 0 },
+            failures: (3..10).map(failure).collect(),
+            message: "7 of 19 chunks failed (0 tolerated), first index 3".into(),
+            ..report()
+        }
+    }
+
+    fn shown(report: &Report, output: Option<&str>) -> String {
+        let text = whole(report, &Facts { output, retried: 1, elapsed: Duration::from_secs(2) });
+        anstream::adapter::strip_str(&text).to_string()
+    }
+
+    #[test]
+    fn a_job_that_succeeded_is_summed_up() {
+        insta::assert_snapshot!(shown(&report(), Some("out.csv")));
+    }
+
+    #[test]
+    fn a_job_that_failed_is_told_with_its_failures_and_what_to_do() {
+        insta::assert_snapshot!(shown(&failed(), None));
+    }
+
+    #[test]
+    fn chunks_left_out_of_an_output_are_listed_although_there_is_one() {
+        let tolerated =
+            Report { status: Status::Succeeded, message: String::new(), output: report().output, ..failed() };
+        let text = shown(&tolerated, Some("-"));
+        assert!(text.contains("standard output") && text.contains("index 3 program_failed"), "{text}");
+    }
+
+    #[test]
+    fn a_failed_job_ends_with_its_first_failures_code() {
+        assert_eq!(code(&failed()), Code::ProgramFailed);
+        assert_eq!(code(&Report { status: Status::Cancelled, ..report() }), Code::Cancelled);
+    }
+
+    #[test]
+    fn the_json_report_names_the_output_as_the_user_knows_it() {
+        let value: Value = serde_json::from_str(&json(&report(), Some("out.csv")).unwrap()).unwrap();
+        assert_eq!(value["output"]["uri"], "out.csv");
+        assert_eq!(value["chunks"]["total"], 19);
+    }
+}
