@@ -25,7 +25,7 @@ const OWNED: [(&str, &[&str]); 9] = [
     ("aws-sdk-s3", &["store"]),
     ("aws-sdk-lambda", &["invoke"]),
     ("aws-config", &["store", "invoke"]),
-    ("lambda_runtime", &["runtime"]),
+    ("lambda_runtime", &["runtime", "e2e"]),
     ("s3s", &["emulator"]),
     ("hyper", &["emulator"]),
     ("rustix", &["pool", "emulator"]),
