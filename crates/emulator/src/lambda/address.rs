@@ -22,7 +22,7 @@ pub(super) struct Address {
     pub(super) qualifier: Option<String>,
 }
 
-/// Why a text names no function of ours. Reads after "failed to".
+/// Why a text names no function of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum NotAnAddress {
     /// It is neither a name nor an ARN.

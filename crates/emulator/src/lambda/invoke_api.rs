@@ -212,7 +212,7 @@ impl InvokeApi {
             "State": "Active",
             "LastUpdateStatus": "Successful",
             // Lambda's granularity is a second; what is configured here more finely is rounded up.
-            "Timeout": function.timeout.as_secs_f64().ceil(),
+            "Timeout": function.timeout.as_millis().div_ceil(1_000),
             "MemorySize": function.memory_mb,
             "Environment": { "Variables": variables },
             "LoggingConfig": { "LogFormat": "Text", "LogGroup": log_group(function) },

@@ -316,11 +316,11 @@ mod tests {
         let long = "x".repeat(LINE_BYTES + 5);
         log.begin("id".into()).await;
         let printed = long.clone();
-        let printing = std::thread::spawn(move || {
+        let printing = tokio::task::spawn_blocking(move || {
             writer.write_all(printed.as_bytes()).unwrap();
             writer.write_all(b"\n").unwrap();
         });
-        printing.join().unwrap();
+        printing.await.unwrap();
         let tail = log.end(vec!["END".into()]).await;
         assert_eq!(tail.len(), TAIL_BYTES);
         assert!(tail.ends_with(b"\nxxxxx\nEND\n"), "a line past the limit is cut in two");

@@ -117,9 +117,8 @@ impl Scheduler {
         }
     }
 
-    fn pool(&self, managed: &Managed) -> (&Arc<Semaphore>, Throttle) {
-        // The reservation lives as long as the scheduler does, in its table.
-        match self.functions.get(&managed.function.name).and_then(|known| known.reserved.as_ref()) {
+    fn pool<'pool>(&'pool self, managed: &'pool Managed) -> (&'pool Arc<Semaphore>, Throttle) {
+        match &managed.reserved {
             Some(reserved) => (reserved, Throttle::Reserved),
             None => (&self.unreserved, Throttle::Account),
         }
