@@ -175,6 +175,8 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use time::macros::datetime;
+
     use super::*;
 
     #[test]
@@ -194,6 +196,31 @@ mod tests {
         for (key, message, expected) in cases {
             assert_eq!(hex(&hmac(&key, message)), expected);
         }
+    }
+
+    #[test]
+    fn a_signature_out_of_its_time_or_place_is_refused() {
+        let credentials =
+            Credentials { access_key_id: "AK".into(), secret_access_key: "SK".into(), region: "r".into() };
+        let verify = |scope: &str, minutes: i64| {
+            let authorization =
+                format!("{ALGORITHM} Credential=AK/{scope}, SignedHeaders=host;x-amz-date, Signature=00");
+            let request = http::Request::get("/")
+                .header("authorization", authorization)
+                .header("x-amz-date", "20261122T120000Z");
+            let (head, ()) = request.body(()).unwrap().into_parts();
+            let now = datetime!(2026-11-22 12:00 UTC) + Duration::minutes(minutes);
+            format!("{:?}", credentials.verify(&head, b"", now).unwrap_err())
+        };
+        let scope = "20261122/r/lambda/aws4_request";
+        for minutes in [-6, 6] {
+            assert!(verify(scope, minutes).contains("Signature expired"));
+        }
+        assert!(verify("20261122/elsewhere/lambda/aws4_request", 5).contains("should be scoped to"));
+        assert!(
+            verify(scope, 5).contains("does not match"),
+            "in time and place, it is the signature that is wrong"
+        );
     }
 
     #[test]
