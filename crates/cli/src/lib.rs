@@ -23,8 +23,8 @@ mod machine;
 mod map;
 mod measures;
 mod places;
-// mod plan;
-// mod plan_store;
+mod plan;
+mod plan_store;
 mod progress;
 mod run;
 mod signals;
@@ -66,7 +66,7 @@ async fn execute(command: Command) -> Result<(), Stop> {
     match command {
         Command::Map(args) => run::run(map::document(&args)?, args.program_run()).await,
         Command::Run(args) => run::run(document::read(&args.job)?, args.run).await,
-        Command::Plan(_) => Ok(()),
+        Command::Plan(args) => plan::show(&args).await,
         Command::Local(args) => local::serve(args).await,
         // Dealt with before there was a runtime.
         Command::Bootstrap { .. } => Ok(()),

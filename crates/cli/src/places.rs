@@ -4,9 +4,12 @@
 //! and run as any job. Each local input becomes a prefix of its own, never a bare key: then a file whose name holds `*` or
 //! `?` is no glob.
 
+use fanfold_flow::code::Code;
+use fanfold_flow::job::Job;
 use fanfold_flow::problem::{Problem, Problems};
 use fanfold_flow::template;
 use fanfold_flow::uri::ObjectUri;
+use fanfold_runtime::Error;
 use serde_json::Value;
 
 /// A job document without local addresses, and those that it had.
@@ -16,8 +19,8 @@ pub(crate) struct Places {
     pub(crate) document: Value,
     /// The local inputs, in the document's order.
     pub(crate) inputs: Vec<Input>,
-    /// The local output.
-    pub(crate) output: Option<Output>,
+    /// The local output, a file as it was written, placeholders and all; `-` for standard output.
+    pub(crate) output: Option<String>,
     /// Whether the job reads from an s3:// address of its own.
     pub(crate) reads_s3: bool,
 }
@@ -40,15 +43,6 @@ pub(crate) enum Destination {
     Below(ObjectUri),
     /// One file, to this object.
     Object(ObjectUri),
-}
-
-/// A local output.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Output {
-    /// The file as it was written, placeholders and all; `-` for standard output.
-    pub(crate) address: String,
-    /// The object that is copied out to it.
-    pub(crate) from: ObjectUri,
 }
 
 /// Replaces the local addresses of `document` by places below `prefix`.
@@ -85,9 +79,8 @@ pub(crate) fn part(mut document: Value, prefix: &ObjectUri) -> Places {
     }
     let output = document.pointer_mut("/output/uri").and_then(|value| {
         let address = value.as_str().filter(|address| is_local(address))?.to_owned();
-        let from = below("output".into());
-        *value = Value::String(from.to_string());
-        Some(Output { address, from })
+        *value = Value::String(below("output".into()).to_string());
+        Some(address)
     });
     Places { document, inputs, output, reads_s3 }
 }
@@ -106,17 +99,23 @@ impl Destination {
     }
 }
 
-impl Output {
-    /// What is wrong with its placeholders.
+impl Places {
+    /// The job, or all that is wrong with it, local placeholders included.
     ///
     /// # Errors
-    /// The unknown ones.
-    pub(crate) fn check(&self) -> Result<(), Problems> {
-        let found: Vec<Problem> = template::problems(&self.address)
-            .into_iter()
-            .map(|problem| Problem { path: "output.uri".into(), ..problem })
-            .collect();
-        if found.is_empty() { Ok(()) } else { Err(Problems(found)) }
+    /// `invalid_job`, with a line for each problem.
+    pub(crate) fn job(&self) -> Result<Job, Error> {
+        let placeholders = self.output.iter().flat_map(|output| template::problems(output));
+        let mut found: Vec<Problem> =
+            placeholders.map(|problem| Problem { path: "output.uri".into(), ..problem }).collect();
+        let read = Job::from_json(&self.document);
+        match read {
+            Ok(job) if found.is_empty() => return Ok(job),
+            Ok(_) => {}
+            Err(Problems(problems)) => found.splice(0..0, problems).for_each(drop),
+        }
+        let lines: String = found.iter().map(|problem| format!("\n  {problem}")).collect();
+        Err(Error::new(Code::InvalidJob, format!("make sense of the job:{lines}")))
     }
 }
 
@@ -143,7 +142,7 @@ mod tests {
         assert!(places.reads_s3);
         let fields: Vec<_> = places.inputs.iter().map(|input| (&*input.field, &*input.address)).collect();
         assert_eq!(fields, [("source.objects.uri[0]", "a.csv"), ("source.objects.uri[2]", "dir/*.csv")]);
-        assert_eq!(places.output.unwrap().address, "out/{name}.csv");
+        assert_eq!(places.output.unwrap(), "out/{name}.csv");
     }
 
     #[test]
@@ -167,9 +166,11 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_placeholder_of_a_path_is_named_with_its_field() {
-        let output = Output { address: "{nam}.csv".into(), from: "s3://b/k".parse().unwrap() };
-        let problem = output.check().unwrap_err().to_string();
-        assert!(problem.starts_with("output.uri: placeholder '{nam}'"), "{problem}");
+    fn all_problems_are_told_at_once_those_of_a_local_address_too() {
+        let document = json!({ "version": 1, "output": { "uri": "{nam}.csv", "formt": "csv" } });
+        let problems = parted(document).job().unwrap_err().to_string();
+        for part in ["output.uri: placeholder '{nam}'", "output.formt: is unknown", "source: is missing"] {
+            assert!(problems.contains(part), "{part} in {problems}");
+        }
     }
 }

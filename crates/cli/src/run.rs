@@ -84,14 +84,14 @@ fn ready(document: Value, args: &ProgramRun) -> Result<Ready, Error> {
     let name = document.get("name").and_then(Value::as_str).unwrap_or("job");
     let job_id = new_job_id(name);
     let local = ObjectUri::new(&work.bucket, format!("{}local/{job_id}/", work.key));
-    let Places { document, inputs, output, reads_s3 } = places::part(document, &local);
-    let job = Job::from_json(&document)?;
+    let places = places::part(document, &local);
+    let job = places.job()?;
+    let Places { document, inputs, output, reads_s3 } = places;
     let directory = machine::current_directory()?;
     if let Some(output) = &output {
-        output.check()?;
         let now_ms = Timestamp::now().as_millisecond();
-        Target::at(&filled(&output.address, &job, &job_id, now_ms), &directory, job.output.overwrite)?;
-        if output.address == "-" && args.json {
+        Target::at(&filled(output, &job, &job_id, now_ms), &directory, job.output.overwrite)?;
+        if output == "-" && args.json {
             return Err(Error::new(
                 Code::InvalidJob,
                 "print both the output and --json: both go to standard output",
@@ -99,7 +99,7 @@ fn ready(document: Value, args: &ProgramRun) -> Result<Ready, Error> {
         }
     }
     let found = find(&inputs, &directory)?;
-    Ok(Ready { document, job, job_id, local, found, output: output.map(|output| output.address), reads_s3 })
+    Ok(Ready { document, job, job_id, local, found, output, reads_s3 })
 }
 
 /// A name for this run that no other has: the job's name, the time, and a random part.
