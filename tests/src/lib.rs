@@ -1,12 +1,15 @@
 //! Scenarios over the three functions, and the worlds in which they run.
 //!
 //! - [`memory`]: the real handlers over ports in memory, with real processes. Thousands of jobs a minute.
-//!
+//! - [`program`]: the program `fanfold` itself, in a folder of its own.
+//! - [`processes`]: what runs on this machine on behalf of a test.
 //! - [`python`]: the Python environments of tests that call a stranger's client.
 //!
-//! Tests over the real binaries stand in `tests/`, beside the architecture's own test.
+//! Tests over the real binaries stand in `tests/binaries`, beside the architecture's own test.
 #![forbid(unsafe_code)]
 #![allow(clippy::missing_panics_doc, reason = "a harness panics to fail the test")]
 
 pub mod memory;
+pub mod processes;
+pub mod program;
 pub mod python;

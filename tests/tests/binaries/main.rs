@@ -1,0 +1,27 @@
+//! The promises over the real binaries: real processes, the embedded Lambda and S3, files on this machine.
+//!
+//! One target for all themes, since each target links the whole program anew.
+
+use std::process::Command;
+
+use e2e::program::Sandbox;
+
+mod map;
+
+/// A folder to run the program that ships in.
+fn sandbox() -> Sandbox {
+    Sandbox::new(env!("CARGO_BIN_EXE_e2e-fanfold"))
+}
+
+/// The path of a file in `data`.
+fn data(name: &str) -> String {
+    format!("{}/data/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// What the bare program prints over the whole file: what every output is held to.
+fn bare(argv: &[&str], input: &str) -> Vec<u8> {
+    let file = std::fs::File::open(input).unwrap();
+    let output = Command::new(argv[0]).args(&argv[1..]).stdin(file).output().unwrap();
+    assert!(output.status.success(), "{argv:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
