@@ -1,7 +1,5 @@
 //! From a plan to workers under way: a tree of asynchronous invocations when there are many partitions.
 
-use bytes::Bytes;
-use fanfold_flow::code::Code;
 use fanfold_flow::event::FanOut;
 use fanfold_flow::plan::Plan;
 use fanfold_flow::version::Version;
@@ -57,14 +55,6 @@ async fn send_all<P>(deps: &Deps, function: &str, payloads: impl Iterator<Item =
 where
     P: Serialize + Send + Sync,
 {
-    let sends: Vec<_> = payloads.map(|payload| async move { send(deps, function, &payload).await }).collect();
+    let sends: Vec<_> = payloads.map(|payload| async move { deps.send(function, &payload).await }).collect();
     stream::iter(sends).buffer_unordered(INVOKES_IN_FLIGHT).try_collect().await
-}
-
-/// Sends a payload to a function.
-pub(crate) async fn send(deps: &Deps, function: &str, payload: &impl Serialize) -> Result<(), Error> {
-    let payload = serde_json::to_vec(payload)
-        .map_err(|error| Error::caused(Code::Internal, "write a payload", error))?;
-    deps.invoke.send(function, Bytes::from(payload)).await?;
-    Ok(())
 }

@@ -8,39 +8,68 @@ use fanfold_flow::partition::Partition;
 use fanfold_flow::plan::Plan;
 use fanfold_flow::report::{Counts, Report, Status};
 use fanfold_flow::version::Version;
-use fanfold_gather::{advance, commit, finish, last_attempt, start_reducer};
+use fanfold_gather::{advance, commit, finish, is_done, last_attempt, next_in_lane, start_reducer};
 use fanfold_runtime::{Deps, Error};
 use fanfold_store::StoreExt;
-
-use crate::fan_out::send;
 
 /// How often reducing is tried before the job counts as failed.
 const REDUCER_ATTEMPTS: u32 = 3;
 
-/// A worker died: its partition is tried again while the job's retries allow, then recorded as failed.
+/// A worker died: what it was at is tried again while the job's retries allow, then recorded as failed.
 pub(crate) async fn worker(failed: Failed<Partition>, deps: &Deps) -> Result<(), Error> {
-    let Failed { payload: mut partition, reason } = failed;
-    let keys = deps.keys(&partition.job_id);
+    let Failed { payload: sent, reason } = failed;
+    let keys = deps.keys(&sent.job_id);
     let job: Job = deps.store.get_json(&keys.job()).await?;
+    let Some(mut partition) = first_undone(&sent, &job, deps).await? else { return Ok(()) };
     // A worker tries again by itself what it can, so there may have been later attempts than the one it was sent.
-    let attempt = last_attempt(deps, &keys, partition.number).await?.max(partition.attempt);
+    let attempt = last_attempt(deps, &keys, partition.number).await?;
     tracing::warn!(job = %partition.job_id, partition = partition.number, attempt, reason, "a worker died");
     if attempt <= job.retries {
         partition.attempt = attempt + 1;
-        return send(deps, &deps.functions.worker, &partition).await;
+        return deps.send(&deps.functions.worker, &partition).await;
     }
+    commit(deps, &partition, &given_up(&partition, attempt, &reason)).await?;
+    advance(deps, &partition).await?;
+    match next_in_lane(deps, &job, &partition).await? {
+        Some(next) => deps.send(&deps.functions.worker, &next).await,
+        None => Ok(()),
+    }
+}
+
+/// The partition that the worker was at when it died: the first in its lane without an outcome. The one before it may have
+/// been committed and no more, so the gather is taken on from there.
+async fn first_undone(sent: &Partition, job: &Job, deps: &Deps) -> Result<Option<Partition>, Error> {
+    let mut partition = sent.clone();
+    while is_done(deps, &partition).await? {
+        let Some(next) = next_in_lane(deps, job, &partition).await? else {
+            advance(deps, &partition).await?;
+            return Ok(None);
+        };
+        if !is_done(deps, &next).await? {
+            advance(deps, &partition).await?;
+        }
+        partition = next;
+    }
+    Ok(Some(partition))
+}
+
+/// The outcome of a partition whose workers all died.
+fn given_up(partition: &Partition, attempts: u32, reason: &str) -> Done {
     let message = format!("the worker ended without an outcome in partition {}: {reason}", partition.number);
-    let failure = |index| Failure {
-        index,
+    let failures = partition.chunks.iter().map(|chunk| Failure {
+        index: chunk.index,
         code: Code::WorkerDied,
         message: message.clone(),
         stderr_tail: String::new(),
-        attempts: attempt,
-    };
-    let failures = partition.chunks.iter().map(|chunk| failure(chunk.index)).collect();
-    let done = Done { version: Version, partition: partition.number, attempt, results: Vec::new(), failures };
-    commit(deps, &partition, &done).await?;
-    advance(deps, &partition).await
+        attempts,
+    });
+    Done {
+        version: Version,
+        partition: partition.number,
+        attempt: attempts,
+        results: Vec::new(),
+        failures: failures.collect(),
+    }
 }
 
 /// A reducer died: another one takes over, a few times; then the job counts as failed.
@@ -65,6 +94,7 @@ pub(crate) async fn reducer(failed: Failed<Reduce>, deps: &Deps) -> Result<(), E
         records: 0,
         bytes_in: 0,
         failures: Vec::new(),
+        code: Some(Code::Internal),
         message: format!(
             "the output could not be put together in {REDUCER_ATTEMPTS} tries; the last ended with {reason}"
         ),

@@ -26,6 +26,11 @@ pub(crate) async fn submit(
         Some(plan) => plan,
         None => plan_anew(&submit.job, &job_id, deps, settings, &keys).await?,
     };
+    // The job whose plan was first counts. Its dispatcher may have died before it wrote it down.
+    let job = match deps.store.create_json(&keys.job(), &submit.job).await? {
+        Created::New => submit.job,
+        Created::Existed => deps.store.get_json(&keys.job()).await?,
+    };
     let answer = Answer::of(&plan, keys.result());
     if has_ended(deps, &keys).await? {
         return Ok(answer);
@@ -34,7 +39,7 @@ pub(crate) async fn submit(
         .put_json(&keys.active(), &json!({ "version": 1, "job_id": job_id }), PutOptions::default())
         .await?;
     tracing::info!(job = %job_id, chunks = plan.chunks, partitions = plan.partitions.len(), "the job is planned");
-    fan_out::start(&plan, submit.job.max_concurrency, deps).await?;
+    fan_out::start(&plan, job.max_concurrency, deps).await?;
     Ok(answer)
 }
 
@@ -75,7 +80,6 @@ async fn plan_anew(
         return Err(Error::new(Code::Internal, format!("make a right plan: {}", defects.join("; "))));
     }
     output_is_free(job, &plan, deps).await?;
-    deps.store.put_json(&keys.job(), job, PutOptions::default()).await?;
     match deps.store.create_json(&keys.plan(), &plan).await? {
         Created::New => Ok(plan),
         Created::Existed => Ok(deps.store.get_json(&keys.plan()).await?),

@@ -261,6 +261,13 @@ impl Job {
         schemars::schema_for!(Self).to_value()
     }
 
+    /// The partition that waits for this one: with at most `C` workers at once, partition `p + C` waits for partition `p`.
+    /// So there are `C` lanes, each with one worker at a time, and nobody coordinates them. None where all run at once; the
+    /// caller minds how many partitions there are.
+    pub fn next_in_lane(&self, partition: u64) -> Option<u64> {
+        self.max_concurrency.map(|lanes| partition + u64::from(lanes))
+    }
+
     /// How the results become one output: as said, or by the default for this source.
     pub fn format(&self) -> Format {
         self.output.format.unwrap_or(match &self.source {

@@ -1,6 +1,5 @@
 //! From one done record to a complete job.
 
-use bytes::Bytes;
 use fanfold_flow::done::{Done, Group};
 use fanfold_flow::event::Reduce;
 use fanfold_flow::keys::{JobId, JobKeys};
@@ -8,7 +7,7 @@ use fanfold_flow::partition::Partition;
 use fanfold_flow::uri::ObjectUri;
 use fanfold_flow::version::Version;
 use fanfold_runtime::{Deps, Error};
-use fanfold_store::{Created, StoreExt};
+use fanfold_store::{Created, ErrorKind, StoreExt};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::de::DeserializeOwned;
 
@@ -36,6 +35,19 @@ pub async fn commit(deps: &Deps, partition: &Partition, done: &Done) -> Result<C
             let winner: Done = deps.store.get_json(&at).await?;
             Ok(if winner == *done { Commit::First } else { Commit::Lost })
         }
+    }
+}
+
+/// Whether a partition has an outcome.
+///
+/// # Errors
+/// When the store fails.
+pub async fn is_done(deps: &Deps, partition: &Partition) -> Result<bool, Error> {
+    let at = deps.keys(&partition.job_id).done(partition.group(), partition.number);
+    match deps.store.head(&at).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -89,9 +101,6 @@ where
 /// # Errors
 /// When it cannot be invoked.
 pub async fn start_reducer(deps: &Deps, job_id: &JobId, attempt: u32) -> Result<(), Error> {
-    let payload = serde_json::to_vec(&Reduce { version: Version, reduce: job_id.clone(), attempt }).map_err(
-        |error| Error::caused(fanfold_flow::code::Code::Internal, "write the reducer's payload", error),
-    )?;
-    deps.invoke.send(&deps.functions.reducer, Bytes::from(payload)).await?;
-    Ok(())
+    let payload = Reduce { version: Version, reduce: job_id.clone(), attempt };
+    deps.send(&deps.functions.reducer, &payload).await
 }

@@ -12,7 +12,9 @@
 mod attempt;
 mod commit;
 mod finish;
+mod lane;
 
 pub use attempt::{Claim, claim_attempt, last_attempt};
-pub use commit::{Commit, advance, commit, read_groups, start_reducer};
+pub use commit::{Commit, advance, commit, is_done, read_groups, start_reducer};
 pub use finish::finish;
+pub use lane::next_in_lane;

@@ -4,12 +4,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
+use fanfold_flow::code::Code;
 use fanfold_flow::keys::{JobId, JobKeys};
 use fanfold_flow::problem::Problem;
 use fanfold_flow::uri::ObjectUri;
 use fanfold_invoke::Invoke;
 use fanfold_store::Store;
+use serde::Serialize;
 
+use crate::error::Error;
 use crate::variables::Variables;
 
 /// Everything outside a handler that it may touch.
@@ -31,6 +35,18 @@ impl Deps {
     /// The keys of a job's artefacts.
     pub fn keys(&self, job_id: &JobId) -> JobKeys {
         JobKeys::new(&self.work, job_id)
+    }
+
+    /// Hands a payload to a function, which runs it some time later, at least once.
+    ///
+    /// # Errors
+    /// When the payload is too large, or the function cannot be invoked.
+    pub async fn send(&self, function: &str, payload: &(impl Serialize + Sync)) -> Result<(), Error> {
+        let payload = serde_json::to_vec(payload).map_err(|error| {
+            Error::caused(Code::Internal, format!("write the payload of {function}"), error)
+        })?;
+        self.invoke.send(function, Bytes::from(payload)).await?;
+        Ok(())
     }
 }
 

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use fanfold_flow::code::Code;
+use fanfold_flow::done::Done;
 use fanfold_flow::job::Job;
 use fanfold_flow::partition::Partition;
-use fanfold_flow::plan::Plan;
-use fanfold_gather::{Claim, Commit, advance, claim_attempt, commit};
+use fanfold_gather::{Claim, Commit, advance, claim_attempt, commit, is_done, next_in_lane};
 use fanfold_runtime::{Budget, Deps, Error};
-use fanfold_store::{ErrorKind, StoreExt};
+use fanfold_store::StoreExt;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -31,14 +30,25 @@ pub async fn handle(event: Value, deps: &Deps, settings: &Settings, budget: Budg
     let job: Job = deps.store.get_json(&deps.keys(&partition.job_id).job()).await?;
     loop {
         let before = budget.remaining(deps.world.as_ref());
-        run(&partition, &job, deps, settings, budget).await?;
+        if run(&partition, &job, deps, settings, budget).await? == Ran::NotOurs {
+            return Ok(());
+        }
         let left = budget.remaining(deps.world.as_ref());
-        let Some(next) = next_in_lane(&partition, &job, deps).await? else { return Ok(()) };
+        let Some(next) = next_in_lane(deps, &job, &partition).await? else { return Ok(()) };
         if !is_time_for_another(before.saturating_sub(left), left) {
-            return hand_on(&next, deps).await;
+            return deps.send(&deps.functions.worker, &next).await;
         }
         partition = next;
     }
+}
+
+/// Whose a partition was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ran {
+    /// Ours; or it was done before, and what comes after it is ours.
+    Ours,
+    /// Another invocation's, to which the same event came; so is the rest of the lane.
+    NotOurs,
 }
 
 /// Runs a partition, unless another attempt is at it or was.
@@ -48,57 +58,31 @@ async fn run(
     deps: &Deps,
     settings: &Settings,
     budget: Budget,
-) -> Result<(), Error> {
+) -> Result<Ran, Error> {
     let keys = deps.keys(&partition.job_id);
     if claim_attempt(deps, &keys, partition.number, partition.attempt).await? == Claim::Taken {
         tracing::info!(job = %partition.job_id, partition = partition.number, "this event came before; leaving it");
-        return Ok(());
+        return Ok(Ran::NotOurs);
     }
-    if is_done(partition, deps).await? {
-        return advance(deps, partition).await;
+    if !is_done(deps, partition).await? {
+        let done = attempts::run(&Work { job, partition, deps, settings, budget }).await?;
+        if commit(deps, partition, &done).await? == Commit::Lost {
+            tracing::info!(job = %partition.job_id, partition = partition.number, "another attempt was first");
+            delete_results(deps, done).await?;
+        }
     }
-    let work = Work { job, partition, deps, settings, budget };
-    let done = attempts::run(&work).await?;
-    if commit(deps, partition, &done).await? == Commit::Lost {
-        tracing::info!(job = %partition.job_id, partition = partition.number, "another attempt was first; deleting this one's results");
-        let own: Vec<String> = done
-            .results
-            .into_iter()
-            .filter_map(|result| result.stored)
-            .map(|stored| stored.object.key)
-            .collect();
-        deps.store.delete(&deps.work.bucket, &own).await?;
-    }
-    advance(deps, partition).await
+    advance(deps, partition).await?;
+    Ok(Ran::Ours)
 }
 
-async fn is_done(partition: &Partition, deps: &Deps) -> Result<bool, Error> {
-    match deps.store.head(&deps.keys(&partition.job_id).done(partition.group(), partition.number)).await {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// With at most `C` workers at once, partition `p + C` waits for partition `p`.
-async fn next_in_lane(partition: &Partition, job: &Job, deps: &Deps) -> Result<Option<Partition>, Error> {
-    let Some(lanes) = job.max_concurrency else { return Ok(None) };
-    let next = partition.number + u64::from(lanes);
-    if next >= partition.partitions {
-        return Ok(None);
-    }
-    let plan: Plan = deps.store.get_json(&deps.keys(&partition.job_id).plan()).await?;
-    Ok(plan.partition(next, 1))
+/// Deletes what a partition's attempt has stored and nobody will read.
+async fn delete_results(deps: &Deps, done: Done) -> Result<(), Error> {
+    let stored = done.results.into_iter().filter_map(|result| result.stored);
+    let keys: Vec<String> = stored.map(|stored| stored.object.key).collect();
+    Ok(deps.store.delete(&deps.work.bucket, &keys).await?)
 }
 
 /// Partitions of a job take about as long as one another; one that took twice as long must still fit.
 fn is_time_for_another(last: Duration, left: Duration) -> bool {
     left > last * 2
-}
-
-async fn hand_on(next: &Partition, deps: &Deps) -> Result<(), Error> {
-    let payload = serde_json::to_vec(next)
-        .map_err(|error| Error::caused(Code::Internal, "write a worker's payload", error))?;
-    deps.invoke.send(&deps.functions.worker, Bytes::from(payload)).await?;
-    Ok(())
 }

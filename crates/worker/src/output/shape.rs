@@ -130,13 +130,16 @@ mod tests {
 
     use super::*;
 
-    /// What counts of a result, its header and its separator, when it comes in pieces of these sizes.
+    /// What counts of a result, its header and its separator.
+    type Shaped = (Vec<u8>, Option<Vec<u8>>, &'static [u8]);
+
+    /// What a format makes of a result, when it comes in pieces of these sizes.
     fn shaped(
         format: Format,
         last: bool,
         result: &[u8],
         piece_bytes: usize,
-    ) -> Result<(Vec<u8>, Option<Vec<u8>>, &'static [u8]), String> {
+    ) -> Result<Shaped, String> {
         let mut shape = Shape::new(format, last);
         let mut counts = Vec::new();
         for piece in result.chunks(piece_bytes.max(1)) {
