@@ -47,7 +47,7 @@ impl Stop {
             }
             Self::Reported(_) => {}
             Self::Signalled(signal) => {
-                anstream::eprintln!("cancelled by {}; nothing was written", signal.name());
+                anstream::eprintln!("cancelled by {}", signal.name());
             }
         }
         ExitCode::from(self.status())

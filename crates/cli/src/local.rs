@@ -19,7 +19,7 @@ pub(crate) async fn serve(args: Box<LocalArgs>) -> Result<(), Stop> {
     hints(&machine);
     let signal = signals.next().await;
     anstream::eprintln!("stopping after {}", signal.name());
-    machine.stop().await;
+    machine.stop(&[]).await;
     Ok(())
 }
 

@@ -13,8 +13,8 @@ use fanfold_flow::uri::ObjectUri;
 use fanfold_invoke::Invoke;
 use fanfold_invoke::aws::{LambdaInvoke, LambdaSettings};
 use fanfold_runtime::Error;
-use fanfold_store::Store;
 use fanfold_store::s3::{S3Settings, S3Store};
+use fanfold_store::{Store, StoreError, StoreExt};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -84,7 +84,7 @@ pub(crate) fn work_of(args: &MachineArgs) -> Result<ObjectUri, Error> {
             Code::InvalidJob,
             format!("use --work {work}: it must end with '/', being a prefix"),
         )),
-        (S3Choice::Embedded, None) | (S3Choice::Environment, None) => Ok(ObjectUri::new(BUCKET, "work/")),
+        (S3Choice::Embedded | S3Choice::Environment, None) => Ok(ObjectUri::new(BUCKET, "work/")),
         (S3Choice::Embedded, Some(_)) => {
             Err(Error::new(Code::InvalidJob, "use --work: it goes with --s3 environment"))
         }
@@ -165,11 +165,6 @@ impl Machine {
         self.lambda.drain().await;
     }
 
-    /// Whether what is left in the store outlives the machine.
-    pub(crate) fn keeps_objects(&self) -> bool {
-        self.s3.is_none() || matches!(self.folder, Folder::Kept(_))
-    }
-
     /// Whether the store is the embedded one.
     pub(crate) fn has_embedded_s3(&self) -> bool {
         self.s3.is_some()
@@ -201,10 +196,19 @@ impl Machine {
         self.folder.path()
     }
 
-    /// Kills whatever runs, reaps it, gives the data folder back, and removes it where it was temporary.
-    pub(crate) async fn stop(self) {
+    /// Kills whatever runs and reaps it, removes what lies below the prefixes `rubbish`, gives the data folder back, and
+    /// removes it where it was temporary.
+    pub(crate) async fn stop(self, rubbish: &[ObjectUri]) {
         let Self { store, invoke, lambda, s3, folder, .. } = self;
+        // First: what still runs could still write.
         lambda.stop().await;
+        if s3.is_none() || matches!(folder, Folder::Kept(_)) {
+            for prefix in rubbish {
+                if let Err(error) = remove(&store, prefix).await {
+                    tracing::warn!(%error, "failed to remove what lies below {prefix}");
+                }
+            }
+        }
         // Their connections would keep the server waiting.
         drop((store, invoke));
         if let Some(s3) = s3 {
@@ -217,6 +221,15 @@ impl Machine {
             }
         }
     }
+}
+
+/// Removes all objects and all unfinished uploads below a prefix.
+async fn remove(store: &Arc<dyn Store>, prefix: &ObjectUri) -> Result<(), StoreError> {
+    for upload in store.list_uploads(&prefix.bucket, &prefix.key).await? {
+        store.abort_upload(&upload).await?;
+    }
+    store.delete_prefix(&prefix.bucket, &prefix.key).await?;
+    Ok(())
 }
 
 /// Starts an embedded S3 alone, on an existing data folder.

@@ -41,7 +41,8 @@ const HEADER_SHOWN: usize = 60;
 /// What is wrong with the job or its input, as a run would say it.
 pub(crate) async fn show(args: &PlanArgs) -> Result<(), Stop> {
     let document = document::read(&args.job)?;
-    let job_id: JobId = JOB_ID.parse().map_err(|error| Error::caused(Code::Internal, "name the plan", error))?;
+    let job_id: JobId =
+        JOB_ID.parse().map_err(|error| Error::caused(Code::Internal, "name the plan", error))?;
     let mut local = machine::work_of(&args.machine)?;
     local.key.push_str("local/planned/");
     let places = places::part(document.clone(), &local);
@@ -138,7 +139,8 @@ fn text(job: &Job, plan: &Plan, local: &Local<'_>) -> String {
         row(if position == 0 { "reads" } else { "" }, line);
     }
     if let PlannedInput::Objects { header: Some(header), .. } = &plan.input {
-        let shown: String = String::from_utf8_lossy(&header.0).trim_end().chars().take(HEADER_SHOWN).collect();
+        let shown: String =
+            String::from_utf8_lossy(&header.0).trim_end().chars().take(HEADER_SHOWN).collect();
         row("header", &shown);
     }
     let format = serde_json::to_value(plan.format).unwrap_or_default();
@@ -152,7 +154,11 @@ fn text(job: &Job, plan: &Plan, local: &Local<'_>) -> String {
 
 /// The argv as a shell would take it, or the registered task.
 fn command(task: &Task) -> String {
-    let named = task.name.iter().map(|name| format!("the task {name}")).chain(task.args.iter().map(|arg| quoted(arg)));
+    let named = task
+        .name
+        .iter()
+        .map(|name| format!("the task {name}"))
+        .chain(task.args.iter().map(|arg| quoted(arg)));
     let words: Vec<String> = match &task.command {
         Some(argv) => argv.iter().map(|word| quoted(word)).collect(),
         None => named.collect(),
@@ -203,7 +209,9 @@ fn table(plan: &Plan) -> String {
         row(&position.to_string(), &count(span.chunks), &indexes, &amount(plan, span))
     };
     let mut text = row("partition", "chunks", "first..last index", amount_name(plan)) + "\n";
-    for line in shortened(plan.partitions.len(), line, |left_out| row("...", "", &format!("{} more", count(left_out as u64)), "")) {
+    for line in shortened(plan.partitions.len(), line, |left_out| {
+        row("...", "", &format!("{} more", count(left_out as u64)), "")
+    }) {
         text.push_str(&line);
         text.push('\n');
     }
@@ -231,7 +239,11 @@ fn amount(plan: &Plan, span: Span) -> String {
 }
 
 /// A line for each of `length` things; of many, the first and the last, and in between how many were left out.
-fn shortened(length: usize, line: impl Fn(usize) -> String, left_out: impl Fn(usize) -> String) -> Vec<String> {
+fn shortened(
+    length: usize,
+    line: impl Fn(usize) -> String,
+    left_out: impl Fn(usize) -> String,
+) -> Vec<String> {
     if length <= ROWS_SHOWN {
         return (0..length).map(line).collect();
     }
@@ -277,7 +289,10 @@ mod tests {
 
     #[test]
     fn a_plan_over_numbers_shows_numbers() {
-        insta::assert_snapshot!(shown(json!({ "range": { "start": 5, "end": 30, "chunk": 5 } }), Listing::Nothing));
+        insta::assert_snapshot!(shown(
+            json!({ "range": { "start": 5, "end": 30, "chunk": 5 } }),
+            Listing::Nothing
+        ));
     }
 
     #[test]

@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use fanfold_flow::uri::ObjectUri;
 use fanfold_store::{
-    CompleteOptions, ETag, ErrorKind, GetOptions, Got, Listed, ObjectInfo, Operation, Page, Part, PutOptions, Store,
-    StoreError, Upload,
+    CompleteOptions, ETag, ErrorKind, GetOptions, Got, Listed, ObjectInfo, Operation, Page, Part, PutOptions,
+    Store, StoreError, Upload,
 };
 use futures::StreamExt;
 use tokio::fs::File;
@@ -43,7 +43,8 @@ impl PlanStore {
 
     fn others(&self, operation: Operation, at: &impl Display) -> Result<&Arc<dyn Store>, StoreError> {
         self.others.as_ref().ok_or_else(|| {
-            let message = "planning sees the embedded S3 only with --data, and your own with --s3 environment";
+            let message =
+                "planning sees the embedded S3 only with --data, and your own with --s3 environment";
             StoreError::new(ErrorKind::NotFound, operation, at, message)
         })
     }
@@ -189,7 +190,10 @@ mod tests {
         let part = GetOptions { range: Some(1..9), if_match: None };
         assert_eq!(store.get(&at, part).await.unwrap().range, 1..3);
         assert_eq!(store.head(&theirs).await.unwrap().size, 1);
-        assert_eq!(store.put(&at, Bytes::new(), PutOptions::default()).await.unwrap_err().kind(), ErrorKind::Denied);
+        assert_eq!(
+            store.put(&at, Bytes::new(), PutOptions::default()).await.unwrap_err().kind(),
+            ErrorKind::Denied
+        );
     }
 
     #[tokio::test]

@@ -70,10 +70,8 @@ pub(crate) async fn run(document: Value, args: ProgramRun) -> Result<(), Stop> {
         signal = signals.next() => Err(Stop::Signalled(signal)),
     };
     progress.end();
-    if machine.keeps_objects() {
-        remove_copies(&ready, &machine).await;
-    }
-    machine.stop().await;
+    let rubbish = rubbish(&ready, &machine.work, &ended);
+    machine.stop(&rubbish).await;
     let ended = ended.map_err(|stop| in_the_users_words(stop, &ready))?;
     tell(&ended, &ready, &args, began)
 }
@@ -172,11 +170,14 @@ async fn brought_home(
     Ok(address)
 }
 
-/// Removes what was copied in, and the object that was copied out. What cannot be removed now costs only room.
-async fn remove_copies(ready: &Ready, machine: &Machine) {
-    if let Err(error) = machine.store.delete_prefix(&ready.local.bucket, &ready.local.key).await {
-        tracing::warn!(%error, "failed to remove the copies under {}", ready.local);
+/// What need not stay: the copies of local files; of a run that was stopped, which nobody can go on with, everything.
+fn rubbish(ready: &Ready, work: &ObjectUri, ended: &Result<Ended, Stop>) -> Vec<ObjectUri> {
+    let mut prefixes = vec![ready.local.clone()];
+    if matches!(ended, Err(Stop::Signalled(_))) {
+        let keys = JobKeys::new(work, &ready.job_id);
+        prefixes.extend([keys.folder(), keys.active()]);
     }
+    prefixes
 }
 
 fn in_the_users_words(stop: Stop, ready: &Ready) -> Stop {

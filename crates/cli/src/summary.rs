@@ -1,5 +1,6 @@
 //! The closing summary for people, and the report for programs. Pure.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -87,12 +88,18 @@ fn headline(report: &Report, facts: &Facts<'_>) -> String {
 /// What went wrong, and what to do; nothing where nothing did.
 pub(crate) fn failures(report: &Report) -> String {
     let mut text = String::new();
-    for failure in report.failures.iter().take(FAILURES_SHOWN) {
+    let shown = &report.failures[..report.failures.len().min(FAILURES_SHOWN)];
+    for failure in shown {
         one(&mut text, failure);
     }
-    let more = report.chunks.failed.saturating_sub(FAILURES_SHOWN as u64);
+    let more = report.chunks.failed.saturating_sub(shown.len() as u64);
     if more > 0 {
         line(&mut text, &format!("  and {} more", counted(more, "failed chunk", "failed chunks")));
+    }
+    let tolerated = report.status == Status::Succeeded;
+    if tolerated {
+        let advice: BTreeSet<&str> = shown.iter().map(|failure| failure.code.advice()).collect();
+        advice.into_iter().for_each(|advice| line(&mut text, &format!("  {advice}")));
     }
     if !report.message.is_empty() {
         line(&mut text, &format!("{FAILURE}no output{FAILURE:#}: {}", report.message));
@@ -108,7 +115,6 @@ fn one(text: &mut String, failure: &Failure) {
     for said in &lines[lines.len().saturating_sub(STDERR_LINES_SHOWN)..] {
         line(text, &format!("    | {said}"));
     }
-    line(text, &format!("    {}", code.advice()));
 }
 
 fn line(text: &mut String, line: &str) {
@@ -128,12 +134,10 @@ pub(crate) fn json(report: &Report, output: Option<&str>) -> Result<String, serd
     serde_json::to_string_pretty::<Value>(&value)
 }
 
-/// The code that a failed job ends with: its first failure's.
+/// The code that a job without an output ends with.
 pub(crate) fn code(report: &Report) -> Code {
-    if report.status == Status::Cancelled {
-        return Code::Cancelled;
-    }
-    report.failures.first().map_or(Code::Internal, |failure| failure.code)
+    let stopped = report.status == Status::Cancelled;
+    report.code.unwrap_or(if stopped { Code::Cancelled } else { Code::Internal })
 }
 
 #[cfg(test)]
@@ -163,6 +167,7 @@ mod tests {
             records: 1_234_567,
             bytes_in: 10_485_760,
             failures: Vec::new(),
+            code: None,
             message: String::new(),
             started_ms: 0,
             ended_ms: 2_000,
@@ -182,6 +187,7 @@ mod tests {
             output: None,
             chunks: Counts { total: 19, done: 12, failed: 7, cancelled: 0 },
             failures: (3..10).map(failure).collect(),
+            code: Some(Code::ProgramFailed),
             message: "7 of 19 chunks failed (0 tolerated), first index 3".into(),
             ..report()
         }
@@ -211,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_job_ends_with_its_first_failures_code() {
+    fn a_job_without_an_output_ends_with_the_reports_code() {
         assert_eq!(code(&failed()), Code::ProgramFailed);
         assert_eq!(code(&Report { status: Status::Cancelled, ..report() }), Code::Cancelled);
     }

@@ -116,6 +116,11 @@ impl JobKeys {
         ObjectUri::new(&self.work.bucket, format!("{}jobs/{}/{rest}", self.work.key, self.job_id))
     }
 
+    /// The prefix of all the job's artefacts, but for the marker.
+    pub fn folder(&self) -> ObjectUri {
+        self.below(format_args!(""))
+    }
+
     /// The marker that says that the job runs.
     pub fn active(&self) -> ObjectUri {
         ObjectUri::new(&self.work.bucket, format!("{}active/{}", self.work.key, self.job_id))

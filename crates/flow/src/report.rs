@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::code::Code;
 use crate::crc::Crc64;
 use crate::done::Failure;
 use crate::keys::JobId;
@@ -36,6 +37,9 @@ pub struct Report {
     pub bytes_in: u64,
     /// The chunks that were not done, by index: the first [`FAILURES_LISTED_MAX`] of them.
     pub failures: Vec<Failure>,
+    /// Why there is no output; none where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<Code>,
     /// What happened and what to do, for a person; empty when all went well.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,

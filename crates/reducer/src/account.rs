@@ -7,6 +7,15 @@ use fanfold_flow::plan::Plan;
 use fanfold_flow::report::Counts;
 use fanfold_flow::result::ChunkResult;
 
+/// Why a job has no output: its own failure, which trying again would not mend.
+#[derive(Debug)]
+pub(crate) struct NoOutput {
+    /// What kind of failure.
+    pub(crate) code: Code,
+    /// What happened and what to do, for a person.
+    pub(crate) message: String,
+}
+
 /// What became of a job's chunks.
 #[derive(Debug, Default)]
 pub(crate) struct Account {
@@ -63,7 +72,7 @@ impl Account {
     }
 
     /// Why there can be no output, if so.
-    pub(crate) fn verdict(&self, job: &Job, plan: &Plan) -> Result<(), String> {
+    pub(crate) fn verdict(&self, job: &Job, plan: &Plan) -> Result<(), NoOutput> {
         let failed = self.failures.len() as u64;
         let Some(first) = self.failures.first() else { return Ok(()) };
         // Behind a border that may lie within quotes the next chunk's records are not to be trusted either.
@@ -73,11 +82,12 @@ impl Account {
         }
         let Failure { index, code, message, attempts, .. } = misread.unwrap_or(first);
         let tolerated = job.tolerated_failures;
-        Err(format!(
+        let message = format!(
             "{failed} of {} chunks failed ({tolerated} tolerated), first index {index}, after {attempts} attempts: {message}; {}",
             plan.chunks,
             code.advice()
-        ))
+        );
+        Err(NoOutput { code: *code, message })
     }
 }
 

@@ -14,7 +14,7 @@ use fanfold_store::{ErrorKind, PutOptions, StoreError, StoreExt};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::account::Account;
+use crate::account::{Account, NoOutput};
 use crate::execute::execute;
 use crate::lease::Lease;
 
@@ -62,7 +62,7 @@ async fn reduce(deps: &Deps, keys: &JobKeys, lease: &mut Lease) -> Result<(), Er
     }
     let ended = match account.verdict(&job, &plan) {
         Ok(()) => output(&job, &plan, &account, deps, keys, lease).await?,
-        Err(message) => Err(message),
+        Err(failure) => Err(failure),
     };
     let succeeded = ended.is_ok();
     let report = report(&job, &plan, account, ended, deps.world.now_ms());
@@ -83,14 +83,14 @@ async fn output(
     deps: &Deps,
     keys: &JobKeys,
     lease: &mut Lease,
-) -> Result<Result<Output, String>, Error> {
+) -> Result<Result<Output, NoOutput>, Error> {
     let elements = match concat::elements(plan.format, &account.results) {
         Ok(elements) => elements,
-        Err(error) => return Ok(Err(error.to_string())),
+        Err(error) => return Ok(Err(NoOutput { code: Code::ResultMalformed, message: error.to_string() })),
     };
     let concat = match planned(&elements)? {
         Ok(concat) => concat,
-        Err(message) => return Ok(Err(message)),
+        Err(failure) => return Ok(Err(failure)),
     };
     deps.store.put_json(&keys.concat(), &concat, PutOptions::default()).await?;
     match execute(&concat, plan, job.output.overwrite, deps, keys, lease).await {
@@ -102,17 +102,20 @@ async fn output(
             streamed_bytes: concat.streamed_bytes(),
         })),
         Err(error) => match own_failure(&error, plan) {
-            Some(message) => Ok(Err(message)),
+            Some(failure) => Ok(Err(failure)),
             None => Err(error),
         },
     }
 }
 
 /// Plans how the elements are put together, and checks the plan.
-fn planned(elements: &[Element]) -> Result<Result<ConcatPlan, String>, Error> {
+fn planned(elements: &[Element]) -> Result<Result<ConcatPlan, NoOutput>, Error> {
     let concat = match concat::make(elements) {
         Ok(concat) => concat,
-        Err(error) => return Ok(Err(format!("{error}; {}", Code::OutputTooLarge.advice()))),
+        Err(error) => {
+            let code = Code::OutputTooLarge;
+            return Ok(Err(NoOutput { code, message: format!("{error}; {}", code.advice()) }));
+        }
     };
     let defects = concat::defects(&concat, elements);
     if defects.is_empty() {
@@ -121,8 +124,8 @@ fn planned(elements: &[Element]) -> Result<Result<ConcatPlan, String>, Error> {
     Err(Error::new(Code::Internal, format!("make a right concat plan: {}", defects.join("; "))))
 }
 
-/// The message of a failure that trying again would not mend.
-fn own_failure(error: &Error, plan: &Plan) -> Option<String> {
+/// The failure, if trying again would not mend it.
+fn own_failure(error: &Error, plan: &Plan) -> Option<NoOutput> {
     let refused = std::error::Error::source(error).and_then(|source| source.downcast_ref::<StoreError>());
     let code = match refused.map(StoreError::kind) {
         None if error.code == Code::OutputCorrupt => Code::OutputCorrupt,
@@ -134,13 +137,19 @@ fn own_failure(error: &Error, plan: &Plan) -> Option<String> {
         Some(ErrorKind::PreconditionFailed | ErrorKind::BadDigest) => Code::OutputCorrupt,
         _ => return None,
     };
-    Some(format!("{} {}; {}", code.meaning(), error.chain(), code.advice()))
+    Some(NoOutput { code, message: format!("{} {}; {}", code.meaning(), error.chain(), code.advice()) })
 }
 
-fn report(job: &Job, plan: &Plan, account: Account, ended: Result<Output, String>, ended_ms: i64) -> Report {
-    let (status, output, message) = match ended {
-        Ok(output) => (Status::Succeeded, Some(output), String::new()),
-        Err(message) => (Status::Failed, None, message),
+fn report(
+    job: &Job,
+    plan: &Plan,
+    account: Account,
+    ended: Result<Output, NoOutput>,
+    ended_ms: i64,
+) -> Report {
+    let (status, output, code, message) = match ended {
+        Ok(output) => (Status::Succeeded, Some(output), None, String::new()),
+        Err(NoOutput { code, message }) => (Status::Failed, None, Some(code), message),
     };
     Report {
         version: Version,
@@ -154,6 +163,7 @@ fn report(job: &Job, plan: &Plan, account: Account, ended: Result<Output, String
         records: account.results.iter().map(|result| result.records).sum(),
         bytes_in: account.results.iter().map(|result| result.bytes_in).sum(),
         failures: account.failures.into_iter().take(FAILURES_LISTED_MAX).collect(),
+        code,
         message,
         started_ms: plan.started_ms,
         ended_ms,
