@@ -49,6 +49,10 @@ pub(crate) enum Command {
     },
 }
 
+const EXAMPLE: &str = "\
+Example:
+  fanfold map --input birdstrikes.csv --output minor.csv --split csv --header -- awk -F, 'NR==1 || $0 ~ /Minor/'";
+
 const MAP_EXAMPLES: &str = "\
 Examples:
   # the rows that say Minor, with the header once, by several processes
@@ -251,11 +255,37 @@ fn timeout(text: &str) -> Result<Duration, String> {
 
 /// The command line's grammar, with the table of exit statuses under its help.
 pub(crate) fn grammar() -> clap::Command {
-    Cli::command().after_help(exit::table())
+    Cli::command().after_help(format!("{EXAMPLE}\n\n{}", exit::table()))
 }
 
 /// Reads the command line. Ends the program where it asks for help or is not right (status 2).
 pub(crate) fn parse() -> Command {
     let parsed = Cli::from_arg_matches(&grammar().get_matches());
     parsed.unwrap_or_else(|error| error.exit()).command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_sound_and_its_help_is_what_was_reviewed() {
+        let mut grammar = grammar().term_width(110);
+        grammar.build();
+        grammar.clone().debug_assert();
+        insta::assert_snapshot!("help", grammar.render_long_help());
+        for name in ["map", "run", "plan", "local"] {
+            let command = grammar.find_subcommand_mut(name).unwrap();
+            insta::assert_snapshot!(format!("help_{name}"), command.render_long_help());
+        }
+    }
+
+    #[test]
+    fn a_timeout_is_read_as_people_write_it_and_bounded_as_lambda_bounds_it() {
+        assert_eq!(timeout("90s").unwrap(), Duration::from_secs(90));
+        assert_eq!(timeout("15m").unwrap(), TIMEOUT_MAX);
+        for text in ["0s", "16m", "-1s", "soon", "15"] {
+            assert!(timeout(text).unwrap_err().contains("15m"), "{text}");
+        }
+    }
 }

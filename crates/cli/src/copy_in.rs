@@ -45,6 +45,8 @@ pub(crate) async fn copy_in(
 
 async fn copy(file: &LocalFile, store: &Arc<dyn Store>, progress: &Progress) -> Result<(), Error> {
     let unread = |error| unread(&file.path, error);
+    let uncopied =
+        |error| Error::caused(Code::Store, format!("copy {} into the store", file.path.display()), error);
     let mut source = File::open(&file.path).await.map_err(unread)?;
     source.set_max_buf_size(READ_BYTES);
     let options = WriteOptions {
@@ -59,14 +61,17 @@ async fn copy(file: &LocalFile, store: &Arc<dyn Store>, progress: &Progress) -> 
             Ok(0) => break,
             Ok(bytes) => bytes,
             Err(error) => {
-                writer.abort().await?;
+                // What cannot be aborted now, the failure to read explains better.
+                let _unaborted = writer.abort().await;
                 return Err(unread(error));
             }
         };
-        writer.write(buffer.freeze()).await?;
+        writer.write(buffer.freeze()).await.map_err(uncopied)?;
         progress.moved(bytes as u64);
     }
-    writer.finish().await?;
+    writer.finish().await.map_err(uncopied)?;
+    // Many small files take their time too.
+    progress.tick();
     Ok(())
 }
 

@@ -99,8 +99,9 @@ mod tests {
     #[test]
     fn every_code_stands_in_the_table_of_the_help_with_its_status() {
         let help = crate::args::grammar().render_help().to_string();
+        let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
         for code in Code::ALL.iter().filter(|code| **code != Code::Cancelled) {
-            assert!(help.contains(&format!("{:<20} {}", code.as_str(), code.meaning())), "{code}\n{help}");
+            assert!(words.contains(&format!("{} {}", code.as_str(), code.meaning())), "{code}\n{help}");
         }
         insta::assert_snapshot!(table());
     }

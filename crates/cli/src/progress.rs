@@ -212,6 +212,9 @@ fn line(phase: Phase, elapsed: Duration) -> String {
                 facts.push(format!("{} of {}", bytes(done.bytes.min(total.bytes)), bytes(total.bytes)));
                 facts.push(rate(done.bytes, elapsed));
             }
+            if done.chunks == total.chunks {
+                facts.push("putting the output together".to_owned());
+            }
             facts
         }
     };
@@ -236,7 +239,10 @@ mod tests {
         );
         let total = Extent { chunks: 1, partitions: 1, bytes: 0 };
         let phase = Phase::Run { done: total, total };
-        assert_eq!(line(phase, Duration::from_secs(2)), "1 of 1 chunk, 1 of 1 partition");
+        assert_eq!(
+            line(phase, Duration::from_secs(2)),
+            "1 of 1 chunk, 1 of 1 partition, putting the output together"
+        );
         let phase = Phase::Copy { verb: "copying in", done: 1 << 20, total: 3 << 20 };
         assert_eq!(line(phase, Duration::from_secs(1)), "copying in: 1 MiB of 3 MiB, 1 MiB/s, 2.0 s left");
     }

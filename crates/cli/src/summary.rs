@@ -69,11 +69,10 @@ fn headline(report: &Report, facts: &Facts<'_>) -> String {
         Status::Failed => (FAILURE, "failed"),
         Status::Cancelled => (FAILURE, "cancelled"),
     };
-    let mut text = format!(
-        "{style}{word}{style:#}: {}, {} in",
-        counted(report.records, "record", "records"),
-        bytes(report.bytes_in)
-    );
+    let mut text = format!("{style}{word}{style:#}: {}", counted(report.records, "record", "records"));
+    if report.bytes_in > 0 {
+        let _written = write!(text, ", {} in", bytes(report.bytes_in));
+    }
     if let Some(output) = &report.output {
         let _written = write!(text, ", {} out", bytes(output.bytes));
     }
@@ -94,7 +93,7 @@ pub(crate) fn failures(report: &Report) -> String {
     }
     let more = report.chunks.failed.saturating_sub(shown.len() as u64);
     if more > 0 {
-        line(&mut text, &format!("  and {} more", counted(more, "failed chunk", "failed chunks")));
+        line(&mut text, &format!("  and {} more", count(more)));
     }
     let tolerated = report.status == Status::Succeeded;
     if tolerated {
