@@ -5,9 +5,6 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 
-/// How long killed processes may take to be gone: they are, as soon as the machine gets round to it.
-const GONE_WITHIN: Duration = Duration::from_secs(10);
-
 /// How often `/proc` is looked at while something is waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
@@ -59,10 +56,10 @@ pub fn marked(variable: &str, value: &str) -> Vec<Process> {
 /// Waits until no such process is left.
 ///
 /// # Panics
-/// When some are still there after a while.
-pub fn assert_gone(variable: &str, value: &str) {
+/// When some are still there after this time.
+pub fn assert_gone(variable: &str, value: &str, time: Duration) {
     let mut left = Vec::new();
-    let gone = within(GONE_WITHIN, || {
+    let gone = within(time, || {
         left = marked(variable, value);
         left.is_empty()
     });

@@ -25,6 +25,9 @@ const MARK: &str = "E2E_SANDBOX";
 /// The longest that a run may take unless it says so. None takes a quarter of it on two busy cores.
 const RUN_LIMIT: Duration = Duration::from_secs(120);
 
+/// How long killed processes may take to be gone: they are, as soon as the machine gets round to it.
+const GONE_WITHIN: Duration = Duration::from_secs(10);
+
 /// A folder to run in, and a folder for temporary files.
 #[derive(Debug)]
 pub struct Sandbox {
@@ -166,7 +169,7 @@ impl Sandbox {
     /// # Panics
     /// When something is left.
     pub fn assert_clean(&self, files: &[&str]) {
-        processes::assert_gone(MARK, &self.mark());
+        processes::assert_gone(MARK, &self.mark(), GONE_WITHIN);
         assert_eq!(names_in(&self.root.path().join("tmp")), BTreeSet::new(), "temporary files are left");
         let expected: BTreeSet<String> = files.iter().map(|&name| name.to_owned()).collect();
         assert_eq!(names_in(&self.root.path().join("work")), expected);
@@ -175,9 +178,9 @@ impl Sandbox {
     /// Waits until no process is left.
     ///
     /// # Panics
-    /// When some are there after a while.
-    pub fn assert_no_process(&self) {
-        processes::assert_gone(MARK, &self.mark());
+    /// When some are there after this time.
+    pub fn assert_no_process_after(&self, time: Duration) {
+        processes::assert_gone(MARK, &self.mark(), time);
     }
 
     fn mark(&self) -> String {

@@ -6,7 +6,13 @@ use std::process::Command;
 
 use e2e::program::Sandbox;
 
+mod bulk_query;
+mod large_results;
 mod map;
+mod misbehaving;
+mod odd_inputs;
+mod shared_memory;
+mod signals;
 
 /// A folder to run the program that ships in.
 fn sandbox() -> Sandbox {
@@ -16,6 +22,11 @@ fn sandbox() -> Sandbox {
 /// The path of a file in `data`.
 fn data(name: &str) -> String {
     format!("{}/data/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The path of a Python program.
+fn python(name: &str) -> String {
+    format!("{}/python/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
 /// What the bare program prints over the whole file: what every output is held to.
