@@ -28,6 +28,7 @@ mod plan_store;
 mod progress;
 mod run;
 mod signals;
+mod stdout;
 mod summary;
 mod watch;
 

@@ -4,6 +4,7 @@ use crate::args::LocalArgs;
 use crate::exit::Stop;
 use crate::machine::{Machine, Wishes};
 use crate::signals::Signals;
+use crate::stdout;
 
 /// Starts the machine, says how to reach it, and keeps it up until a signal comes.
 ///
@@ -13,9 +14,9 @@ pub(crate) async fn serve(args: Box<LocalArgs>) -> Result<(), Stop> {
     let mut signals = Signals::listen()?;
     let wishes = Wishes { s3_port: args.s3_port, lambda_port: args.lambda_port, log_lines: None };
     let machine = Machine::start(&args.machine, wishes).await?;
-    for (name, value) in machine.environment() {
-        println!("export {name}={value}");
-    }
+    let exports: String =
+        machine.environment().iter().map(|(name, value)| format!("export {name}={value}\n")).collect();
+    stdout::print(&exports)?;
     hints(&machine);
     let signal = signals.next().await;
     anstream::eprintln!("stopping after {}", signal.name());
@@ -29,7 +30,7 @@ fn hints(machine: &Machine) {
         "Lambda and S3 are up, with their data in {folder} and what the functions log in {folder}/logs.\n\
          With the lines above in another shell's environment:\n  \
          aws s3 ls {work}\n  \
-         aws lambda invoke --function-name fanfold-dispatcher --cli-binary-format raw-in-base64-out --payload file://job.json /dev/stdout\n\
+         aws lambda invoke --function-name fanfold-dispatcher --payload fileb://job.json /dev/stdout\n\
          Ctrl-C stops them.",
         work = machine.work
     );

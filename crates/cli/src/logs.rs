@@ -21,7 +21,17 @@ pub(crate) fn start() {
 
 /// The functions' `FANFOLD_LOG`.
 pub(crate) fn of_functions() -> String {
-    wanted().map_or_else(|| FUNCTIONS_AT_LEAST.to_owned(), |wanted| format!("{FUNCTIONS_AT_LEAST},{wanted}"))
+    no_less_than_info(wanted().as_deref().unwrap_or_default())
+}
+
+/// The filter without those of its parts that would silence what progress is made from.
+fn no_less_than_info(filter: &str) -> String {
+    let more = filter.split(',').map(str::trim).filter(|part| part.contains('=') || says_more(part));
+    [FUNCTIONS_AT_LEAST].into_iter().chain(more).collect::<Vec<_>>().join(",")
+}
+
+fn says_more(level: &str) -> bool {
+    level.eq_ignore_ascii_case("debug") || level.eq_ignore_ascii_case("trace")
 }
 
 /// Whether the user looks for a fault.
@@ -31,4 +41,21 @@ pub(crate) fn is_debugging() -> bool {
 
 fn wanted() -> Option<String> {
     std::env::var("FANFOLD_LOG").ok().filter(|filter| !filter.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quieter_filter_does_not_silence_what_progress_is_made_from() {
+        for (wanted, functions) in [
+            ("", "info"),
+            ("warn", "info"),
+            ("off,fanfold_worker=trace", "info,fanfold_worker=trace"),
+            ("debug", "info,debug"),
+        ] {
+            assert_eq!(no_less_than_info(wanted), functions);
+        }
+    }
 }

@@ -25,6 +25,7 @@ use crate::machine::{self, Account};
 use crate::measures::{bytes, count, counted};
 use crate::places;
 use crate::plan_store::PlanStore;
+use crate::stdout;
 
 /// Most partitions and most objects that are shown; of more, the first and the last.
 const ROWS_SHOWN: usize = 12;
@@ -61,14 +62,12 @@ pub(crate) async fn show(args: &PlanArgs) -> Result<(), Stop> {
         let mut plan = json!(plan);
         rename(&mut plan, &found);
         plan["output"] = json!(output);
-        println!("{:#}", json!({ "job": document, "plan": plan }));
-        return Ok(());
+        return Ok(stdout::print(&format!("{:#}\n", json!({ "job": document, "plan": plan })))?);
     }
     let processes = job.processes.on(cores_per_worker(args.machine.workers));
     let workers = job.max_concurrency.map_or(args.machine.workers, |most| most.min(args.machine.workers));
     let text = text(&job, &plan, &Local { output: &output, workers, processes });
-    anstream::print!("{}", found.with_local_names(&text));
-    Ok(())
+    Ok(stdout::print(&found.with_local_names(&text))?)
 }
 
 /// The store of the addresses that are not local: the embedded S3's data, if there is any, or the user's own S3.

@@ -72,7 +72,7 @@ impl Progress {
             let target = ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND);
             let bar = ProgressBar::with_draw_target(Some(1), target);
             // The template is a constant; if it were wrong, the default one would do.
-            if let Ok(style) = ProgressStyle::with_template("{bar:24.cyan/blue} {wide_msg}") {
+            if let Ok(style) = ProgressStyle::with_template("{bar:16.cyan/blue} {wide_msg}") {
                 bar.set_style(style);
             }
             return Self::new(Display::Bar(bar));
@@ -220,7 +220,8 @@ fn line(phase: Phase, elapsed: Duration) -> String {
     };
     let (done, total) = share(phase);
     if done > 0 && done < total {
-        facts.push(format!("{} left", time(elapsed.mul_f64((total - done) as f64 / done as f64))));
+        // Second, so that a narrow terminal still shows it.
+        facts.insert(1, format!("{} left", time(elapsed.mul_f64((total - done) as f64 / done as f64))));
     }
     facts.join(", ")
 }
@@ -235,7 +236,7 @@ mod tests {
         let phase = Phase::Run { done: Extent { chunks: 475, partitions: 1, bytes: 1 << 20 }, total };
         assert_eq!(
             line(phase, Duration::from_secs(2)),
-            "475 of 1,900 chunks, 1 of 5 partitions, 1 MiB of 4 MiB, 512 KiB/s, 6.0 s left"
+            "475 of 1,900 chunks, 6.0 s left, 1 of 5 partitions, 1 MiB of 4 MiB, 512 KiB/s"
         );
         let total = Extent { chunks: 1, partitions: 1, bytes: 0 };
         let phase = Phase::Run { done: total, total };
@@ -244,7 +245,7 @@ mod tests {
             "1 of 1 chunk, 1 of 1 partition, putting the output together"
         );
         let phase = Phase::Copy { verb: "copying in", done: 1 << 20, total: 3 << 20 };
-        assert_eq!(line(phase, Duration::from_secs(1)), "copying in: 1 MiB of 3 MiB, 1 MiB/s, 2.0 s left");
+        assert_eq!(line(phase, Duration::from_secs(1)), "copying in: 1 MiB of 3 MiB, 2.0 s left, 1 MiB/s");
     }
 
     #[test]

@@ -28,6 +28,7 @@ use crate::machine::{self, Machine, Wishes};
 use crate::places::{self, Places};
 use crate::progress::{Phase, Progress};
 use crate::signals::Signals;
+use crate::stdout;
 use crate::summary::{self, Facts};
 use crate::watch::{self, Watched};
 
@@ -59,8 +60,9 @@ struct Ended {
 /// Whatever keeps the job from an output. After a signal everything has been stopped and removed.
 pub(crate) async fn run(document: Value, args: ProgramRun) -> Result<(), Stop> {
     let began = Instant::now();
-    let mut signals = Signals::listen()?;
     let ready = ready(document, &args)?;
+    // From here on there is something to clean up.
+    let mut signals = Signals::listen()?;
     let progress = if args.quiet { Progress::quiet() } else { Progress::on_stderr() };
     let (log_lines, lines) = mpsc::unbounded_channel();
     let wishes = Wishes { log_lines: Some(log_lines), ..Wishes::default() };
@@ -201,7 +203,7 @@ fn tell(ended: &Ended, ready: &Ready, args: &ProgramRun, began: Instant) -> Resu
     if args.json {
         let report = summary::json(report, output.as_deref())
             .map_err(|error| Error::caused(Code::Internal, "write the report as JSON", error))?;
-        println!("{report}");
+        stdout::print(&(report + "\n"))?;
     }
     if failed { Err(Stop::Reported(summary::code(report))) } else { Ok(()) }
 }

@@ -183,3 +183,32 @@ impl Drop for Server {
         self.serving.abort();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_bucket_is_made_once_and_no_name_leads_out_of_the_data_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config {
+            data: folder.path().join("data"),
+            address: ([127, 0, 0, 1], 0).into(),
+            access_key_id: "key".into(),
+            secret_access_key: "secret".into(),
+            region: "us-east-1".into(),
+        };
+        let server = Server::start(config.clone()).await.unwrap();
+        server.ensure_bucket("bucket").await.unwrap();
+        server.ensure_bucket("bucket").await.unwrap();
+        for name in ["", "..", "../out", "a/b", "UPPER", "ab"] {
+            let error = server.ensure_bucket(name).await.unwrap_err();
+            assert_eq!(error.bucket, name);
+        }
+        server.stop().await;
+        let names = std::fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!(names, 1, "only the data folder is there");
+        let buckets = std::fs::read_dir(config.data.join("buckets")).unwrap().count();
+        assert_eq!(buckets, 1);
+    }
+}
