@@ -1,6 +1,7 @@
 //! Scenarios over the three functions, and the worlds in which they run.
 //!
 //! - [`memory`]: the real handlers over ports in memory, with real processes. Thousands of jobs a minute.
+//! - [`deployment`]: the three functions' own bootstraps, on the emulator.
 //! - [`program`]: the program `fanfold` itself, in a folder of its own.
 //! - [`processes`]: what runs on this machine on behalf of a test.
 //! - [`python`]: the Python environments of tests that call a stranger's client.
@@ -9,6 +10,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::missing_panics_doc, reason = "a harness panics to fail the test")]
 
+pub mod deployment;
 pub mod memory;
 pub mod processes;
 pub mod program;

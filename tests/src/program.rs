@@ -148,9 +148,14 @@ impl Sandbox {
         self.run([&["map"], options, &["--"], argv].concat())
     }
 
-    /// Starts a command.
+    /// Starts a command, whose standard output and error are read.
     pub fn start(&self, command: &mut Command) -> Running<'_> {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.start_with_its_stdout(command.stdout(Stdio::piped()))
+    }
+
+    /// Starts a command whose standard output is where its maker has put it.
+    pub fn start_with_its_stdout(&self, command: &mut Command) -> Running<'_> {
+        command.stdin(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let stdout = child.stdout.take().map(read_to_end);
         let stderr = child.stderr.take().map(read_to_end);

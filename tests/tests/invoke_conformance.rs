@@ -1,4 +1,5 @@
 //! The Lambda adapter, held to the port's conformance suite over the embedded Lambda, with a real function behind it.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::sync::Arc;
 
@@ -33,7 +34,6 @@ async fn the_lambda_adapter_conforms_over_the_embedded_lambda() {
         endpoint: Some(server.endpoint().to_owned()),
         region: Some("us-east-1".to_owned()),
         credentials: Some(("fanfold".to_owned(), "fanfold-secret".to_owned())),
-        ..LambdaSettings::default()
     };
     let world = World {
         invoke: Arc::new(LambdaInvoke::new(settings).await),

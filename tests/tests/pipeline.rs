@@ -1,4 +1,5 @@
 //! The promises of the main job, over the three real handlers with real processes, everything else in memory.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use e2e::memory::{BUCKET, MemoryWorld};
 use fanfold_flow::code::Code;

@@ -1,5 +1,6 @@
 //! The S3 adapter, held to the port's conformance suite over two S3 servers that have nothing in common; and our own
 //! server, held to a stranger's client.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::net::TcpListener;
 use std::path::Path;

@@ -127,6 +127,12 @@ impl Emulator {
         &self.lambda
     }
 
+    /// The S3 half, to make buckets without a client.
+    #[must_use]
+    pub fn s3(&self) -> &s3::Server {
+        &self.s3
+    }
+
     /// Stops Lambda first, so that no function loses its S3 while it runs, then S3. No process is left.
     ///
     /// # Cancellation

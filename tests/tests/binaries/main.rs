@@ -1,12 +1,15 @@
 //! The promises over the real binaries: real processes, the embedded Lambda and S3, files on this machine.
 //!
 //! One target for all themes, since each target links the whole program anew.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::process::Command;
 
 use e2e::program::Sandbox;
 
 mod bulk_query;
+mod commands;
+mod functions;
 mod large_results;
 mod map;
 mod misbehaving;

@@ -1,0 +1,8 @@
+//! The worker's own bootstrap, for the tests of this package.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    fanfold_worker::main()
+}
