@@ -32,7 +32,7 @@ fn a_plan_shows_what_would_run_and_runs_nothing() {
     let ended = sandbox.run([&args[..], &["--json"]].concat()).succeeded();
     let plan: Value = serde_json::from_slice(&ended.stdout).unwrap();
     let bytes = fs::metadata(data("birdstrikes.csv")).unwrap().len();
-    assert_eq!(plan["chunks"], bytes.div_ceil(64 << 10));
+    assert_eq!(plan["plan"]["chunks"], bytes.div_ceil(64 << 10));
     sandbox.assert_clean(&["birdstrikes.csv", "job.json"]);
 }
 
