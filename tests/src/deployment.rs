@@ -13,6 +13,7 @@ use fanfold_invoke::Invoke;
 use fanfold_invoke::aws::{LambdaInvoke, LambdaSettings};
 use fanfold_store::s3::{S3Settings, S3Store};
 use fanfold_store::{ErrorKind, PutOptions, Store, StoreExt};
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -56,7 +57,7 @@ pub struct Deployment {
 }
 
 /// A job that was accepted.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Submitted {
     result: ObjectUri,
 }
@@ -165,11 +166,11 @@ impl Deployment {
         environments
     }
 
-    /// Kills the environments of this function that serve an event, and gives how many there were.
-    pub fn kill_running(&self, function: &str) -> usize {
+    /// Sends a signal to the environments of this function that serve an event, and gives how many there were.
+    pub fn signal_running(&self, function: &str, signal: Signal) -> usize {
         let running = self.running(function);
         for environment in &running {
-            processes::signal(environment.pid, rustix::process::Signal::KILL);
+            processes::signal(environment.pid, signal);
         }
         running.len()
     }

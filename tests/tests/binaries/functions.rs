@@ -5,6 +5,7 @@ use std::time::Duration;
 use e2e::deployment::{BUCKET, Bootstraps, Deployment};
 use fanfold_flow::code::Code;
 use fanfold_flow::report::{Counts, Status};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::{bare, data};
@@ -63,12 +64,45 @@ async fn a_worker_killed_in_the_midst_of_its_chunks_is_made_up_for() {
     deployed.put("in", input.clone()).await;
     let submitted = deployed.submit(&job(STUCK_AT_FIRST, 40_000, 2)).await;
     deployed.until("the stuck chunk", async || deployed.folder().join("stuck").exists()).await;
-    assert!(deployed.kill_running("worker") > 0);
+    assert!(deployed.signal_running("worker", Signal::KILL) > 0);
     let (output, report) = deployed.output(&submitted).await;
     assert!(output == input.as_bytes());
     assert!(report.attempts > report.partitions, "{report:?}");
     assert_eq!(report.chunks.done, report.chunks.total);
     assert_eq!(deployed.processes("sleep"), [], "a program outlived its worker");
+    deployed.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_hangs_is_ended_by_lambda_and_made_up_for() {
+    let deployed = deployed(Duration::from_secs(4)).await;
+    deployed.put("in", "0\n1\n2\n3\n").await;
+    let submitted = deployed.submit(&job(STUCK_AT_FIRST, 2, 2)).await;
+    deployed.until("the stuck chunk", async || deployed.folder().join("stuck").exists()).await;
+    // Stopped, it cannot even notice that its time is running out.
+    assert!(deployed.signal_running("worker", Signal::STOP) > 0);
+    let (output, report) = deployed.output(&submitted).await;
+    assert_eq!(output, b"0\n1\n2\n3\n");
+    assert!(report.attempts > report.partitions, "{report:?}");
+    assert_eq!(deployed.processes("sleep"), [], "a program outlived its worker");
+    deployed.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_delivered_twice_runs_once() {
+    let deployed = deployed(minute()).await;
+    deployed.put("in", "0\n1\n2\n3\n4\n5\n").await;
+    let mut job = job("echo run >> runs; cat", 2, 2);
+    job["token"] = json!("the-same");
+    let (first, second) = tokio::join!(deployed.submit(&job), deployed.submit(&job));
+    assert_eq!(first, second);
+    let (output, report) = deployed.output(&first).await;
+    assert_eq!(output, b"0\n1\n2\n3\n4\n5\n");
+    // Delivered again when all is over, it is still the same job.
+    assert_eq!(deployed.submit(&job).await, first);
+    assert_eq!(deployed.report(&first).await, report);
+    let runs = std::fs::read_to_string(deployed.folder().join("runs")).unwrap();
+    assert_eq!(runs, "run\n".repeat(6), "each chunk's program runs once");
     deployed.stop().await;
 }
 
@@ -80,7 +114,7 @@ async fn a_reducer_killed_in_the_midst_of_its_work_is_made_up_for() {
     let script = "yes $FANFOLD_INDEX | head -c 40000001";
     let submitted = deployed.submit(&job(script, 2, 2)).await;
     deployed.until("the reducer", async || !deployed.running("reducer").is_empty()).await;
-    assert_eq!(deployed.kill_running("reducer"), 1);
+    assert_eq!(deployed.signal_running("reducer", Signal::KILL), 1);
     assert!(!deployed.has_ended(&submitted).await, "it was killed too late to see anything");
     let (output, report) = deployed.output(&submitted).await;
     let expected: Vec<u8> = (0..4)

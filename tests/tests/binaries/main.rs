@@ -14,6 +14,7 @@ mod large_results;
 mod map;
 mod misbehaving;
 mod odd_inputs;
+mod readme;
 mod shared_memory;
 mod signals;
 

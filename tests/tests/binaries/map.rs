@@ -77,3 +77,14 @@ fn quiet_says_nothing_of_a_job_that_succeeds() {
     let ended = ended.succeeded();
     assert_eq!((ended.stdout.as_slice(), ended.stderr.as_str()), (&b""[..], ""));
 }
+
+#[test]
+fn objects_in_a_kept_data_folder_are_the_next_jobs_input() {
+    let (sandbox, input) = (sandbox(), data("flights.jsonl"));
+    let kept = ["--chunk-bytes", "100kB", "--data", "kept"];
+    let upper = ["tr", "a-z", "A-Z"];
+    sandbox.map(&[&["-i", &input, "-o", "s3://fanfold/upper"], &kept[..]].concat(), &upper).succeeded();
+    sandbox.map(&[&["-i", "s3://fanfold/upper", "-o", "out"], &kept[..]].concat(), &["cat"]).succeeded();
+    assert!(sandbox.read("out") == bare(&upper, &input));
+    sandbox.assert_clean(&["kept", "out"]);
+}

@@ -71,7 +71,7 @@ fn a_closed_terminal_stops_all_and_leaves_nothing() {
 
 /// Nobody can clean up after SIGKILL. What is seen: the functions that wait for an event end at once, since the emulator
 /// that they ask is gone. A worker lets the programs that it runs come to their end, then ends when it has given up on its
-/// store, which takes 7 s for each of the job's tries. The temporary folder stays.
+/// store, after some 20 s. The temporary folder stays.
 #[test]
 fn after_sigkill_the_functions_end_by_themselves() {
     let sandbox = prepared();
