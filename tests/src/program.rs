@@ -281,3 +281,46 @@ fn read_to_end(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
 fn collected(reader: Option<JoinHandle<Vec<u8>>>) -> Vec<u8> {
     reader.and_then(|reader| reader.join().ok()).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A shell script in a sandbox.
+    fn shell<'s>(sandbox: &'s Sandbox, script: &str) -> Running<'s> {
+        sandbox.start(sandbox.any("sh").args(["-c", script]))
+    }
+
+    #[test]
+    fn what_a_run_leaves_is_noticed_be_it_a_file_or_a_temporary_one() {
+        for left in ["touch unexpected", "touch $TMPDIR/left"] {
+            let sandbox = Sandbox::new("sh");
+            shell(&sandbox, left).ended().succeeded();
+            let noticed =
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| sandbox.assert_clean(&[])));
+            assert!(noticed.is_err(), "{left}");
+        }
+    }
+
+    #[test]
+    fn a_process_is_seen_while_it_runs_wherever_it_has_gone() {
+        let sandbox = Sandbox::new("sh");
+        shell(&sandbox, "setsid sleep 1000 > /dev/null 2>&1 &").ended().succeeded();
+        let [process] = &sandbox.processes("sleep 1000")[..] else { panic!("{:?}", sandbox.processes("")) };
+        assert!(process.peak_memory_kib().is_some_and(|kib| kib > 0));
+        process.kill();
+        sandbox.assert_clean(&[]);
+        assert_eq!(process.peak_memory_kib(), None);
+    }
+
+    #[test]
+    fn a_run_that_hangs_is_killed_and_fails_with_what_it_printed() {
+        let sandbox = Sandbox::new("sh");
+        let mut running = shell(&sandbox, "echo stuck here >&2; sleep 1000");
+        running.until("sleep", |sandbox| sandbox.processes("").iter().any(|it| it.command == "sleep 1000"));
+        let waited = std::panic::AssertUnwindSafe(|| running.ended_within(Duration::from_millis(1)));
+        let panic = std::panic::catch_unwind(waited).map(|ended| ended.status).unwrap_err();
+        assert!(panic.downcast_ref::<String>().is_some_and(|text| text.contains("stuck here")));
+        sandbox.assert_clean(&[]);
+    }
+}

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::sandbox;
+use e2e::processes::Process;
 use e2e::program::{Running, Sandbox};
 
 /// The longest that a user waits after Ctrl-C.
@@ -40,7 +41,11 @@ fn slow<'s>(sandbox: &'s Sandbox, script: &str) -> Running<'s> {
     ];
     let mut running =
         sandbox.start(&mut sandbox.command([&options[..], &["--", "sh", "-c", script]].concat()));
-    running.until("four processes at once", |sandbox| sandbox.processes("sleep").len() >= 4);
+    // The sleeps themselves, not the shells whose scripts speak of them.
+    let sleeping = |it: &Process| it.command.starts_with("sleep");
+    running.until("four processes at once", |sandbox| {
+        sandbox.processes("sleep").iter().filter(|it| sleeping(it)).count() == 4
+    });
     running
 }
 
