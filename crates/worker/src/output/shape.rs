@@ -134,12 +134,7 @@ mod tests {
     type Shaped = (Vec<u8>, Option<Vec<u8>>, &'static [u8]);
 
     /// What a format makes of a result, when it comes in pieces of these sizes.
-    fn shaped(
-        format: Format,
-        last: bool,
-        result: &[u8],
-        piece_bytes: usize,
-    ) -> Result<Shaped, String> {
+    fn shaped(format: Format, last: bool, result: &[u8], piece_bytes: usize) -> Result<Shaped, String> {
         let mut shape = Shape::new(format, last);
         let mut counts = Vec::new();
         for piece in result.chunks(piece_bytes.max(1)) {
