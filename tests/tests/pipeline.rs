@@ -89,6 +89,24 @@ async fn a_list_comes_in_its_own_order_and_a_glob_stays_within_a_folder() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn brackets_in_a_prefix_are_letters_and_in_a_glob_are_signs() {
+    let world = MemoryWorld::new(2);
+    for key in ["in/[a]/1", "in/{b}/1", "in/a/1", "in/c*d/1", "in/cxd/1"] {
+        world.put(key, format!("{key}\n")).await;
+    }
+    for (key, whole) in [
+        ("in/[a]/", "in/[a]/1\n"),
+        ("in/{b}/", "in/{b}/1\n"),
+        ("in/[a]/*", "in/a/1\n"),
+        ("in/c\\*d/*", "in/c*d/1\n"),
+    ] {
+        let mut job = objects(key, json!("lines"), 64, &["cat"], "bytes");
+        job["output"]["overwrite"] = json!(true);
+        assert_eq!(String::from_utf8(run(&world, &job).await).unwrap(), whole, "{key}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn many_empty_objects_make_few_invocations() {
     let world = MemoryWorld::new(4);
     for number in 0..10_000 {

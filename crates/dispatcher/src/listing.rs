@@ -88,7 +88,7 @@ async fn header(objects: &[ObjectVersion], store: &Arc<dyn Store>) -> Result<Opt
 }
 
 fn is_pattern(key: &str) -> bool {
-    key.is_empty() || key.ends_with('/') || key.contains(['*', '?'])
+    key.is_empty() || key.ends_with('/') || is_glob(key)
 }
 
 async fn single(uri: &ObjectUri, store: &Arc<dyn Store>) -> Result<ObjectVersion, ListingError> {
@@ -105,8 +105,7 @@ async fn single(uri: &ObjectUri, store: &Arc<dyn Store>) -> Result<ObjectVersion
 /// console makes, are no input.
 async fn matching(uri: &ObjectUri, store: &Arc<dyn Store>) -> Result<Vec<ObjectVersion>, ListingError> {
     let glob = matcher(uri)?;
-    let prefix = &uri.key[..uri.key.find(['*', '?', '[', '{']).unwrap_or(uri.key.len())];
-    let listed = store.list_all(&uri.bucket, prefix).await?;
+    let listed = store.list_all(&uri.bucket, literal_beginning(&uri.key)).await?;
     let found: Vec<ObjectVersion> = listed
         .into_iter()
         .filter(|object| glob.as_ref().is_none_or(|glob| glob.is_match(&object.key)))
@@ -123,8 +122,19 @@ async fn matching(uri: &ObjectUri, store: &Arc<dyn Store>) -> Result<Vec<ObjectV
     Ok(found)
 }
 
+/// What all keys begin with that a key of a job means. Only `*` and `?` make a glob of it; once they do, brackets, braces
+/// and backslashes have a meaning too.
+fn literal_beginning(key: &str) -> &str {
+    let signs: &[char] = if is_glob(key) { &['*', '?', '[', '{', '\\'] } else { &[] };
+    &key[..key.find(signs).unwrap_or(key.len())]
+}
+
+fn is_glob(key: &str) -> bool {
+    key.contains(['*', '?'])
+}
+
 fn matcher(uri: &ObjectUri) -> Result<Option<GlobMatcher>, ListingError> {
-    if !uri.key.contains(['*', '?']) {
+    if !is_glob(&uri.key) {
         return Ok(None);
     }
     let glob = GlobBuilder::new(&uri.key).literal_separator(true).backslash_escape(true).build();
