@@ -83,7 +83,7 @@ impl Account {
         let Failure { index, code, message, attempts, .. } = misread.unwrap_or(first);
         let tolerated = job.tolerated_failures;
         let message = format!(
-            "{failed} of {} chunks failed ({tolerated} tolerated), first index {index}, after {attempts} attempts: {message}; {}",
+            "{failed} of {} chunks failed ({tolerated} tolerated), first index {index}, at attempt {attempts}: {message}; {}",
             plan.chunks,
             code.advice()
         );
