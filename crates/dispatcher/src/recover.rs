@@ -8,7 +8,9 @@ use fanfold_flow::partition::Partition;
 use fanfold_flow::plan::Plan;
 use fanfold_flow::report::{Counts, Report, Status};
 use fanfold_flow::version::Version;
-use fanfold_gather::{advance, commit, finish, is_done, last_attempt, next_in_lane, start_reducer};
+use fanfold_gather::{
+    Attempt, Sent, advance, commit, finish, is_done, last_attempt, next_in_lane, start_reducer,
+};
 use fanfold_runtime::{Deps, Error};
 use fanfold_store::StoreExt;
 
@@ -21,8 +23,11 @@ pub(crate) async fn worker(failed: Failed<Partition>, deps: &Deps) -> Result<(),
     let keys = deps.keys(&sent.job_id);
     let job: Job = deps.store.get_json(&keys.job()).await?;
     let Some(mut partition) = first_undone(&sent, &job, deps).await? else { return Ok(()) };
-    // A worker tries again by itself what it can, so there may have been later attempts than the one it was sent.
-    let attempt = last_attempt(deps, &keys, partition.number).await?;
+    let begun = last_attempt(deps, &keys, partition.number).await?;
+    let Some(attempt) = last_of(&sent, partition.number, begun) else {
+        tracing::info!(job = %partition.job_id, partition = partition.number, reason, "a worker died; another is at it");
+        return Ok(());
+    };
     tracing::warn!(job = %partition.job_id, partition = partition.number, attempt, reason, "a worker died");
     if attempt <= job.retries {
         partition.attempt = attempt + 1;
@@ -51,6 +56,19 @@ async fn first_undone(sent: &Partition, job: &Job, deps: &Deps) -> Result<Option
         partition = next;
     }
     Ok(Some(partition))
+}
+
+/// The last attempt at a partition that is over now that the worker that was `sent` this is dead; none if the last one is
+/// another worker's, of which nobody said that it died: what says that this one did may come late, or twice.
+fn last_of(sent: &Partition, partition: u64, begun: Option<Attempt>) -> Option<u32> {
+    let was_sent_this = partition == sent.number;
+    match begun {
+        Some(begun) if begun.by == Sent::of(sent) => Some(begun.attempt),
+        Some(begun) if !was_sent_this || begun.attempt >= sent.attempt => None,
+        // It died before it could write down that it had begun. That counts too, or it would be tried for ever.
+        _ if was_sent_this => Some(sent.attempt),
+        _ => Some(0),
+    }
 }
 
 /// The outcome of a partition whose workers all died.
@@ -102,4 +120,111 @@ pub(crate) async fn reducer(failed: Failed<Reduce>, deps: &Deps) -> Result<(), E
         ended_ms: deps.world.now_ms(),
     };
     finish(deps, &keys, &report).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use fanfold_flow::keys::JobKeys;
+    use fanfold_flow::uri::ObjectUri;
+    use fanfold_gather::{Claim, claim_attempt};
+    use fanfold_invoke::memory::MemoryInvoke;
+    use fanfold_runtime::{Functions, SystemWorld};
+    use fanfold_store::PutOptions;
+    use fanfold_store::memory::MemoryStore;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// A job of one chunk that may be tried twice, with functions that do nothing.
+    struct World {
+        deps: Deps,
+        invoke: Arc<MemoryInvoke>,
+        keys: JobKeys,
+    }
+
+    impl World {
+        async fn new() -> Self {
+            let invoke = Arc::new(MemoryInvoke::new());
+            for name in ["worker", "reducer"] {
+                invoke.register(name, |_| async { Ok(Bytes::from_static(b"{}")) });
+            }
+            let functions = Functions {
+                dispatcher: "dispatcher".to_owned(),
+                worker: "worker".to_owned(),
+                reducer: "reducer".to_owned(),
+            };
+            let deps = Deps {
+                store: Arc::new(MemoryStore::new(["world"])),
+                invoke: invoke.clone(),
+                world: Arc::new(SystemWorld),
+                work: ObjectUri::new("world", "work/"),
+                functions,
+            };
+            let keys = deps.keys(&"one".parse().unwrap());
+            let job = json!({
+                "version": 1,
+                "name": "one",
+                "source": { "range": { "end": 1, "chunk": 1 } },
+                "task": { "command": ["true"] },
+                "output": { "uri": "s3://world/out" },
+                "retries": 1
+            });
+            deps.store.put_json(&keys.job(), &job, PutOptions::default()).await.unwrap();
+            Self { deps, invoke, keys }
+        }
+
+        /// What the dispatcher is told when the worker with this attempt has died.
+        async fn dies(&self, attempt: u32) {
+            let payload = json!({
+                "version": 1, "job_id": "one", "number": 0, "attempt": attempt, "partitions": 1, "group_partitions": 10,
+                "total_chunks": 1, "chunks": [{ "index": 0, "input": { "range": { "offset": 0, "limit": 1 } } }]
+            });
+            let payload = serde_json::from_value(payload).unwrap();
+            worker(Failed { payload, reason: "it was killed".to_owned() }, &self.deps).await.unwrap();
+        }
+
+        async fn begins(&self, attempt: u32) {
+            let by = Sent { partition: 0, attempt };
+            assert_eq!(claim_attempt(&self.deps, &self.keys, 0, attempt, by).await.unwrap(), Claim::Ours);
+        }
+
+        /// Which attempts were sent to workers so far.
+        async fn sent(&self) -> Vec<u64> {
+            self.invoke.idle().await;
+            let deliveries = self.invoke.deliveries().into_iter().map(|delivery| delivery.invocation);
+            let workers = deliveries.filter(|invocation| invocation.function == "worker");
+            let payload = |bytes: Bytes| serde_json::from_slice::<Value>(&bytes).unwrap();
+            workers.map(|invocation| payload(invocation.payload)["attempt"].as_u64().unwrap()).collect()
+        }
+
+        async fn outcome(&self) -> Option<Done> {
+            self.deps.store.get_json(&self.keys.done(0, 0)).await.ok()
+        }
+    }
+
+    #[tokio::test]
+    async fn workers_that_die_before_they_begin_are_given_up_like_others() {
+        let world = World::new().await;
+        world.dies(1).await;
+        assert_eq!((world.sent().await, world.outcome().await), (vec![2], None));
+        world.dies(2).await;
+        assert_eq!(world.sent().await, [2]);
+        let outcome = world.outcome().await.unwrap();
+        assert_eq!((outcome.failures[0].code, outcome.failures[0].attempts), (Code::WorkerDied, 2));
+    }
+
+    #[tokio::test]
+    async fn a_death_told_twice_costs_the_next_attempt_nothing() {
+        let world = World::new().await;
+        world.begins(1).await;
+        world.dies(1).await;
+        world.begins(2).await;
+        world.dies(1).await;
+        assert_eq!((world.sent().await, world.outcome().await), (vec![2], None), "attempt 2 still runs");
+        world.dies(2).await;
+        assert!(world.outcome().await.is_some());
+    }
 }

@@ -9,7 +9,7 @@ use fanfold_flow::job::Job;
 use fanfold_flow::partition::Partition;
 use fanfold_flow::result::ChunkResult;
 use fanfold_flow::version::Version;
-use fanfold_gather::{Claim, claim_attempt};
+use fanfold_gather::{Claim, Sent, claim_attempt};
 use fanfold_runtime::{Budget, Deps, Error};
 use tokio::task::JoinSet;
 
@@ -20,6 +20,8 @@ use crate::process::{self, Failed, Shared};
 pub(crate) struct Work<'a> {
     pub(crate) job: &'a Job,
     pub(crate) partition: &'a Partition,
+    /// What the worker was sent: this partition, or an earlier one of its lane.
+    pub(crate) sent: Sent,
     pub(crate) deps: &'a Deps,
     pub(crate) settings: &'a Settings,
     pub(crate) budget: Budget,
@@ -28,8 +30,9 @@ pub(crate) struct Work<'a> {
 /// Most of the time that is kept for committing after the processes have been stopped.
 const MARGIN_MAX: Duration = Duration::from_secs(5);
 
-/// Runs every chunk of a partition, tries again what failed while the job's retries allow, and gives the outcome.
-pub(crate) async fn run(work: &Work<'_>) -> Result<Done, Error> {
+/// Runs every chunk of a partition, tries again what failed while the job's retries allow, and gives the outcome: none if
+/// another worker was told to try again what failed here.
+pub(crate) async fn run(work: &Work<'_>) -> Result<Option<Done>, Error> {
     let shared = Arc::new(Shared::new(work.job, work.partition, work.deps, work.settings, work.budget)?);
     let remaining = work.budget.remaining(work.deps.world.as_ref());
     let time = remaining - MARGIN_MAX.min(remaining / 10);
@@ -37,18 +40,20 @@ pub(crate) async fn run(work: &Work<'_>) -> Result<Done, Error> {
     let in_time = tokio::time::timeout(time, round.run_all(work, &shared)).await;
     shared.end()?;
     match in_time {
-        Ok(ended) => ended?,
+        Ok(Ok(Claim::Ours)) => {}
+        Ok(Ok(Claim::Taken)) => return Ok(None),
+        Ok(Err(error)) => return Err(error),
         Err(_) => return Err(out_of_time(work, &round, time)),
     }
     round.results.sort_by_key(|result| (result.index, result.cut));
     round.failures.sort_by_key(|failed| failed.failure.index);
-    Ok(Done {
+    Ok(Some(Done {
         version: Version,
         partition: work.partition.number,
         attempt: round.attempt,
         results: round.results,
         failures: round.failures.into_iter().map(|failed| failed.failure).collect(),
-    })
+    }))
 }
 
 fn out_of_time(work: &Work<'_>, round: &Round, time: Duration) -> Error {
@@ -69,26 +74,29 @@ struct Round {
 }
 
 impl Round {
-    async fn run_all(&mut self, work: &Work<'_>, shared: &Arc<Shared>) -> Result<(), Error> {
+    /// Runs all until nothing is worth another try, or the next attempt is not ours to make.
+    async fn run_all(&mut self, work: &Work<'_>, shared: &Arc<Shared>) -> Result<Claim, Error> {
         let mut left: Vec<usize> = (0..work.partition.chunks.len()).collect();
         loop {
             self.together(shared, left).await?;
             let (again, alone) = self.take_those_to_try_again(work);
             if again.is_empty() && alone.is_empty() {
-                return Ok(());
+                return Ok(Claim::Ours);
             }
-            let keys = work.deps.keys(&work.partition.job_id);
             self.attempt += 1;
-            if claim_attempt(work.deps, &keys, work.partition.number, self.attempt).await? == Claim::Taken {
-                let message =
-                    format!("try partition {} again: somebody else is at it", work.partition.number);
-                return Err(Error::new(Code::WorkerDied, message));
+            if self.claim(work).await? == Claim::Taken {
+                return Ok(Claim::Taken);
             }
             for chunk in alone {
                 self.together(shared, vec![chunk]).await?;
             }
             left = again;
         }
+    }
+
+    async fn claim(&self, work: &Work<'_>) -> Result<Claim, Error> {
+        let Work { partition, deps, sent, .. } = *work;
+        claim_attempt(deps, &deps.keys(&partition.job_id), partition.number, self.attempt, sent).await
     }
 
     /// Runs chunks as many at once as the pool allows.

@@ -6,7 +6,7 @@ use fanfold_flow::code::Code;
 use fanfold_flow::done::Done;
 use fanfold_flow::job::Job;
 use fanfold_flow::partition::Partition;
-use fanfold_gather::{Claim, Commit, advance, claim_attempt, commit, is_done, next_in_lane};
+use fanfold_gather::{Claim, Commit, Sent, advance, claim_attempt, commit, is_done, next_in_lane};
 use fanfold_runtime::{Budget, Deps, Error};
 use fanfold_store::StoreExt;
 use serde::Deserialize;
@@ -28,9 +28,12 @@ pub async fn handle(event: Value, deps: &Deps, settings: &Settings, budget: Budg
     let mut partition = Partition::deserialize(&event)
         .map_err(|error| Error::caused(Code::InvalidJob, "read the event as a partition", error))?;
     let job: Job = deps.store.get_json(&deps.keys(&partition.job_id).job()).await?;
+    let sent = Sent::of(&partition);
     loop {
         let before = budget.remaining(deps.world.as_ref());
-        if run(&partition, &job, deps, settings, budget).await? == Ran::NotOurs {
+        if run(&Work { job: &job, partition: &partition, sent, deps, settings, budget }).await?
+            == Ran::NotOurs
+        {
             return Ok(());
         }
         let left = budget.remaining(deps.world.as_ref());
@@ -47,25 +50,23 @@ pub async fn handle(event: Value, deps: &Deps, settings: &Settings, budget: Budg
 enum Ran {
     /// Ours; or it was done before, and what comes after it is ours.
     Ours,
-    /// Another invocation's, to which the same event came; so is the rest of the lane.
+    /// Another invocation's, to which the same event came or that tries it again; so is the rest of the lane.
     NotOurs,
 }
 
 /// Runs a partition, unless another attempt is at it or was.
-async fn run(
-    partition: &Partition,
-    job: &Job,
-    deps: &Deps,
-    settings: &Settings,
-    budget: Budget,
-) -> Result<Ran, Error> {
+async fn run(work: &Work<'_>) -> Result<Ran, Error> {
+    let Work { partition, deps, sent, .. } = *work;
     let keys = deps.keys(&partition.job_id);
-    if claim_attempt(deps, &keys, partition.number, partition.attempt).await? == Claim::Taken {
+    if claim_attempt(deps, &keys, partition.number, partition.attempt, sent).await? == Claim::Taken {
         tracing::info!(job = %partition.job_id, partition = partition.number, "this event came before; leaving it");
         return Ok(Ran::NotOurs);
     }
     if !is_done(deps, partition).await? {
-        let done = attempts::run(&Work { job, partition, deps, settings, budget }).await?;
+        let Some(done) = attempts::run(work).await? else {
+            tracing::info!(job = %partition.job_id, partition = partition.number, "another worker tries it again");
+            return Ok(Ran::NotOurs);
+        };
         if commit(deps, partition, &done).await? == Commit::Lost {
             tracing::info!(job = %partition.job_id, partition = partition.number, "another attempt was first");
             delete_results(deps, done).await?;
