@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -172,7 +172,7 @@ impl BlobFolder {
 #[derive(Debug)]
 pub(crate) struct BlobWriter {
     folder: Arc<BlobFolder>,
-    /// None until there is a byte: an empty body has no file.
+    /// None until there is something to add: an empty body keeps no file.
     open: Option<(Blob, File)>,
     /// Bytes.
     length: u64,
@@ -188,25 +188,49 @@ impl BlobWriter {
     /// # Errors
     /// [`FileError`] when the file system refuses.
     pub(crate) fn append(&mut self, pieces: &[Bytes]) -> Result<(), FileError> {
-        let (blob, file) = match &mut self.open {
-            Some(open) => open,
+        let (blob, file) = self.opened()?;
+        let mut added = 0;
+        for piece in pieces {
+            file.write_all(piece).map_err(FileError::when("write to", &blob.path()))?;
+            added += piece.len() as u64;
+        }
+        self.length += added;
+        Ok(())
+    }
+
+    /// Adds at most this many bytes of a file, from where it stands, at the end; answers with how many there were, 0 at the
+    /// file's end. The kernel copies them, or shares them where the file system can (`copy_file_range`).
+    ///
+    /// # Errors
+    /// [`FileError`] when the file system refuses, be it the reading or the writing.
+    pub(crate) fn append_file(&mut self, source: &File, most: u64) -> Result<u64, FileError> {
+        let (blob, file) = self.opened()?;
+        let copied = io::copy(&mut source.take(most), file);
+        let copied = copied.map_err(FileError::when("copy a file into", &blob.path()))?;
+        self.length += copied;
+        Ok(copied)
+    }
+
+    /// The blob so far, to be read again; none while there is none.
+    pub(crate) fn blob(&self) -> Option<&Blob> {
+        self.open.as_ref().map(|(blob, _)| blob)
+    }
+
+    fn opened(&mut self) -> Result<&mut (Blob, File), FileError> {
+        match &mut self.open {
+            Some(open) => Ok(open),
             none => {
                 let blob = self.folder.adopt(BlobId::random());
                 let path = blob.path();
                 let file = File::create_new(&path).map_err(FileError::when("create", &path))?;
-                none.insert((blob, file))
+                Ok(none.insert((blob, file)))
             }
-        };
-        for piece in pieces {
-            file.write_all(piece).map_err(FileError::when("write to", &blob.path()))?;
-            self.length += piece.len() as u64;
         }
-        Ok(())
     }
 
     /// The whole blob, and its length in bytes; none if that is 0.
     pub(crate) fn finish(self) -> Option<(Blob, u64)> {
-        self.open.map(|(blob, _)| (blob, self.length))
+        self.open.map(|(blob, _)| (blob, self.length)).filter(|(_, length)| *length > 0)
     }
 }
 

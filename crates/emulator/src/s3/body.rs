@@ -17,9 +17,10 @@ use s3s::stream::{ByteStream, RemainingLength};
 use tokio::task::JoinHandle;
 
 use super::blob::{BlobFolder, BlobWriter};
-use super::checksum::{Algorithm, Measured, Meter};
+use super::checksum::{Measured, Meter};
 use super::error::{Error, FileError};
-use super::record::Segment;
+use super::record::{Part, Segment};
+use super::store::now;
 
 /// Bytes that a blocking thread is given, or gives, at once: enough that the hand-over does not show.
 const BATCH_BYTES: usize = 1 << 20;
@@ -45,6 +46,21 @@ pub(crate) struct Received {
     pub(crate) measured: Measured,
 }
 
+impl Received {
+    /// It as a part, made now.
+    pub(crate) fn into_part(self, number: u16) -> Part {
+        Part {
+            number,
+            size: self.measured.size,
+            etag: self.measured.etag,
+            crc64nvme: self.measured.crc64nvme,
+            checksum: self.measured.checksum,
+            modified: now(),
+            segments: self.segment.into_iter().collect(),
+        }
+    }
+}
+
 /// Takes a body in: into a file of its own, measured on the way.
 ///
 /// # Errors
@@ -55,14 +71,13 @@ pub(crate) struct Received {
 pub(crate) async fn receive(
     body: Option<StreamingBlob>,
     blobs: &Arc<BlobFolder>,
-    algorithm: Algorithm,
+    mut meter: Meter,
 ) -> Result<Received, Error> {
     let mut source = Source { body, received: 0 };
     let mut writer = BlobWriter::new(Arc::clone(blobs));
-    let mut meter = Meter::new(algorithm);
     let mut batch = Arc::new(source.batch().await?);
     while !batch.is_empty() {
-        // At once: MD5 is no faster than the disk, and the next batch comes in meanwhile.
+        // At once: hashes are no faster than the disk, and the next batch comes in meanwhile.
         let (written, measured) = (Arc::clone(&batch), batch);
         let write = blocking(move || {
             writer.append(&written)?;
@@ -140,8 +155,7 @@ pub(crate) fn cut<'a>(segments: impl Iterator<Item = &'a Segment>, bytes: &Range
 ///
 /// # Errors
 /// [`FileError`].
-pub(crate) fn measure(segments: Vec<Segment>, algorithm: Algorithm) -> Result<Measured, FileError> {
-    let mut meter = Meter::new(algorithm);
+pub(crate) fn measure(segments: Vec<Segment>, mut meter: Meter) -> Result<Measured, FileError> {
     let mut reader = Reader::new(segments);
     loop {
         let batch = reader.batch()?;
@@ -200,6 +214,23 @@ impl Reader {
         }
         Ok(batch)
     }
+}
+
+/// Measures a run of a file's bytes, and leaves the file's position behind them. Blocks.
+///
+/// # Errors
+/// What the file system says; the file is too short.
+pub(crate) fn meter_file(file: &File, bytes: Range<u64>, meter: &mut Meter) -> std::io::Result<()> {
+    let mut batch = Vec::with_capacity(BATCH_BYTES);
+    let mut at = bytes.start;
+    while at < bytes.end {
+        batch.clear();
+        let wanted = usize::try_from(bytes.end - at).unwrap_or(BATCH_BYTES).min(BATCH_BYTES);
+        read_exactly(file, at, wanted, &mut batch)?;
+        meter.update(&batch);
+        at += wanted as u64;
+    }
+    Ok(())
 }
 
 /// Adds `wanted` bytes to `batch`, into room that it has; the room is not filled with zeros first.

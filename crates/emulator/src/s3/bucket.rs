@@ -165,6 +165,7 @@ mod tests {
 
     use super::super::checksum::{Algorithm, Meter};
     use super::super::condition::WriteCondition;
+    use super::super::etag::ETags;
     use super::super::record::{Attributes, Object, Part, UploadKey};
     use super::super::store::Store;
     use super::*;
@@ -175,13 +176,13 @@ mod tests {
 
     /// An object that is told apart by its text, and has no body.
     fn object(text: &str) -> Arc<Object> {
-        let mut meter = Meter::new(Algorithm::Crc64Nvme);
+        let mut meter = Meter::new(Algorithm::Crc64Nvme, ETags::Md5);
         meter.update(text.as_bytes());
         let measured = meter.finish();
         let part = Part {
             number: 1,
             size: 0,
-            md5: measured.md5,
+            etag: measured.etag,
             crc64nvme: measured.crc64nvme,
             checksum: measured.checksum,
             modified: 0,

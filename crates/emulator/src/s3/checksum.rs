@@ -1,4 +1,5 @@
-//! What bytes add up to: MD5 for the ETag, CRC64NVME always, and the algorithm that the client chose.
+//! What bytes add up to: CRC64NVME always, MD5 where an ETag or the client asks for it, and the algorithm that the client
+//! chose.
 //!
 //! The CRC of a whole is combined from the CRCs of its parts, so that completing an upload reads nothing. The
 //! combination is written here because the generic one of `crc_fast` builds its operator anew for each part, which
@@ -8,6 +9,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use s3s::crypto::{Checksum as _, Crc32, Crc32c, Crc64Nvme, Md5, Sha1, Sha256};
 use serde::{Deserialize, Serialize};
+
+use super::etag::{ETags, EntityTag};
 
 /// The checksum algorithms of S3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -149,7 +152,9 @@ impl Md5Sum {
 pub(crate) struct Measured {
     /// Bytes.
     pub(crate) size: u64,
-    pub(crate) md5: Md5Sum,
+    pub(crate) etag: EntityTag,
+    /// Where it was asked for.
+    pub(crate) md5: Option<Md5Sum>,
     pub(crate) crc64nvme: u64,
     /// By the chosen algorithm, over all bytes.
     pub(crate) checksum: Checksum,
@@ -166,7 +171,8 @@ pub(crate) fn checksum_by(algorithm: Algorithm, chosen: &Checksum, crc64nvme: u6
 /// Measures bytes as they come.
 pub(crate) struct Meter {
     size: u64,
-    md5: Md5,
+    etags: ETags,
+    md5: Option<Md5>,
     crc64nvme: Crc64Nvme,
     chosen: Option<Hasher>,
 }
@@ -179,7 +185,7 @@ enum Hasher {
 }
 
 impl Meter {
-    pub(crate) fn new(algorithm: Algorithm) -> Self {
+    pub(crate) fn new(algorithm: Algorithm, etags: ETags) -> Self {
         let chosen = match algorithm {
             Algorithm::Crc32 => Some(Hasher::Crc32(Crc32::new())),
             Algorithm::Crc32c => Some(Hasher::Crc32c(Crc32c::new())),
@@ -187,12 +193,21 @@ impl Meter {
             Algorithm::Sha1 => Some(Hasher::Sha1(Sha1::new())),
             Algorithm::Sha256 => Some(Hasher::Sha256(Sha256::new())),
         };
-        Self { size: 0, md5: Md5::new(), crc64nvme: Crc64Nvme::new(), chosen }
+        let md5 = (etags == ETags::Md5).then(Md5::new);
+        Self { size: 0, etags, md5, crc64nvme: Crc64Nvme::new(), chosen }
+    }
+
+    /// Takes the MD5 too, whatever the ETag is. For a meter that has seen no byte yet.
+    pub(crate) fn with_md5(mut self) -> Self {
+        self.md5.get_or_insert_with(Md5::new);
+        self
     }
 
     pub(crate) fn update(&mut self, bytes: &[u8]) {
         self.size += bytes.len() as u64;
-        self.md5.update(bytes);
+        if let Some(md5) = &mut self.md5 {
+            md5.update(bytes);
+        }
         self.crc64nvme.update(bytes);
         match &mut self.chosen {
             None => {}
@@ -212,12 +227,12 @@ impl Meter {
             Some(Hasher::Sha1(hasher)) => Checksum::full(Algorithm::Sha1, &hasher.finalize()),
             Some(Hasher::Sha256(hasher)) => Checksum::full(Algorithm::Sha256, &hasher.finalize()),
         };
-        Measured {
-            size: self.size,
-            md5: Md5Sum(self.md5.finalize()),
-            crc64nvme: u64::from_be_bytes(crc64nvme),
-            checksum,
-        }
+        let md5 = self.md5.map(|md5| Md5Sum(md5.finalize()));
+        let etag = match (self.etags, md5) {
+            (ETags::Md5, Some(md5)) => EntityTag::Md5(md5),
+            _ => EntityTag::random(),
+        };
+        Measured { size: self.size, etag, md5, crc64nvme: u64::from_be_bytes(crc64nvme), checksum }
     }
 }
 
@@ -240,24 +255,13 @@ pub(crate) fn combine<'a>(
 /// The checksum of the parts' checksums.
 pub(crate) fn composite<'a>(algorithm: Algorithm, parts: impl Iterator<Item = &'a Checksum>) -> Checksum {
     let mut count = 0_usize;
-    let mut meter = Meter::new(algorithm);
+    let mut meter = Meter::new(algorithm, ETags::Opaque);
     for part in parts {
         count += 1;
         meter.update(&part.bytes());
     }
     let value = format!("{}-{count}", meter.finish().checksum.value);
     Checksum { algorithm, scope: Scope::Composite, value }
-}
-
-/// The ETag of a multipart object: the MD5 of the parts' MD5s, and how many there are.
-pub(crate) fn multipart_etag(parts: impl Iterator<Item = Md5Sum>) -> String {
-    let mut count = 0_usize;
-    let mut hasher = Md5::new();
-    for part in parts {
-        count += 1;
-        hasher.update(&part.0);
-    }
-    format!("{}-{count}", Md5Sum(hasher.finalize()))
 }
 
 fn big_endian(bytes: &[u8]) -> u64 {
@@ -313,7 +317,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn measure(algorithm: Algorithm, bytes: &[u8]) -> Measured {
-        let mut meter = Meter::new(algorithm);
+        let mut meter = Meter::new(algorithm, ETags::Md5);
         meter.update(bytes);
         meter.finish()
     }

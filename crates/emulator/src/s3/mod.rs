@@ -15,7 +15,8 @@
 //! | `store`, `bucket`, `index` | what there is; the atomic check and commit |
 //! | `journal`, `record` | what is on disk |
 //! | `blob`, `body` | bodies: files, streams, bounded memory |
-//! | `checksum`, `condition`, `page` | pure rules |
+//! | `files` | whole files in and out, without HTTP |
+//! | `checksum`, `etag`, `condition`, `page` | pure rules |
 //! | `connection`, `expect` | sockets |
 //!
 //! # What differs from S3
@@ -44,13 +45,18 @@ mod checksum;
 mod condition;
 mod connection;
 mod error;
+mod etag;
 mod expect;
+mod files;
 mod index;
 mod journal;
 mod page;
 mod record;
 mod service;
 mod store;
+
+pub use etag::ETags;
+pub use files::{ExportError, Exported, ImportError, Imported};
 
 /// What a server is started with.
 #[derive(Debug, Clone)]
@@ -112,7 +118,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens the data folder, with all that it holds, and begins to serve.
+    /// Opens the data folder, with all that it holds, and begins to serve, with MD5s for ETags.
     ///
     /// # Errors
     /// [`StartError`].
@@ -120,6 +126,18 @@ impl Server {
     /// # Cancellation
     /// Nothing is served; the folder stays locked until it is read to its end.
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        Self::start_with(config, ETags::Md5).await
+    }
+
+    /// As [`Server::start`], with the ETags of new bodies made of something else than their MD5. What the folder holds
+    /// already keeps its ETags.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    ///
+    /// # Cancellation
+    /// As that of [`Server::start`].
+    pub async fn start_with(config: Config, etags: ETags) -> Result<Self, StartError> {
         let Config { data, address, access_key_id, secret_access_key, region } = config;
         let folder = data.clone();
         let opened = tokio::task::spawn_blocking(move || store::Store::open(&folder)).await;
@@ -133,7 +151,7 @@ impl Server {
         let bound = listener.local_addr().map_err(listen)?;
         let endpoint = format!("http://{bound}");
         let mut builder =
-            S3ServiceBuilder::new(service::Service { store: Arc::clone(&store), region, endpoint });
+            S3ServiceBuilder::new(service::Service { store: Arc::clone(&store), etags, region, endpoint });
         builder.set_auth(SimpleAuth::from_single(access_key_id, secret_access_key));
         let stop = CancellationToken::new();
         let serving = tokio::spawn(connection::serve(listener, builder.build(), stop.clone()));

@@ -10,7 +10,8 @@ use s3s::dto::{BucketLifecycleConfiguration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::blob::{Blob, BlobId};
-use super::checksum::{self, Algorithm, Checksum, Md5Sum, Scope};
+use super::checksum::{self, Algorithm, Checksum, Scope};
+use super::etag::EntityTag;
 
 /// Milliseconds since 1970.
 pub(crate) type Milliseconds = i64;
@@ -31,7 +32,9 @@ pub(crate) struct Part<B = Blob> {
     pub(crate) number: u16,
     /// Bytes.
     pub(crate) size: u64,
-    pub(crate) md5: Md5Sum,
+    /// Journals have called it so since it could be nothing else.
+    #[serde(rename = "md5")]
+    pub(crate) etag: EntityTag,
     pub(crate) crc64nvme: u64,
     /// By the algorithm that the client chose.
     pub(crate) checksum: Checksum,
@@ -74,7 +77,7 @@ pub(crate) struct Object<B = Blob> {
     pub(crate) attributes: Attributes,
     pub(crate) checksum: Checksum,
     pub(crate) crc64nvme: u64,
-    /// Whether it came from a multipart upload; then its ETag is not an MD5.
+    /// Whether it came from a multipart upload; then its ETag counts the parts.
     pub(crate) multipart: bool,
     pub(crate) parts: Vec<Part<B>>,
 }
@@ -138,7 +141,7 @@ impl Object {
     /// An object that consists of one part.
     pub(crate) fn of_part(part: Part, attributes: Attributes) -> Self {
         Self {
-            etag: part.md5.to_string(),
+            etag: part.etag.to_string(),
             size: part.size,
             modified: part.modified,
             attributes,
@@ -173,7 +176,7 @@ impl Part<BlobId> {
         Part {
             number: self.number,
             size: self.size,
-            md5: self.md5,
+            etag: self.etag,
             crc64nvme: self.crc64nvme,
             checksum: self.checksum.clone(),
             modified: self.modified,

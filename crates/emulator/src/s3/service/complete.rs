@@ -9,9 +9,10 @@ use s3s::dto::*;
 
 use super::super::body::blocking;
 use super::super::bucket::Bucket;
-use super::super::checksum::{self, Scope, combine, combine_crc64nvme, composite, multipart_etag};
+use super::super::checksum::{self, Scope, combine, combine_crc64nvme, composite};
 use super::super::condition::WriteCondition;
 use super::super::error::Error;
+use super::super::etag::multipart_etag;
 use super::super::index::Index;
 use super::super::record::{Change, Object, Part, UploadKey, UploadStart};
 use super::super::store::now;
@@ -93,7 +94,7 @@ fn check_parts(start: &UploadStart, listed: Vec<CompletedPart>, parts: &[Arc<Par
     }
     for (mut listed, part) in listed.into_iter().zip(parts) {
         let wrong = |reason: String| Error::InvalidPart { number: part.number.into(), reason };
-        let found = part.md5.to_string();
+        let found = part.etag.to_string();
         match &listed.e_tag {
             None => return Err(Error::Xml("a listed part has no ETag")),
             Some(given) if given.value() != found => {
@@ -132,7 +133,7 @@ fn assemble(start: &UploadStart, parts: &[Arc<Part>]) -> Result<Object, Error> {
     };
     let not_combined = || Error::Request(format!("{} has no full-object checksum", start.algorithm.name()));
     Ok(Object {
-        etag: multipart_etag(parts.iter().map(|part| part.md5)),
+        etag: multipart_etag(parts.iter().map(|part| part.etag)),
         size: parts.iter().map(|part| part.size).sum(),
         modified: now(),
         attributes: start.attributes.clone(),

@@ -1,5 +1,5 @@
 //! Copies, of objects and of ranges into parts. No byte is written: a copy points into the files of its source, and
-//! only what is not known yet about the bytes, their MD5 or a checksum, is read.
+//! only what is not known yet about the bytes, an MD5 or a checksum, is read.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,9 +9,10 @@ use s3s::S3Request;
 use s3s::dto::*;
 
 use super::super::body::{blocking, cut, measure};
-use super::super::checksum::Algorithm;
+use super::super::checksum::{Algorithm, Checksum, Meter, combine, combine_crc64nvme};
 use super::super::condition::{ReadCondition, WriteCondition};
 use super::super::error::Error;
+use super::super::etag::{ETags, EntityTag};
 use super::super::record::{Attributes, Object, Part, UploadKey};
 use super::super::store::now;
 use super::Service;
@@ -54,30 +55,83 @@ fn condition(headers: &HeaderMap, name: &HeaderName) -> Result<Option<ETagCondit
     condition.map(Some).map_err(|_| Error::Argument(format!("{name} is neither an ETag nor `*`")))
 }
 
-/// The given bytes of an object as a part. Blocks when they must be read to be measured.
-fn part_of(object: &Object, bytes: &Range<u64>, algorithm: Algorithm, number: u16) -> Result<Part, Error> {
+/// The given bytes of an object as a part. Blocks when some must be read to be measured.
+fn part_of(
+    object: &Object,
+    bytes: &Range<u64>,
+    algorithm: Algorithm,
+    etags: ETags,
+    number: u16,
+) -> Result<Part, Error> {
     let segments = cut(object.segments(), bytes);
-    let mut start = 0;
-    for part in &object.parts {
+    let modified = now();
+    if let [Piece { part, whole: true, .. }] = pieces(object, bytes).as_slice()
+        && part.etag.suits_a_copy(etags)
+        && let Some(checksum) = part.checksum_by(algorithm)
+    {
         // Exactly one of the source's own parts: all is known about it.
-        if start == bytes.start
-            && start + part.size == bytes.end
-            && let Some(checksum) = part.checksum_by(algorithm)
-        {
-            return Ok(Part { number, checksum, modified: now(), segments, ..part.clone() });
-        }
-        start += part.size;
+        return Ok(Part { number, checksum, modified, segments, ..Part::clone(part) });
     }
-    let measured = measure(segments.clone(), algorithm)?;
+    if etags == ETags::Opaque && algorithm.combines() {
+        let (crc64nvme, checksum) = checksums(object, bytes, algorithm)?;
+        let size = bytes.end - bytes.start;
+        let etag = EntityTag::random();
+        return Ok(Part { number, size, etag, crc64nvme, checksum, modified, segments });
+    }
+    let measured = measure(segments.clone(), Meter::new(algorithm, etags))?;
     Ok(Part {
         number,
         size: measured.size,
-        md5: measured.md5,
+        etag: measured.etag,
         crc64nvme: measured.crc64nvme,
         checksum: measured.checksum,
-        modified: now(),
+        modified,
         segments,
     })
+}
+
+/// What a range takes of one part of its object.
+struct Piece<'a> {
+    part: &'a Part,
+    /// In the object.
+    bytes: Range<u64>,
+    /// Whether that is the whole part.
+    whole: bool,
+}
+
+/// The pieces of parts that the bytes consist of, in order; none for no bytes of an object that has some.
+fn pieces<'a>(object: &'a Object, bytes: &Range<u64>) -> Vec<Piece<'a>> {
+    let mut end = 0;
+    let parts = object.parts.iter().filter_map(|part| {
+        let start = end;
+        end += part.size;
+        let taken = bytes.start.max(start)..bytes.end.min(end);
+        let whole = taken == (start..end);
+        (whole || !taken.is_empty()).then_some(Piece { part, bytes: taken, whole })
+    });
+    parts.collect()
+}
+
+/// The CRC64NVME of the given bytes of an object, and their checksum by an algorithm that combines: from what is known
+/// about the parts that they take whole. Only the others, at the ends, are read.
+fn checksums(object: &Object, bytes: &Range<u64>, algorithm: Algorithm) -> Result<(u64, Checksum), Error> {
+    let mut known: Vec<(u64, Checksum, u64)> = Vec::new();
+    for piece in pieces(object, bytes) {
+        let size = piece.bytes.end - piece.bytes.start;
+        let part = if piece.whole { piece.part.checksum_by(algorithm) } else { None };
+        known.push(match part {
+            Some(checksum) => (piece.part.crc64nvme, checksum, size),
+            None => {
+                let meter = Meter::new(algorithm, ETags::Opaque);
+                let measured = measure(cut(object.segments(), &piece.bytes), meter)?;
+                (measured.crc64nvme, measured.checksum, size)
+            }
+        });
+    }
+    let crc64nvme = combine_crc64nvme(known.iter().map(|(crc, _, size)| (*crc, *size)));
+    let checksum = combine(algorithm, known.iter().map(|(_, checksum, size)| (checksum, *size)));
+    let not_combined = || Error::Request(format!("{} does not combine", algorithm.name()));
+    Ok((crc64nvme, checksum.ok_or_else(not_combined)?))
 }
 
 pub(super) async fn object(
@@ -105,7 +159,8 @@ pub(super) async fn object(
     }
     let attributes = Attributes { tags, ..if replaced { given } else { kept } };
     let algorithm = named_algorithm(input.checksum_algorithm.as_ref())?.unwrap_or(source.checksum.algorithm);
-    let part = blocking(move || part_of(&source, &(0..source.size), algorithm, 1)).await?;
+    let etags = service.etags;
+    let part = blocking(move || part_of(&source, &(0..source.size), algorithm, etags, 1)).await?;
     let object = Arc::new(Object::of_part(part, attributes));
     let mut result = CopyObjectResult {
         e_tag: Some(etag(&object.etag)),
@@ -131,9 +186,10 @@ pub(super) async fn part(
         None => 0..source.size,
         Some(range) => closed_range(range, source.size)?,
     };
-    let part = blocking(move || part_of(&source, &bytes, algorithm, number)).await?;
+    let etags = service.etags;
+    let part = blocking(move || part_of(&source, &bytes, algorithm, etags, number)).await?;
     let mut result = CopyPartResult {
-        e_tag: Some(etag(&part.md5.to_string())),
+        e_tag: Some(etag(&part.etag.to_string())),
         last_modified: Some(timestamp(part.modified)),
         ..CopyPartResult::default()
     };

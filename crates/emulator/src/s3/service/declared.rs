@@ -4,8 +4,9 @@ use http::HeaderMap;
 use s3s::TrailingHeaders;
 use s3s::dto::ChecksumAlgorithm;
 
-use super::super::checksum::{Algorithm, Measured};
+use super::super::checksum::{Algorithm, Md5Sum, Measured, Meter};
 use super::super::error::Error;
+use super::super::etag::ETags;
 use super::answer::named_algorithm;
 
 /// What a body is declared to be.
@@ -48,6 +49,12 @@ impl Declared {
         Ok(Self { algorithm, value, trailers, content_md5, length })
     }
 
+    /// What takes all that [`Declared::verify`] needs to know.
+    pub(super) fn meter(&self, algorithm: Algorithm, etags: ETags) -> Meter {
+        let meter = Meter::new(algorithm, etags);
+        if self.content_md5.is_some() { meter.with_md5() } else { meter }
+    }
+
     /// # Errors
     /// [`Error::Digest`], [`Error::Incomplete`] and [`Error::MissingTrailer`] when the body is not as declared.
     pub(super) fn verify(&self, measured: &Measured) -> Result<(), Error> {
@@ -57,7 +64,8 @@ impl Declared {
             return Err(Error::Incomplete { received: measured.size, announced });
         }
         if let Some(given) = &self.content_md5 {
-            same("Content-MD5", given, &measured.md5.base64())?;
+            let found = measured.md5.map_or_else(|| "not known".to_owned(), Md5Sum::base64);
+            same("Content-MD5", given, &found)?;
         }
         let Some(algorithm) = self.algorithm else { return Ok(()) };
         let trailer = || {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use s3s::dto::*;
 use s3s::{S3, S3Request, S3Response, S3Result};
 
+use super::etag::ETags;
 use super::store::Store;
 
 mod answer;
@@ -21,6 +22,8 @@ mod uploads;
 /// A store, spoken to in S3's operations.
 pub(super) struct Service {
     pub(super) store: Arc<Store>,
+    /// What the ETags of new bodies are made of.
+    pub(super) etags: ETags,
     pub(super) region: String,
     pub(super) endpoint: String,
 }

@@ -6,32 +6,17 @@ use std::sync::Arc;
 use s3s::dto::*;
 use s3s::{S3Request, S3Response};
 
-use super::super::body::{Received, blocking, cut, receive, send};
+use super::super::body::{blocking, cut, receive, send};
 use super::super::bucket::Bucket;
 use super::super::checksum::Algorithm;
 use super::super::condition::{ReadCondition, WriteCondition};
 use super::super::error::Error;
-use super::super::record::{self, Attributes, Change, Object};
-use super::super::store::now;
+use super::super::record::{Attributes, Change, Object};
 use super::Service;
 use super::answer::{
     CarriesChecksum as _, checksum_type, count, etag, no_version, signed, take_attributes, timestamp,
 };
 use super::declared::Declared;
-
-impl Received {
-    pub(super) fn into_part(self, number: u16) -> record::Part {
-        record::Part {
-            number,
-            size: self.measured.size,
-            md5: self.measured.md5,
-            crc64nvme: self.measured.crc64nvme,
-            checksum: self.measured.checksum,
-            modified: now(),
-            segments: self.segment.into_iter().collect(),
-        }
-    }
-}
 
 pub(super) async fn put(
     service: &Service,
@@ -53,7 +38,8 @@ pub(super) async fn put(
         trailing_headers,
     )?;
     let algorithm = declared.algorithm.unwrap_or(Algorithm::Crc64Nvme);
-    let received = receive(input.body.take(), service.store.blobs(), algorithm).await?;
+    let meter = declared.meter(algorithm, service.etags);
+    let received = receive(input.body.take(), service.store.blobs(), meter).await?;
     declared.verify(&received.measured)?;
     let object = Arc::new(Object::of_part(received.into_part(1), attributes));
     let mut output = PutObjectOutput {

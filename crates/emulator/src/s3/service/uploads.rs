@@ -100,7 +100,8 @@ pub(super) async fn upload_part(
             "the upload was started with {expected}; a part came with {given}"
         )));
     }
-    let received = receive(input.body.take(), service.store.blobs(), algorithm).await?;
+    let meter = declared.meter(algorithm, service.etags);
+    let received = receive(input.body.take(), service.store.blobs(), meter).await?;
     declared.verify(&received.measured)?;
     let given = received.measured.checksum.clone();
     let mut part = received.into_part(number);
@@ -108,7 +109,7 @@ pub(super) async fn upload_part(
         part.checksum = checksum;
     }
     let mut output =
-        UploadPartOutput { e_tag: Some(etag(&part.md5.to_string())), ..UploadPartOutput::default() };
+        UploadPartOutput { e_tag: Some(etag(&part.etag.to_string())), ..UploadPartOutput::default() };
     output.set_checksum(&given);
     commit_part(bucket, upload, part).await?;
     Ok(output)
@@ -163,7 +164,7 @@ pub(super) fn list_parts(service: &Service, input: ListPartsInput) -> Result<Lis
 
 fn listed_part(part: &record::Part) -> Part {
     let mut listed = Part {
-        e_tag: Some(etag(&part.md5.to_string())),
+        e_tag: Some(etag(&part.etag.to_string())),
         last_modified: Some(timestamp(part.modified)),
         part_number: Some(part.number.into()),
         size: Some(signed(part.size)),
