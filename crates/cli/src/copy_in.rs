@@ -1,11 +1,15 @@
-//! From files to objects: streams, several files at once, memory bounded.
+//! From files to objects: several files at once, memory bounded.
+//!
+//! An S3 in this very program takes a file as it is, without HTTP; any other, and what has no end yet (a pipe), is streamed.
 
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use fanfold_emulator::s3::{self, ImportError};
 use fanfold_flow::code::Code;
+use fanfold_flow::uri::ObjectUri;
 use fanfold_runtime::Error;
 use fanfold_store::{ObjectWriter, Store, WriteOptions};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -34,19 +38,36 @@ const READ_BYTES: usize = 1 << 20;
 pub(crate) async fn copy_in(
     files: &[LocalFile],
     store: &Arc<dyn Store>,
+    embedded: Option<&s3::Server>,
     progress: &Progress,
 ) -> Result<(), Error> {
     stream::iter(files)
-        .map(|file| copy(file, store, progress))
+        .map(|file| async move {
+            match embedded {
+                Some(server) if file.path.is_file() => import(file, server, progress).await?,
+                _ => upload(file, store, progress).await?,
+            }
+            // Many small files take their time too.
+            progress.tick();
+            Ok(())
+        })
         .buffer_unordered(FILES_IN_FLIGHT)
         .try_collect()
         .await
 }
 
-async fn copy(file: &LocalFile, store: &Arc<dyn Store>, progress: &Progress) -> Result<(), Error> {
+async fn import(file: &LocalFile, server: &s3::Server, progress: &Progress) -> Result<(), Error> {
+    let ObjectUri { bucket, key } = &file.at;
+    match server.import(bucket, key, &file.path, |bytes| progress.moved(bytes)).await {
+        Ok(_) => Ok(()),
+        Err(ImportError::Read { path, source }) => Err(unread(&path, source)),
+        Err(error @ ImportError::Store { .. }) => Err(uncopied(&file.path, error)),
+    }
+}
+
+async fn upload(file: &LocalFile, store: &Arc<dyn Store>, progress: &Progress) -> Result<(), Error> {
     let unread = |error| unread(&file.path, error);
-    let uncopied =
-        |error| Error::caused(Code::Store, format!("copy {} into the store", file.path.display()), error);
+    let uncopied = |error| uncopied(&file.path, error);
     let mut source = File::open(&file.path).await.map_err(unread)?;
     source.set_max_buf_size(READ_BYTES);
     let options = WriteOptions {
@@ -70,11 +91,13 @@ async fn copy(file: &LocalFile, store: &Arc<dyn Store>, progress: &Progress) -> 
         progress.moved(bytes as u64);
     }
     writer.finish().await.map_err(uncopied)?;
-    // Many small files take their time too.
-    progress.tick();
     Ok(())
 }
 
 fn unread(path: &Path, error: std::io::Error) -> Error {
     Error::caused(Code::InputMissing, format!("read {}", path.display()), error)
+}
+
+fn uncopied(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::caused(Code::Store, format!("copy {} into the store", path.display()), error)
 }

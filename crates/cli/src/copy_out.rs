@@ -2,6 +2,7 @@
 //!
 //! A file is written beside its place and renamed into it, once its length and its CRC64NVME are those of the report. What
 //! is no regular file (standard output, a pipe, a device) cannot be taken back: there a mismatch is an error all the same.
+//! An S3 in this very program copies into a file without HTTP; all else is streamed.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -9,9 +10,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use fanfold_emulator::s3::{self, ExportError};
 use fanfold_flow::code::Code;
-use fanfold_flow::crc::RunningCrc;
+use fanfold_flow::crc::{Crc64, RunningCrc};
 use fanfold_flow::report;
+use fanfold_flow::uri::ObjectUri;
 use fanfold_runtime::Error;
 use fanfold_store::{ObjectReader, ReadOptions, Store};
 use futures::StreamExt;
@@ -80,6 +83,7 @@ pub(crate) async fn copy_out(
     output: &report::Output,
     target: &Target,
     store: &Arc<dyn Store>,
+    embedded: Option<&s3::Server>,
     progress: &Progress,
 ) -> Result<(), Error> {
     match target {
@@ -94,9 +98,14 @@ pub(crate) async fn copy_out(
         Target::File { path, overwrite } => {
             let unwritten = |error| unwritten(path, error);
             let temporary = beside(path).map_err(unwritten)?;
-            let mut file = tokio::fs::File::from_std(temporary.reopen().map_err(unwritten)?);
-            stream(output, &mut file, path, store, progress).await?;
-            drop(file);
+            let file = temporary.reopen().map_err(unwritten)?;
+            match embedded {
+                Some(server) => export(output, file, path, server, progress).await?,
+                None => {
+                    let mut file = tokio::fs::File::from_std(file);
+                    stream(output, &mut file, path, store, progress).await?;
+                }
+            }
             if *overwrite {
                 temporary.persist(path).map_err(|error| unwritten(error.error))?;
                 return Ok(());
@@ -117,6 +126,23 @@ fn beside(path: &Path) -> io::Result<NamedTempFile> {
     tempfile::Builder::new().prefix(".fanfold-").permissions(Permissions::from_mode(mode)).tempfile_in(folder)
 }
 
+async fn export(
+    output: &report::Output,
+    file: fs::File,
+    name: &Path,
+    server: &s3::Server,
+    progress: &Progress,
+) -> Result<(), Error> {
+    let ObjectUri { bucket, key } = &output.uri;
+    match server.export(bucket, key, file, |bytes| progress.moved(bytes)).await {
+        Ok(s3::Exported { bytes, crc64nvme }) => check(output, bytes, Crc64(crc64nvme), name),
+        Err(ExportError::Write { source, .. }) => Err(unwritten(name, source)),
+        Err(error @ ExportError::Store { .. }) => {
+            Err(Error::caused(Code::Store, format!("copy the output to {}", name.display()), error))
+        }
+    }
+}
+
 async fn stream(
     output: &report::Output,
     target: &mut (dyn AsyncWrite + Unpin + Send),
@@ -134,14 +160,17 @@ async fn stream(
         progress.moved(bytes.len() as u64);
     }
     target.flush().await.map_err(|error| unwritten(name, error))?;
-    if crc.bytes() == output.bytes && crc.crc() == output.crc64nvme {
+    check(output, crc.bytes(), crc.crc(), name)
+}
+
+/// Whether what came is what the report says.
+fn check(output: &report::Output, bytes: u64, crc: Crc64, name: &Path) -> Result<(), Error> {
+    if bytes == output.bytes && crc == output.crc64nvme {
         return Ok(());
     }
     let message = format!(
-        "copy the output to {}: {} bytes with CRC64NVME {} came, the report says {} bytes with {}",
+        "copy the output to {}: {bytes} bytes with CRC64NVME {crc} came, the report says {} bytes with {}",
         name.display(),
-        crc.bytes(),
-        crc.crc(),
         output.bytes,
         output.crc64nvme
     );
@@ -159,11 +188,12 @@ fn unwritten(path: &Path, error: io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use fanfold_flow::crc::Crc64;
     use fanfold_store::PutOptions;
     use fanfold_store::memory::MemoryStore;
 
     use super::*;
+    use crate::copy_in::copy_in;
+    use crate::find::LocalFile;
 
     async fn output(bytes: &'static [u8]) -> (report::Output, Arc<dyn Store>) {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new(["b"]));
@@ -184,7 +214,7 @@ mod tests {
         let (mut output, store) = output(b"right").await;
         output.crc64nvme = Crc64::of(b"wrong");
         let target = Target::at("out", folder.path(), true).unwrap();
-        let error = copy_out(&output, &target, &store, &Progress::quiet()).await.unwrap_err();
+        let error = copy_out(&output, &target, &store, None, &Progress::quiet()).await.unwrap_err();
         assert_eq!(error.code, Code::OutputCorrupt);
         assert_eq!(names(folder.path()), Vec::<String>::new());
     }
@@ -198,7 +228,7 @@ mod tests {
         std::os::unix::fs::symlink(&file, folder.path().join("link")).unwrap();
         let (output, store) = output(b"new").await;
         let target = Target::at("link", folder.path(), true).unwrap();
-        copy_out(&output, &target, &store, &Progress::quiet()).await.unwrap();
+        copy_out(&output, &target, &store, None, &Progress::quiet()).await.unwrap();
         assert_eq!(fs::read(&file).unwrap(), b"new");
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
         assert!(fs::symlink_metadata(folder.path().join("link")).unwrap().is_symlink());
@@ -211,10 +241,54 @@ mod tests {
         let (output, store) = output(b"new").await;
         let target = Target::at("out", folder.path(), false).unwrap();
         fs::write(folder.path().join("out"), "theirs").unwrap();
-        let error = copy_out(&output, &target, &store, &Progress::quiet()).await.unwrap_err();
+        let error = copy_out(&output, &target, &store, None, &Progress::quiet()).await.unwrap_err();
         assert_eq!(error.code, Code::OutputExists);
         assert_eq!(fs::read(folder.path().join("out")).unwrap(), b"theirs");
         assert_eq!(names(folder.path()), ["out"]);
+    }
+
+    /// An embedded S3 that holds an output, imported from a file.
+    async fn embedded(folder: &Path, bytes: &'static [u8]) -> (report::Output, s3::Server) {
+        let config = s3::Config {
+            data: folder.join("s3"),
+            address: ([127, 0, 0, 1], 0).into(),
+            access_key_id: "key".into(),
+            secret_access_key: "secret".into(),
+            region: "us-east-1".into(),
+        };
+        let server = s3::Server::start_with(config, s3::ETags::Opaque).await.unwrap();
+        server.ensure_bucket("bucket").await.unwrap();
+        let (path, at) = (folder.join("input"), "s3://bucket/out".parse::<ObjectUri>().unwrap());
+        fs::write(&path, bytes).unwrap();
+        let file = LocalFile { path, at: at.clone(), bytes: bytes.len() as u64 };
+        // Nothing may go through the store: this one has no such bucket.
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(["other"]));
+        copy_in(&[file], &store, Some(&server), &Progress::quiet()).await.unwrap();
+        fs::remove_file(folder.join("input")).unwrap();
+        let (bytes, crc64nvme) = (bytes.len() as u64, Crc64::of(bytes));
+        (report::Output { uri: at, bytes, crc64nvme, etag: String::new(), streamed_bytes: 0 }, server)
+    }
+
+    #[tokio::test]
+    async fn without_http_an_output_is_held_against_the_report_all_the_same() {
+        let (data, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (right, server) = embedded(data.path(), b"right").await;
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(["other"]));
+        let target = Target::at("out", folder.path(), true).unwrap();
+        let wrong_crc = report::Output { crc64nvme: Crc64::of(b"wrong"), ..right.clone() };
+        let wrong_length = report::Output { bytes: 4, ..right.clone() };
+        let missing = report::Output { uri: "s3://bucket/missing".parse().unwrap(), ..right.clone() };
+        let wrong =
+            [(wrong_crc, Code::OutputCorrupt), (wrong_length, Code::OutputCorrupt), (missing, Code::Store)];
+        for (output, code) in wrong {
+            let copied = copy_out(&output, &target, &store, Some(&server), &Progress::quiet()).await;
+            assert_eq!(copied.unwrap_err().code, code);
+            assert_eq!(names(folder.path()), Vec::<String>::new());
+        }
+        copy_out(&right, &target, &store, Some(&server), &Progress::quiet()).await.unwrap();
+        assert_eq!(fs::read(folder.path().join("out")).unwrap(), b"right");
+        assert_eq!(names(folder.path()), ["out"]);
+        server.stop().await;
     }
 
     #[test]

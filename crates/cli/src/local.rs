@@ -12,7 +12,8 @@ use crate::stdout;
 /// When it does not start. That it was stopped by a signal is what is expected of it, and no error.
 pub(crate) async fn serve(args: Box<LocalArgs>) -> Result<(), Stop> {
     let mut signals = Signals::listen()?;
-    let wishes = Wishes { s3_port: args.s3_port, lambda_port: args.lambda_port, log_lines: None };
+    // Whoever comes in from outside may take an ETag for an MD5: they are, by default.
+    let wishes = Wishes { s3_port: args.s3_port, lambda_port: args.lambda_port, ..Wishes::default() };
     let machine = Machine::start(&args.machine, wishes).await?;
     let exports: String =
         machine.environment().iter().map(|(name, value)| format!("export {name}={value}\n")).collect();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fanfold_emulator::lambda::{self, LogLine};
-use fanfold_emulator::s3;
+use fanfold_emulator::s3::{self, ETags};
 use fanfold_flow::code::Code;
 use fanfold_flow::uri::ObjectUri;
 use fanfold_invoke::Invoke;
@@ -38,6 +38,8 @@ pub(crate) struct Wishes {
     pub(crate) s3_port: u16,
     /// Where Lambda listens; 0 for any port.
     pub(crate) lambda_port: u16,
+    /// What the embedded S3 makes ETags of.
+    pub(crate) etags: ETags,
     /// Who reads what the functions log.
     pub(crate) log_lines: Option<mpsc::UnboundedSender<LogLine>>,
 }
@@ -104,7 +106,9 @@ impl Machine {
         };
         let folder = Folder::open(args.data.as_deref())?;
         let s3 = match args.s3 {
-            S3Choice::Embedded => Some(start_s3(folder.path(), wishes.s3_port, &account).await?),
+            S3Choice::Embedded => {
+                Some(start_s3(folder.path(), wishes.s3_port, wishes.etags, &account).await?)
+            }
             S3Choice::Environment => None,
         };
         let foreign = S3Settings::from_environment().endpoint;
@@ -165,9 +169,9 @@ impl Machine {
         self.lambda.drain().await;
     }
 
-    /// Whether the store is the embedded one.
-    pub(crate) fn has_embedded_s3(&self) -> bool {
-        self.s3.is_some()
+    /// The embedded S3, where the store is that one.
+    pub(crate) fn embedded_s3(&self) -> Option<&s3::Server> {
+        self.s3.as_ref()
     }
 
     /// The variables by which other programs reach this machine.
@@ -236,15 +240,21 @@ async fn remove(store: &Arc<dyn Store>, prefix: &ObjectUri) -> Result<(), StoreE
 ///
 /// # Errors
 /// When the folder is taken or damaged.
-pub(crate) async fn start_s3(data: &Path, port: u16, account: &Account) -> Result<s3::Server, Error> {
-    let server = s3::Server::start(s3::Config {
+pub(crate) async fn start_s3(
+    data: &Path,
+    port: u16,
+    etags: ETags,
+    account: &Account,
+) -> Result<s3::Server, Error> {
+    let config = s3::Config {
         data: data.join("s3"),
         address: loopback(port),
         access_key_id: account.access_key_id.clone(),
         secret_access_key: account.secret_access_key.clone(),
         region: account.region.clone(),
-    });
-    let server = server.await.map_err(|error| Error::caused(Code::Store, "start the embedded S3", error))?;
+    };
+    let server = s3::Server::start_with(config, etags).await;
+    let server = server.map_err(|error| Error::caused(Code::Store, "start the embedded S3", error))?;
     ensure_bucket(&server, BUCKET).await?;
     Ok(server)
 }

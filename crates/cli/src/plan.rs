@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use fanfold_dispatcher::list;
-use fanfold_emulator::s3;
+use fanfold_emulator::s3::{self, ETags};
 use fanfold_flow::chunk::Input;
 use fanfold_flow::code::Code;
 use fanfold_flow::job::{Job, Task};
@@ -82,7 +82,7 @@ async fn others(
         (S3Choice::Environment, _) => Ok((Some(Arc::new(S3Store::from_environment().await)), None)),
         (S3Choice::Embedded, Some(data)) => {
             let account = Account::embedded();
-            let server = machine::start_s3(data, 0, &account).await?;
+            let server = machine::start_s3(data, 0, ETags::default(), &account).await?;
             let store = S3Store::new(account.s3_settings(&server)).await;
             Ok((Some(Arc::new(store)), Some(server)))
         }

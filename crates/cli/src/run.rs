@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use fanfold_emulator::lambda::LogLine;
+use fanfold_emulator::s3::ETags;
 use fanfold_flow::code::Code;
 use fanfold_flow::job::Job;
 use fanfold_flow::keys::{JobId, JobKeys};
@@ -65,7 +66,8 @@ pub(crate) async fn run(document: Value, args: ProgramRun) -> Result<(), Stop> {
     let mut signals = Signals::listen()?;
     let progress = if args.quiet { Progress::quiet() } else { Progress::on_stderr() };
     let (log_lines, lines) = mpsc::unbounded_channel();
-    let wishes = Wishes { log_lines: Some(log_lines), ..Wishes::default() };
+    // Nobody here takes an ETag for an MD5, and hashing would take longer than most programs do.
+    let wishes = Wishes { log_lines: Some(log_lines), etags: ETags::Opaque, ..Wishes::default() };
     let machine = Machine::start(&args.machine, wishes).await?;
     let ended = tokio::select! {
         ended = whole(&ready, &machine, lines, &progress) => ended.map_err(Stop::Failed),
@@ -122,7 +124,7 @@ async fn whole(
 ) -> Result<Ended, Error> {
     machine.ensure_bucket(&ready.job.output.uri.bucket).await?;
     progress.begin(Phase::Copy { verb: "copying in", done: 0, total: ready.found.bytes() });
-    copy_in(&ready.found.files, &machine.store, progress).await?;
+    copy_in(&ready.found.files, &machine.store, machine.embedded_s3(), progress).await?;
     let keys = JobKeys::new(&machine.work, &ready.job_id);
     submit(ready, machine).await?;
     let plan: Plan = machine.store.get_json(&keys.plan()).await?;
@@ -145,7 +147,7 @@ async fn submit(ready: &Ready, machine: &Machine) -> Result<(), Error> {
     let Some(failed) = error.function_error() else { return Err(error.into()) };
     let code = serde_json::from_value(json!(failed.error_type)).unwrap_or(Code::Internal);
     let hint = match code {
-        Code::InputMissing | Code::Store if ready.reads_s3 && machine.has_embedded_s3() => {
+        Code::InputMissing | Code::Store if ready.reads_s3 && machine.embedded_s3().is_some() => {
             "; s3:// means the S3 embedded in this program (see --data); for your own, use --s3 environment --work s3://bucket/prefix/"
         }
         _ => "",
@@ -168,7 +170,7 @@ async fn brought_home(
     let address = filled(address, &ready.job, &ready.job_id, plan.started_ms);
     let target = Target::at(&address, &machine::current_directory()?, ready.job.output.overwrite)?;
     progress.begin(Phase::Copy { verb: "copying out", done: 0, total: output.bytes });
-    copy_out(output, &target, &machine.store, progress).await?;
+    copy_out(output, &target, &machine.store, machine.embedded_s3(), progress).await?;
     Ok(address)
 }
 
