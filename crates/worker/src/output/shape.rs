@@ -99,22 +99,20 @@ impl Header {
         if self.complete {
             return Ok(piece);
         }
-        for (position, byte) in piece.iter().enumerate() {
+        let end = piece.iter().position(|byte| {
             self.quoted ^= *byte == b'"';
-            if *byte == b'\n' && !self.quoted {
-                self.line.extend_from_slice(&piece[..=position]);
-                self.complete = true;
-                return Ok(piece.slice(position + 1..));
-            }
-        }
-        self.line.extend_from_slice(&piece);
-        if self.line.len() > HEADER_BYTES_MAX {
+            *byte == b'\n' && !self.quoted
+        });
+        let taken = end.map_or(piece.len(), |position| position + 1);
+        if self.line.len() + taken > HEADER_BYTES_MAX {
             let message = format!(
                 "its first line does not end within {HEADER_BYTES_MAX} bytes, so it is no CSV header"
             );
             return Err(OutputError::Malformed(message));
         }
-        Ok(Bytes::new())
+        self.line.extend_from_slice(&piece[..taken]);
+        self.complete = end.is_some();
+        Ok(piece.slice(taken..))
     }
 
     /// The header, if the result had a byte at all.
@@ -154,6 +152,16 @@ mod tests {
                 (counts.as_slice(), header.as_deref(), separator),
                 (&b"1,2"[..], Some(&b"a,\"b\nc\"\n"[..]), &b"\n"[..])
             );
+        }
+    }
+
+    #[test]
+    fn the_longest_header_is_the_same_however_it_comes_in_pieces() {
+        for (line_bytes, fits) in [(HEADER_BYTES_MAX, true), (HEADER_BYTES_MAX + 1, false)] {
+            let result = [vec![b'a'; line_bytes - 1], b"\n1\n".to_vec()].concat();
+            for piece_bytes in [1_000, HEADER_BYTES_MAX, usize::MAX] {
+                assert_eq!(shaped(Format::Csv, false, &result, piece_bytes).is_ok(), fits, "{line_bytes}");
+            }
         }
     }
 
