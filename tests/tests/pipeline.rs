@@ -301,4 +301,9 @@ async fn what_cannot_run_is_refused_with_advice() {
     let ended = world.run(&unknown).await.unwrap();
     assert_eq!(ended.report.failures[0].code, Code::ProgramNotStarted);
     assert_eq!(ended.report.failures[0].attempts, 1, "what cannot end otherwise is not tried again");
+    let mut unregistered = objects("in", json!("lines"), 64, &[], "bytes");
+    unregistered["task"] = json!({ "name": "translat" });
+    let report = world.run(&unregistered).await.unwrap().report;
+    assert_eq!((report.code, report.failures[0].attempts), (Some(Code::InvalidJob), 1));
+    assert!(report.message.contains("did you mean 'translate'?"), "{}", report.message);
 }

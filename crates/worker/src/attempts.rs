@@ -33,7 +33,10 @@ const MARGIN_MAX: Duration = Duration::from_secs(5);
 /// Runs every chunk of a partition, tries again what failed while the job's retries allow, and gives the outcome: none if
 /// another worker was told to try again what failed here.
 pub(crate) async fn run(work: &Work<'_>) -> Result<Option<Done>, Error> {
-    let shared = Arc::new(Shared::new(work.job, work.partition, work.deps, work.settings, work.budget)?);
+    let shared = match Shared::new(work.job, work.partition, work.deps, work.settings, work.budget) {
+        Ok(shared) => Arc::new(shared),
+        Err(refusal) => return Ok(Some(refused(work, &refusal))),
+    };
     let remaining = work.budget.remaining(work.deps.world.as_ref());
     let time = remaining - MARGIN_MAX.min(remaining / 10);
     let mut round = Round { attempt: work.partition.attempt, results: Vec::new(), failures: Vec::new() };
@@ -54,6 +57,25 @@ pub(crate) async fn run(work: &Work<'_>) -> Result<Option<Done>, Error> {
         results: round.results,
         failures: round.failures.into_iter().map(|failed| failed.failure).collect(),
     }))
+}
+
+/// The outcome of a task that this deployment does not run: to try again would not mend it.
+fn refused(work: &Work<'_>, refusal: &Error) -> Done {
+    let Partition { number, attempt, chunks, .. } = work.partition;
+    let failures = chunks.iter().map(|chunk| Failure {
+        index: chunk.index,
+        code: refusal.code,
+        message: refusal.chain(),
+        stderr_tail: String::new(),
+        attempts: *attempt,
+    });
+    Done {
+        version: Version,
+        partition: *number,
+        attempt: *attempt,
+        results: Vec::new(),
+        failures: failures.collect(),
+    }
 }
 
 fn out_of_time(work: &Work<'_>, round: &Round, time: Duration) -> Error {
