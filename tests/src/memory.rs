@@ -103,14 +103,32 @@ impl MemoryWorld {
             .get_json(&answer.result)
             .await
             .unwrap_or_else(|error| panic!("the report: {error}; {}", self.failures()));
-        let uploads =
-            self.store.list_uploads(BUCKET, "").await.unwrap_or_else(|error| panic!("list: {error}"));
-        assert!(uploads.is_empty(), "no upload outlives its job: {uploads:?}");
+        self.assert_no_uploads().await;
         let output = match &report.output {
             Some(output) => Some(self.get(&output.uri).await),
             None => None,
         };
         Ok(Ended { report, output })
+    }
+
+    /// Sends a function an event, and waits until nothing runs any more.
+    pub async fn send(&self, function: &str, payload: &Value) {
+        let sent = self.invoke.send(function, Bytes::from(payload.to_string())).await;
+        sent.unwrap_or_else(|error| panic!("send to {function}: {error}"));
+        self.invoke.idle().await;
+    }
+
+    /// Begins an upload, and leaves it.
+    pub async fn leave_upload(&self, key: &str) {
+        let at = ObjectUri::new(BUCKET, key);
+        self.store.create_upload(&at, None).await.unwrap_or_else(|error| panic!("begin an upload: {error}"));
+    }
+
+    /// Makes sure that no upload is under way.
+    pub async fn assert_no_uploads(&self) {
+        let uploads =
+            self.store.list_uploads(BUCKET, "").await.unwrap_or_else(|error| panic!("list: {error}"));
+        assert!(uploads.is_empty(), "no upload outlives its job: {uploads:?}");
     }
 
     /// The keys of the bucket that begin so.

@@ -274,6 +274,22 @@ async fn a_job_delivered_twice_is_one_job() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_reducer_left_that_died_after_its_report_is_taken_away_by_the_next() {
+    let world = MemoryWorld::new(2);
+    world.put("in", "1\n").await;
+    let ended = world.run(&objects("in", json!("lines"), 64, &["cat"], "bytes")).await.unwrap();
+    let job_id = ended.report.job_id.as_str();
+    world.put(&format!("work/active/{job_id}"), "{}").await;
+    world.put(&format!("work/jobs/{job_id}/chunks/000000000.000.001"), "1\n").await;
+    // And one of a worker that was killed while it uploaded.
+    world.leave_upload(&format!("work/jobs/{job_id}/chunks/000000000.000.002")).await;
+    world.send("reducer", &json!({ "version": 1, "reduce": job_id, "attempt": 2 })).await;
+    assert_eq!(world.keys("work/active/").await, Vec::<String>::new());
+    assert_eq!(world.keys(&format!("work/jobs/{job_id}/chunks/")).await, Vec::<String>::new());
+    world.assert_no_uploads().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn large_results_are_copied_by_the_store_and_not_by_the_reducer() {
     let world = MemoryWorld::new(2);
     let job = job(

@@ -43,18 +43,28 @@ pub(crate) async fn execute(
         return Ok(deps.store.put_surely(&plan.output, bytes, options).await?);
     }
     let upload = deps.store.create_upload(&plan.output, None).await?;
-    lease.note(deps, keys, &upload).await?;
-    let completed = match upload_parts(concat, &upload, deps).await {
-        Ok(parts) => {
-            let options = CompleteOptions { condition, crc: Some(concat.crc), bytes: Some(concat.bytes) };
-            deps.store.complete_surely(&upload, &parts, options).await
-        }
+    let completed = match lease.note(deps, keys, &upload).await {
+        Ok(()) => complete(concat, &upload, condition, deps).await,
         Err(error) => Err(error),
     };
-    if completed.is_err() {
-        deps.store.abort_upload(&upload).await?;
+    if completed.is_err()
+        && let Err(unaborted) = deps.store.abort_upload(&upload).await
+    {
+        // The failure that led here is the one to tell; who takes the lease over drops the upload.
+        tracing::warn!("failed to drop the unfinished output: {unaborted}");
     }
-    Ok(completed?)
+    completed
+}
+
+async fn complete(
+    concat: &ConcatPlan,
+    upload: &Upload,
+    condition: Condition,
+    deps: &Deps,
+) -> Result<ETag, Error> {
+    let parts = upload_parts(concat, upload, deps).await?;
+    let options = CompleteOptions { condition, crc: Some(concat.crc), bytes: Some(concat.bytes) };
+    Ok(deps.store.complete_surely(upload, &parts, options).await?)
 }
 
 /// What the store does for an upload it cannot do for a plain object, whose checksum is taken from what is sent.

@@ -29,8 +29,9 @@ pub async fn handle(event: Value, deps: &Deps, budget: Budget) -> Result<(), Err
     let Reduce { reduce: job_id, attempt, .. } = Reduce::deserialize(&event)
         .map_err(|error| Error::caused(Code::InvalidJob, "read the event as the reducer's payload", error))?;
     let keys = deps.keys(&job_id);
-    if has_result(deps, &keys).await? {
-        return Ok(());
+    if let Some(report) = result(deps, &keys).await? {
+        // Whoever put it may have died before the rest.
+        return clean_up(deps, &keys, &report).await;
     }
     let Some(mut lease) = Lease::take(deps, &keys, attempt, budget).await? else {
         tracing::info!(job = %job_id, attempt, "somebody else reduces");
@@ -39,15 +40,20 @@ pub async fn handle(event: Value, deps: &Deps, budget: Budget) -> Result<(), Err
     match reduce(deps, &keys, &mut lease).await {
         Ok(()) => Ok(()),
         // Whoever was first has deleted the chunk results, or its output stands in the way of this one.
-        Err(_) if has_result(deps, &keys).await? => Ok(()),
-        Err(error) => Err(error),
+        Err(error) => match result(deps, &keys).await? {
+            Some(report) => {
+                tracing::info!(job = %job_id, attempt, "the job has ended, in spite of a failure here: {}", error.chain());
+                clean_up(deps, &keys, &report).await
+            }
+            None => Err(error),
+        },
     }
 }
 
-async fn has_result(deps: &Deps, keys: &JobKeys) -> Result<bool, Error> {
-    match deps.store.head(&keys.result()).await {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+async fn result(deps: &Deps, keys: &JobKeys) -> Result<Option<Report>, Error> {
+    match deps.store.get_json(&keys.result()).await {
+        Ok(report) => Ok(Some(report)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
@@ -64,12 +70,20 @@ async fn reduce(deps: &Deps, keys: &JobKeys, lease: &mut Lease) -> Result<(), Er
         Ok(()) => output(&job, &plan, &account, deps, keys, lease).await?,
         Err(failure) => Err(failure),
     };
-    let succeeded = ended.is_ok();
     let report = report(&job, &plan, account, ended, deps.world.now_ms());
-    finish(deps, keys, &report).await?;
     tracing::info!(job = %report.job_id, status = ?report.status, reason = report.message, "the job has ended");
-    if succeeded {
-        let chunks = keys.chunk_results();
+    clean_up(deps, keys, &report).await
+}
+
+/// Puts the report, unless it is there, and takes away what nobody needs once it is: the marker, the uploads of workers that
+/// died, and the chunk results, which a job that failed keeps.
+async fn clean_up(deps: &Deps, keys: &JobKeys, report: &Report) -> Result<(), Error> {
+    finish(deps, keys, report).await?;
+    let chunks = keys.chunk_results();
+    for upload in deps.store.list_uploads(&chunks.bucket, &chunks.key).await? {
+        deps.store.abort_upload(&upload).await?;
+    }
+    if report.status == Status::Succeeded {
         deps.store.delete_prefix(&chunks.bucket, &chunks.key).await?;
     }
     Ok(())
