@@ -151,6 +151,37 @@ async fn a_record_that_could_be_cut_within_quotes_fails_the_job_by_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_failure_is_not_tolerated_where_the_next_chunk_of_a_csv_relies_on_what_it_did_not_prove() {
+    let world = MemoryWorld::new(2);
+    // The border at byte 8 lies within quotes. The chunk that should see it fails before it has read anything.
+    world.put("in.csv", "1,\"aaaa\nbbbb\"\n").await;
+    let mut job =
+        objects("in.csv", json!("csv"), 8, &["sh", "-c", "[ $FANFOLD_INDEX != 0 ] && cat"], "bytes");
+    job["tolerated_failures"] = json!("100%");
+    let ended = world.run(&job).await.unwrap();
+    assert_eq!((ended.report.status, ended.report.code), (Status::Failed, Some(Code::RecordCut)));
+
+    // Behind a header that is another than the job's come records with other fields.
+    world.put("headers/a.csv", "id,n\n1,a\n").await;
+    world.put("headers/b.csv", "x,y,z\n1,a,b\n2,b,c\n").await;
+    let source = json!({ "objects": { "uri": format!("s3://{BUCKET}/headers/"), "split": "csv", "header": true, "chunk_bytes": 9 } });
+    job["source"] = source;
+    let ended = world.run(&job).await.unwrap();
+    assert_eq!((ended.report.status, ended.report.code), (Status::Failed, Some(Code::HeaderDiffers)));
+    assert!(ended.report.message.contains("not tolerated"), "{}", ended.report.message);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tolerated_failure_of_a_csv_is_left_out_where_its_border_was_proved() {
+    let world = MemoryWorld::new(2);
+    world.put("in.csv", "1,aaa\n2,bbb\n3,ccc\n").await;
+    let script = "[ $FANFOLD_INDEX != 1 ] && cat";
+    let mut job = objects("in.csv", json!("csv"), 6, &["sh", "-c", script], "bytes");
+    job["tolerated_failures"] = json!(1);
+    assert_eq!(run(&world, &job).await, b"1,aaa\n3,ccc\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn results_without_the_same_header_fail_the_job_by_name() {
     let world = MemoryWorld::new(2);
     world.put("in.csv", "id\n1\n2\n3\n4\n").await;

@@ -1,9 +1,10 @@
 //! Whether the groups account for every index, and what follows from the failures among them. Pure.
 
+use fanfold_flow::chunk::Input;
 use fanfold_flow::code::Code;
 use fanfold_flow::done::{Done, Failure, Group};
-use fanfold_flow::job::Job;
-use fanfold_flow::plan::Plan;
+use fanfold_flow::job::{Job, Split};
+use fanfold_flow::plan::{Plan, PlannedInput};
 use fanfold_flow::report::Counts;
 use fanfold_flow::result::ChunkResult;
 
@@ -75,20 +76,37 @@ impl Account {
     pub(crate) fn verdict(&self, job: &Job, plan: &Plan) -> Result<(), NoOutput> {
         let failed = self.failures.len() as u64;
         let Some(first) = self.failures.first() else { return Ok(()) };
-        // Behind a border that may lie within quotes the next chunk's records are not to be trusted either.
-        let misread = self.failures.iter().find(|failure| failure.code == Code::RecordCut);
-        if misread.is_none() && job.tolerated_failures.allows(failed, plan.chunks) {
-            return Ok(());
-        }
-        let Failure { index, code, message, attempts, .. } = misread.unwrap_or(first);
         let tolerated = job.tolerated_failures;
+        let is_tolerated = tolerated.allows(failed, plan.chunks);
+        let misread = self.failures.iter().find(|failure| leaves_its_end_unproved(failure, plan));
+        let (blamed, why) = match misread {
+            None if is_tolerated => return Ok(()),
+            Some(misread) if is_tolerated => (misread, UNPROVED),
+            _ => (first, ""),
+        };
+        let Failure { index, code, message, attempts, .. } = blamed;
         let message = format!(
-            "{failed} of {} chunks failed ({tolerated} tolerated), first index {index}, at attempt {attempts}: {message}; {}",
+            "{failed} of {} chunks failed ({tolerated} tolerated), first index {index}, at attempt {attempts}: {message}{why}; {}",
             plan.chunks,
             code.advice()
         );
         Err(NoOutput { code: *code, message })
     }
+}
+
+/// Why a failure that the job would tolerate is none to tolerate.
+const UNPROVED: &str = " (not tolerated, since the chunk did not prove that its last record ends outside quotes, where the next one begins)";
+
+/// Whether a chunk of a CSV failed before it proved where its last record ends. The chunk behind it begins there: if that
+/// was within quotes, its records are not to be trusted, and it cannot know.
+fn leaves_its_end_unproved(failure: &Failure, plan: &Plan) -> bool {
+    let is_csv = matches!(plan.input, PlannedInput::Objects { split: Split::Csv, .. });
+    // Of these the worker reads the input to its end, and reports what is wrong with that instead.
+    let has_proved = matches!(
+        failure.code,
+        Code::ProgramFailed | Code::ProgramKilled | Code::OutputHeld | Code::ResultMalformed
+    );
+    is_csv && !has_proved && !ends_its_object(plan, failure.index)
 }
 
 /// Neighbours in one object: where one ended, the next must have begun.
@@ -104,7 +122,11 @@ fn gap(plan: &Plan, left: &ChunkResult, right: &ChunkResult) -> Option<String> {
     ))
 }
 
+fn ends_its_object(plan: &Plan, index: u64) -> bool {
+    plan.chunk(index)
+        .is_some_and(|chunk| matches!(chunk.input, Input::Bytes(bytes) if bytes.reaches_the_end()))
+}
+
 fn starts_at_zero(plan: &Plan, index: u64) -> bool {
-    use fanfold_flow::chunk::Input;
     plan.chunk(index).is_some_and(|chunk| matches!(chunk.input, Input::Bytes(bytes) if bytes.start == 0))
 }

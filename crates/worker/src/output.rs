@@ -80,7 +80,8 @@ impl Output {
         let shape::End { header, separator } = match self.shape.end(self.crc.bytes()) {
             Ok(end) => end,
             Err(error) => {
-                self.writer.abort().await?;
+                // The failure to abort would hide the one that matters; the bucket's lifecycle is the second net.
+                let _unaborted = self.writer.abort().await;
                 return Err(error);
             }
         };

@@ -28,7 +28,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Opens a pool, and rids the environment of what an earlier invocation may have left.
+    /// Opens a pool for the job's program.
+    ///
+    /// # Errors
+    /// When this deployment does not run the job's task.
     pub(crate) fn new(
         job: &Job,
         partition: &Partition,
@@ -108,10 +111,14 @@ async fn try_run(shared: &Shared, chunk: &Chunk, attempt: u32) -> Result<ChunkRe
     let ran = shared.pool.run(&program, &mut input, &mut output, &mut log).await;
     let ended = match ran {
         Ok(ended) if ended.exit.success() => ended,
-        Ok(ended) => return Err(given_up(output, unsuccessful(&program, ended)).await),
-        Err(error) => return Err(given_up(output, broken(error)).await),
+        Ok(ended) => return Err(failed(unsuccessful(&program, ended), input, output).await),
+        Err(RunError::Input(error)) => return Err(given_up(output, unreadable(&error)).await),
+        Err(error) => return Err(failed(broken(error), input, output).await),
     };
-    let tally = input.finish().await.map_err(|error| Reason::new(error.code(), error.to_string()))?;
+    let tally = match input.finish().await {
+        Ok(tally) => tally,
+        Err(error) => return Err(given_up(output, unreadable(&error)).await),
+    };
     let (stored, header) = output.finish().await.map_err(|error| Reason {
         stderr_tail: ended.stderr_tail.clone(),
         ..Reason::new(error.code(), chain(&error))
@@ -140,6 +147,20 @@ fn prepared(shared: &Shared, chunk: &Chunk, attempt: u32) -> Result<Program, Rea
     let about = About { job_id: &shared.partition.job_id, chunk, attempt, deadline_ms: shared.deadline_ms };
     program::program(&shared.argv, &shared.job.task, &shared.settings, &about)
         .map_err(|error| Reason::new(error.code, error.chain()))
+}
+
+/// The reason why a chunk was not done, unless its input had a worse one: the chunk behind it begins where this one proves
+/// that it ends, whatever became of the program.
+async fn failed(reason: Reason, input: Input, output: Output) -> Reason {
+    let reason = match input.finish().await {
+        Ok(_) => reason,
+        Err(error) => unreadable(&error),
+    };
+    given_up(output, reason).await
+}
+
+fn unreadable(error: &InputError) -> Reason {
+    Reason::new(error.code(), chain(error))
 }
 
 /// Drops what was stored of a result that does not count. If that fails too, the bucket's lifecycle takes it.
