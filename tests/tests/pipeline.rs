@@ -305,6 +305,19 @@ async fn a_job_delivered_twice_is_one_job() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn another_job_under_the_same_token_is_refused() {
+    let world = MemoryWorld::new(2);
+    world.put("in", "1\n").await;
+    let mut job = objects("in", json!("lines"), 64, &["cat"], "bytes");
+    job["token"] = json!("nightly");
+    assert_eq!(run(&world, &job).await, b"1\n");
+    assert_eq!(run(&world, &job).await, b"1\n", "the same job again is answered as before");
+    job["task"]["command"] = json!(["wc"]);
+    let refusal = world.run(&job).await.unwrap_err().to_string();
+    assert!(refusal.contains("invalid_job") && refusal.contains("a token of its own"), "{refusal}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_reducer_left_that_died_after_its_report_is_taken_away_by_the_next() {
     let world = MemoryWorld::new(2);
     world.put("in", "1\n").await;

@@ -7,7 +7,7 @@ use fanfold_flow::keys::{JobId, JobKeys};
 use fanfold_flow::plan::{self, Plan, Sizing};
 use fanfold_flow::problem::Problems;
 use fanfold_runtime::{Deps, Error};
-use fanfold_store::{Created, ErrorKind, PutOptions, StoreExt};
+use fanfold_store::{Created, DOCUMENT_BYTES_MAX, ErrorKind, PutOptions, StoreExt};
 use serde_json::json;
 
 use crate::answer::Answer;
@@ -26,21 +26,35 @@ pub(crate) async fn submit(
         Some(plan) => plan,
         None => plan_anew(&submit.job, &job_id, deps, settings, &keys).await?,
     };
-    // The job whose plan was first counts. Its dispatcher may have died before it wrote it down.
-    let job = match deps.store.create_json(&keys.job(), &submit.job).await? {
-        Created::New => submit.job,
-        Created::Existed => deps.store.get_json(&keys.job()).await?,
-    };
+    is_the_same_job(&submit.job, deps, &keys).await?;
     let answer = Answer::of(&plan, keys.result());
+    // The marker first, and then the look whether it is still needed: the other way round the job could end in between, and
+    // the marker would stay.
+    let active = keys.active();
+    deps.store.put_json(&active, &json!({ "version": 1, "job_id": job_id }), PutOptions::default()).await?;
     if has_ended(deps, &keys).await? {
+        deps.store.delete(&active.bucket, std::slice::from_ref(&active.key)).await?;
         return Ok(answer);
     }
-    deps.store
-        .put_json(&keys.active(), &json!({ "version": 1, "job_id": job_id }), PutOptions::default())
-        .await?;
     tracing::info!(job = %job_id, chunks = plan.chunks, partitions = plan.partitions.len(), "the job is planned");
-    fan_out::start(&plan, job.max_concurrency, deps).await?;
+    fan_out::start(&plan, submit.job.max_concurrency, deps).await?;
     Ok(answer)
+}
+
+/// Refuses another job under the token of an earlier one: it would get the earlier one's output, and not be told.
+async fn is_the_same_job(job: &Job, deps: &Deps, keys: &JobKeys) -> Result<(), Error> {
+    let first = deps.store.get_bytes(&keys.job(), DOCUMENT_BYTES_MAX).await?;
+    // As it was written: a fraction that is read again need not be quite the same.
+    let this = serde_json::to_vec(job)
+        .map_err(|error| Error::caused(Code::Internal, "write the job as JSON", error))?;
+    if first == this {
+        return Ok(());
+    }
+    let message = format!(
+        "run the job as {}: another job was run under this token; give each job a token of its own",
+        keys.job_id()
+    );
+    Err(Error::new(Code::InvalidJob, message))
 }
 
 async fn planned(deps: &Deps, keys: &JobKeys) -> Result<Option<Plan>, Error> {
@@ -59,7 +73,8 @@ async fn has_ended(deps: &Deps, keys: &JobKeys) -> Result<bool, Error> {
     }
 }
 
-/// Makes the plan, checks it, and commits it: the first plan counts.
+/// Makes the plan, checks it, and commits job and plan: of each the first counts. The job comes first, so that a plan is
+/// always one of the job beside it; and not before the plan is right, so that a job that is refused leaves nothing.
 async fn plan_anew(
     job: &Job,
     job_id: &JobId,
@@ -80,6 +95,9 @@ async fn plan_anew(
         return Err(Error::new(Code::Internal, format!("make a right plan: {}", defects.join("; "))));
     }
     output_is_free(job, &plan, deps).await?;
+    if deps.store.create_json(&keys.job(), job).await? == Created::Existed {
+        is_the_same_job(job, deps, keys).await?;
+    }
     match deps.store.create_json(&keys.plan(), &plan).await? {
         Created::New => Ok(plan),
         Created::Existed => Ok(deps.store.get_json(&keys.plan()).await?),
