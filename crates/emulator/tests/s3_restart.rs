@@ -72,6 +72,7 @@ fn client_of(server: &Server) -> Client {
 /// Every way in which work in progress lies about after a kill.
 fn litter(data: &Path) {
     let stray = "ab".repeat(16);
+    fs::create_dir_all(data.join("blobs/ab")).unwrap();
     fs::write(data.join("blobs/ab").join(stray), "a body that nothing names").unwrap();
     let bucket = data.join("buckets").join(BUCKET);
     let journal = bucket.join("journal");

@@ -17,7 +17,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::error::FileError;
 
-/// Sub-folders by the name's first byte, so that no folder grows huge.
+/// Sub-folders by the name's first byte, so that no folder grows huge; each is made when it gets its first blob, since
+/// making them all takes longer than many a short run.
 const SHARDS: u16 = 256;
 
 /// The name of a body's file: 128 random bits, as 32 hexadecimal digits.
@@ -114,10 +115,7 @@ impl BlobFolder {
     /// # Errors
     /// [`FileError`] when the file system refuses.
     pub(crate) fn open(root: PathBuf) -> Result<Arc<Self>, FileError> {
-        for shard in 0..SHARDS {
-            let path = root.join(format!("{shard:02x}"));
-            fs::create_dir_all(&path).map_err(FileError::when("create the folder", &path))?;
-        }
+        fs::create_dir_all(&root).map_err(FileError::when("create the folder", &root))?;
         let remover =
             Remover::start().map_err(FileError::when("start the thread that deletes files in", &root))?;
         Ok(Arc::new(Self { root, removing: AtomicBool::new(false), remover }))
@@ -136,7 +134,11 @@ impl BlobFolder {
         let mut lengths = HashMap::new();
         for shard in 0..SHARDS {
             let folder = self.root.join(format!("{shard:02x}"));
-            for entry in fs::read_dir(&folder).map_err(FileError::when("list", &folder))? {
+            let entries = match fs::read_dir(&folder) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                entries => entries.map_err(FileError::when("list", &folder))?,
+            };
+            for entry in entries {
                 let entry = entry.map_err(FileError::when("list", &folder))?;
                 let Some(id) = entry.file_name().to_str().and_then(BlobId::parse) else { continue };
                 let length = entry.metadata().map_err(FileError::when("look at", &entry.path()))?.len();
@@ -222,7 +224,7 @@ impl BlobWriter {
             none => {
                 let blob = self.folder.adopt(BlobId::random());
                 let path = blob.path();
-                let file = File::create_new(&path).map_err(FileError::when("create", &path))?;
+                let file = create_new(&path).map_err(FileError::when("create", &path))?;
                 Ok(none.insert((blob, file)))
             }
         }
@@ -231,6 +233,17 @@ impl BlobWriter {
     /// The whole blob, and its length in bytes; none if that is 0.
     pub(crate) fn finish(self) -> Option<(Blob, u64)> {
         self.open.map(|(blob, _)| (blob, self.length)).filter(|(_, length)| *length > 0)
+    }
+}
+
+/// Creates a blob's file, and its folder where it is the first one there.
+fn create_new(path: &Path) -> io::Result<File> {
+    match File::create_new(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            path.parent().map_or(Ok(()), fs::create_dir_all)?;
+            File::create_new(path)
+        }
+        created => created,
     }
 }
 
