@@ -8,9 +8,7 @@ use fanfold_flow::partition::Partition;
 use fanfold_flow::plan::Plan;
 use fanfold_flow::report::{Counts, Report, Status};
 use fanfold_flow::version::Version;
-use fanfold_gather::{
-    Attempt, Sent, advance, commit, finish, is_done, last_attempt, next_in_lane, start_reducer,
-};
+use fanfold_gather::{Attempt, Lane, Sent, advance, commit, finish, is_done, last_attempt, start_reducer};
 use fanfold_runtime::{Deps, Error};
 use fanfold_store::StoreExt;
 
@@ -22,7 +20,8 @@ pub(crate) async fn worker(failed: Failed<Partition>, deps: &Deps) -> Result<(),
     let Failed { payload: sent, reason } = failed;
     let keys = deps.keys(&sent.job_id);
     let job: Job = deps.store.get_json(&keys.job()).await?;
-    let Some(mut partition) = first_undone(&sent, &job, deps).await? else { return Ok(()) };
+    let mut lane = Lane::of(&job, deps);
+    let Some(mut partition) = first_undone(&sent, &mut lane, deps).await? else { return Ok(()) };
     let begun = last_attempt(deps, &keys, partition.number).await?;
     let Some(attempt) = last_of(&sent, partition.number, begun) else {
         tracing::info!(job = %partition.job_id, partition = partition.number, reason, "a worker died; another is at it");
@@ -35,7 +34,7 @@ pub(crate) async fn worker(failed: Failed<Partition>, deps: &Deps) -> Result<(),
     }
     commit(deps, &partition, &given_up(&partition, attempt, &reason)).await?;
     advance(deps, &partition).await?;
-    match next_in_lane(deps, &job, &partition).await? {
+    match lane.next(&partition).await? {
         Some(next) => deps.send(&deps.functions.worker, &next).await,
         None => Ok(()),
     }
@@ -43,10 +42,14 @@ pub(crate) async fn worker(failed: Failed<Partition>, deps: &Deps) -> Result<(),
 
 /// The partition that the worker was at when it died: the first in its lane without an outcome. The one before it may have
 /// been committed and no more, so the gather is taken on from there.
-async fn first_undone(sent: &Partition, job: &Job, deps: &Deps) -> Result<Option<Partition>, Error> {
+async fn first_undone(
+    sent: &Partition,
+    lane: &mut Lane<'_>,
+    deps: &Deps,
+) -> Result<Option<Partition>, Error> {
     let mut partition = sent.clone();
     while is_done(deps, &partition).await? {
-        let Some(next) = next_in_lane(deps, job, &partition).await? else {
+        let Some(next) = lane.next(&partition).await? else {
             advance(deps, &partition).await?;
             return Ok(None);
         };

@@ -17,4 +17,4 @@ mod lane;
 pub use attempt::{Attempt, Claim, Sent, claim_attempt, last_attempt};
 pub use commit::{Commit, advance, commit, is_done, read_groups, start_reducer};
 pub use finish::finish;
-pub use lane::next_in_lane;
+pub use lane::Lane;

@@ -23,6 +23,9 @@ const STREAMED_PARTS_IN_FLIGHT: usize = 3;
 /// Pieces of one streamed part that are read at once.
 const READS_IN_FLIGHT: usize = 16;
 
+/// Pieces whose reads are planned at once: a part may have a million of them, and each read that waits takes memory.
+const READS_PLANNED_MAX: usize = 4_096;
+
 /// Puts the output together, and has the store compare it with the plan's size and CRC before it appears.
 pub(crate) async fn execute(
     concat: &ConcatPlan,
@@ -119,11 +122,13 @@ async fn stream_up(
 
 /// The bytes of a streamed part.
 async fn streamed(segments: &[Segment], deps: &Deps) -> Result<Bytes, StoreError> {
-    let reads: Vec<_> = segments.iter().map(|segment| bytes_of(segment, deps)).collect();
-    let mut pieces = stream::iter(reads).buffered(READS_IN_FLIGHT);
     let mut bytes = BytesMut::new();
-    while let Some(piece) = pieces.try_next().await? {
-        bytes.extend_from_slice(&piece);
+    for some in segments.chunks(READS_PLANNED_MAX) {
+        let reads: Vec<_> = some.iter().map(|segment| bytes_of(segment, deps)).collect();
+        let mut pieces = stream::iter(reads).buffered(READS_IN_FLIGHT);
+        while let Some(piece) = pieces.try_next().await? {
+            bytes.extend_from_slice(&piece);
+        }
     }
     Ok(bytes.freeze())
 }

@@ -45,6 +45,10 @@ pub async fn handle(event: Value, deps: &Deps, budget: Budget) -> Result<(), Err
                 tracing::info!(job = %job_id, attempt, "the job has ended, in spite of a failure here: {}", error.chain());
                 clean_up(deps, &keys, &report).await
             }
+            None if !lease.is_held(deps, &keys).await? => {
+                tracing::info!(job = %job_id, attempt, "another reducer has taken over: {}", error.chain());
+                Ok(())
+            }
             None => Err(error),
         },
     }

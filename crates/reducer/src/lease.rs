@@ -3,6 +3,7 @@
 //! The lease saves work; it does not keep the output right. Two reducers at once would write the same output, and the
 //! store lets one of them be first.
 
+use fanfold_flow::code::Code;
 use fanfold_flow::keys::JobKeys;
 use fanfold_flow::version::Version;
 use fanfold_runtime::{Budget, Deps, Error};
@@ -23,7 +24,7 @@ pub(crate) struct Lease {
 
 impl Lease {
     /// Takes the lease, unless somebody else holds it. One is taken over when it has expired, or when this is a later
-    /// attempt: those are made only after the earlier one's invocation has ended. An upload that its holder left is dropped.
+    /// attempt: those are made only after an earlier one's invocation has ended. An upload that its holder left is dropped.
     pub(crate) async fn take(
         deps: &Deps,
         keys: &JobKeys,
@@ -62,9 +63,22 @@ impl Lease {
     }
 
     /// Notes the upload that is under way, so that whoever takes over can drop it.
+    ///
+    /// # Errors
+    /// When somebody has taken over meanwhile, or the store fails.
     pub(crate) async fn note(&mut self, deps: &Deps, keys: &JobKeys, upload: &Upload) -> Result<(), Error> {
+        let (current, etag): (Self, _) = deps.store.get_json_tagged(&keys.lease()).await?;
+        if current.holder != self.holder {
+            return Err(Error::new(Code::Internal, "go on reducing: another reducer has taken over"));
+        }
         self.upload = Some(upload.clone());
-        deps.store.put_json(&keys.lease(), self, PutOptions::default()).await?;
+        deps.store.put_json(&keys.lease(), self, PutOptions::if_matches(etag)).await?;
         Ok(())
+    }
+
+    /// Whether nobody has taken over.
+    pub(crate) async fn is_held(&self, deps: &Deps, keys: &JobKeys) -> Result<bool, Error> {
+        let current: Self = deps.store.get_json(&keys.lease()).await?;
+        Ok(current.holder == self.holder)
     }
 }

@@ -39,8 +39,9 @@ pub(crate) async fn run(work: &Work<'_>) -> Result<Option<Done>, Error> {
     };
     let remaining = work.budget.remaining(work.deps.world.as_ref());
     let time = remaining - MARGIN_MAX.min(remaining / 10);
-    let mut round = Round { attempt: work.partition.attempt, results: Vec::new(), failures: Vec::new() };
+    let mut round = Round::first(work.partition.attempt);
     let in_time = tokio::time::timeout(time, round.run_all(work, &shared)).await;
+    round.running.shutdown().await;
     shared.end()?;
     match in_time {
         Ok(Ok(Claim::Ours)) => {}
@@ -93,9 +94,16 @@ struct Round {
     attempt: u32,
     results: Vec<ChunkResult>,
     failures: Vec<Failed>,
+    /// The chunks that run now. Out of time, they are stopped and waited for: a task that is only told to stop may still
+    /// have its process when the invocation ends.
+    running: JoinSet<Result<ChunkResult, Failed>>,
 }
 
 impl Round {
+    fn first(attempt: u32) -> Self {
+        Self { attempt, results: Vec::new(), failures: Vec::new(), running: JoinSet::new() }
+    }
+
     /// Runs all until nothing is worth another try, or the next attempt is not ours to make.
     async fn run_all(&mut self, work: &Work<'_>, shared: &Arc<Shared>) -> Result<Claim, Error> {
         let mut left: Vec<usize> = (0..work.partition.chunks.len()).collect();
@@ -123,11 +131,10 @@ impl Round {
 
     /// Runs chunks as many at once as the pool allows.
     async fn together(&mut self, shared: &Arc<Shared>, chunks: Vec<usize>) -> Result<(), Error> {
-        let mut running = JoinSet::new();
         for chunk in chunks {
-            running.spawn(process::run(Arc::clone(shared), chunk, self.attempt));
+            self.running.spawn(process::run(Arc::clone(shared), chunk, self.attempt));
         }
-        while let Some(ended) = running.join_next().await {
+        while let Some(ended) = self.running.join_next().await {
             match ended.map_err(|error| Error::caused(Code::Internal, "run a chunk", error))? {
                 Ok(result) => self.results.push(result),
                 Err(failed) => self.failures.push(failed),

@@ -6,7 +6,7 @@ use fanfold_flow::code::Code;
 use fanfold_flow::done::Done;
 use fanfold_flow::job::Job;
 use fanfold_flow::partition::Partition;
-use fanfold_gather::{Claim, Commit, Sent, advance, claim_attempt, commit, is_done, next_in_lane};
+use fanfold_gather::{Claim, Commit, Lane, Sent, advance, claim_attempt, commit, is_done};
 use fanfold_runtime::{Budget, Deps, Error};
 use fanfold_store::StoreExt;
 use serde::Deserialize;
@@ -29,6 +29,7 @@ pub async fn handle(event: Value, deps: &Deps, settings: &Settings, budget: Budg
         .map_err(|error| Error::caused(Code::InvalidJob, "read the event as a partition", error))?;
     let job: Job = deps.store.get_json(&deps.keys(&partition.job_id).job()).await?;
     let sent = Sent::of(&partition);
+    let mut lane = Lane::of(&job, deps);
     loop {
         let before = budget.remaining(deps.world.as_ref());
         if run(&Work { job: &job, partition: &partition, sent, deps, settings, budget }).await?
@@ -37,7 +38,7 @@ pub async fn handle(event: Value, deps: &Deps, settings: &Settings, budget: Budg
             return Ok(());
         }
         let left = budget.remaining(deps.world.as_ref());
-        let Some(next) = next_in_lane(deps, &job, &partition).await? else { return Ok(()) };
+        let Some(next) = lane.next(&partition).await? else { return Ok(()) };
         if !is_time_for_another(before.saturating_sub(left), left) {
             return deps.send(&deps.functions.worker, &next).await;
         }
