@@ -93,6 +93,25 @@ async fn what_cannot_be_imported_is_named_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn an_import_that_is_given_up_leaves_nothing_when_the_server_has_stopped() {
+    let (folder, server, _client) = fresh().await;
+    let path = folder.path().join("input");
+    fs::write(&path, bytes(8 * LARGE, 1)).unwrap();
+    let (first, mut copied) = tokio::sync::mpsc::unbounded_channel();
+    tokio::select! {
+        imported = server.import(BUCKET, "key", &path, |bytes| first.send(bytes).unwrap()) => {
+            panic!("it was to be given up after its first bytes, not {imported:?}");
+        }
+        bytes = copied.recv() => assert!(bytes.is_some()),
+    }
+    server.stop().await;
+    until_body_files(folder.path(), &[]).await;
+    let server = serve(folder.path()).await;
+    assert_eq!(keys(&client(&server.endpoint())).await, Vec::<String>::new());
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn an_export_writes_all_parts_in_order_from_where_the_file_stands() {
     let (folder, server, client) = fresh().await;
     let path = folder.path().join("input");

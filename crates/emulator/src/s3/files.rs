@@ -11,6 +11,8 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio::sync::OwnedRwLockReadGuard;
+
 use super::Server;
 use super::blob::{BlobFolder, BlobWriter};
 use super::body::{Received, blocking, meter_file};
@@ -127,7 +129,8 @@ impl Server {
             blocking(move || Ok(open_regular(&path))).await.map_err(failed)?
         };
         let source = source.map_err(|source| ImportError::Read { path: path.to_owned(), source })?;
-        let received = take_in(source, self.store.blobs(), moved).await.map_err(failed)?;
+        let under_way = Arc::clone(&self.transfers).read_owned().await;
+        let received = take_in(source, self.store.blobs(), under_way, moved).await.map_err(failed)?;
         let object = Arc::new(Object::of_part(received.into_part(1), Attributes::default()));
         let imported =
             Imported { bytes: object.size, crc64nvme: object.crc64nvme, etag: object.etag.clone() };
@@ -166,6 +169,7 @@ impl Server {
             left: object.segments().cloned().collect(),
             file,
             meter: Meter::new(Algorithm::Crc64Nvme, ETags::Opaque),
+            _under_way: Arc::clone(&self.transfers).read_owned().await,
         };
         while !outgoing.left.is_empty() {
             let step = blocking(move || {
@@ -181,6 +185,9 @@ impl Server {
     }
 }
 
+/// Keeps the server from ending.
+type UnderWay = OwnedRwLockReadGuard<()>;
+
 /// A pipe or a device has no end that could be waited for, and a folder no bytes.
 fn open_regular(path: &Path) -> io::Result<File> {
     if !std::fs::metadata(path)?.is_file() {
@@ -193,11 +200,12 @@ fn open_regular(path: &Path) -> io::Result<File> {
 async fn take_in(
     source: File,
     blobs: &Arc<BlobFolder>,
+    under_way: UnderWay,
     mut moved: impl FnMut(u64),
 ) -> Result<Received, Error> {
     let writer = BlobWriter::new(Arc::clone(blobs));
     let meter = Meter::new(Algorithm::Crc64Nvme, ETags::Opaque);
-    let mut incoming = Incoming { source, writer, meter, bytes: 0 };
+    let mut incoming = Incoming { source, writer, meter, bytes: 0, _under_way: under_way };
     loop {
         let step = blocking(move || {
             let copied = incoming.step()?;
@@ -222,6 +230,8 @@ struct Incoming {
     meter: Meter,
     /// Bytes that are in.
     bytes: u64,
+    /// The last field: it is given back when the writer has let go of its file.
+    _under_way: UnderWay,
 }
 
 impl Incoming {
@@ -244,6 +254,7 @@ struct Outgoing {
     left: VecDeque<Segment>,
     file: File,
     meter: Meter,
+    _under_way: UnderWay,
 }
 
 impl Outgoing {

@@ -35,6 +35,7 @@ use std::sync::Arc;
 use s3s::auth::SimpleAuth;
 use s3s::service::S3ServiceBuilder;
 use tokio::net::TcpListener;
+use tokio::sync::RwLock;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -112,6 +113,8 @@ pub struct BucketError {
 pub struct Server {
     address: SocketAddr,
     store: Arc<store::Store>,
+    /// Held for reading by each import and export, to the end of its last step, which may outlive its caller.
+    transfers: Arc<RwLock<()>>,
     serving: JoinHandle<()>,
     stop: CancellationToken,
     _stop_on_drop: DropGuard,
@@ -155,7 +158,8 @@ impl Server {
         builder.set_auth(SimpleAuth::from_single(access_key_id, secret_access_key));
         let stop = CancellationToken::new();
         let serving = tokio::spawn(connection::serve(listener, builder.build(), stop.clone()));
-        Ok(Self { address: bound, store, serving, _stop_on_drop: stop.clone().drop_guard(), stop })
+        let transfers = Arc::default();
+        Ok(Self { address: bound, store, transfers, serving, _stop_on_drop: stop.clone().drop_guard(), stop })
     }
 
     /// Where the server listens, as SDKs want it: `http://127.0.0.1:PORT`.
@@ -184,7 +188,8 @@ impl Server {
         }
     }
 
-    /// Takes no more requests, lets those under way finish (for ten seconds at most), and gives the folder back.
+    /// Takes no more requests, lets those under way finish (for ten seconds at most), as well as the steps of imports and
+    /// exports that were given up, and gives the folder back.
     ///
     /// # Cancellation
     /// The server stops all the same, cutting its connections.
@@ -193,6 +198,8 @@ impl Server {
         if let Err(error) = (&mut self.serving).await {
             tracing::error!(%error, "the server ended badly");
         }
+        // An import that was given up deletes its file when its step ends, and only while the store is there.
+        drop(self.transfers.write().await);
     }
 }
 
