@@ -1,7 +1,7 @@
 //! `fanfold map` beside the bare program and beside what people do by hand, in one run over the same file.
 //!
 //! ```text
-//! cargo bench -p e2e --bench map [-- --mebibytes 512 --rounds 3]
+//! cargo bench -p e2e --bench map [-- --mebibytes 512 --rounds 5]
 //! ```
 //! Every way reads the same file and must leave the same bytes. Printed are medians of wall time and what they are of the
 //! bare program's; the ways take turns, so that a busy machine is busy for all of them alike.
@@ -24,9 +24,13 @@ const PROGRAMS: [(&str, &[&str]); 2] = [
     ),
 ];
 
+/// Into how many chunks every way cuts the file.
+const CHUNKS: u64 = 16;
+
 struct Settings {
     bytes: u64,
     rounds: usize,
+    /// Set for each program.
     chunk_bytes: u64,
     cores: usize,
     folder: PathBuf,
@@ -34,10 +38,10 @@ struct Settings {
 
 fn main() {
     let scratch = tempfile::tempdir().unwrap_or_else(|error| panic!("a scratch folder: {error}"));
-    let settings = Settings {
+    let mut settings = Settings {
         bytes: argument("--mebibytes", 512) << 20,
-        rounds: usize::try_from(argument("--rounds", 3)).unwrap_or(3),
-        chunk_bytes: argument("--chunk-mebibytes", 32) << 20,
+        rounds: usize::try_from(argument("--rounds", 5)).unwrap_or(5),
+        chunk_bytes: 0,
         cores: std::thread::available_parallelism().map_or(1, usize::from),
         folder: scratch.path().to_owned(),
     };
@@ -46,6 +50,7 @@ fn main() {
         let bytes = if argv[0] == "awk" { settings.bytes / 8 } else { settings.bytes };
         let input = settings.folder.join("input.txt");
         write_text(&input, bytes);
+        settings.chunk_bytes = bytes / CHUNKS;
         println!(
             "\n{name}: {} MiB in chunks of {} MiB, {} cores",
             bytes >> 20,
