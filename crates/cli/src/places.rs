@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     fn parted(document: Value) -> Places {
-        part(document, &"s3://work/local/run/".parse().unwrap())
+        part(document, &"s3://store/local/run/".parse().unwrap())
     }
 
     #[test]
@@ -135,8 +135,8 @@ mod tests {
             "source": { "objects": { "uri": ["a.csv", "s3://b/k", "dir/*.csv"] } }, "output": { "uri": "out/{name}.csv" }
         }));
         let expected = json!({
-            "source": { "objects": { "uri": ["s3://work/local/run/in/0000/", "s3://b/k", "s3://work/local/run/in/0001/"] } },
-            "output": { "uri": "s3://work/local/run/output" }
+            "source": { "objects": { "uri": ["s3://store/local/run/in/0000/", "s3://b/k", "s3://store/local/run/in/0001/"] } },
+            "output": { "uri": "s3://store/local/run/output" }
         });
         assert_eq!(places.document, expected);
         assert!(places.reads_s3);
@@ -150,7 +150,7 @@ mod tests {
         let places = parted(json!({ "source": { "items": { "uri": "items.jsonl" } } }));
         assert_eq!(
             places.document.pointer("/source/items/uri"),
-            Some(&json!("s3://work/local/run/in/0000/items"))
+            Some(&json!("s3://store/local/run/in/0000/items"))
         );
         assert!(matches!(places.inputs[0].to, Destination::Object(_)));
     }

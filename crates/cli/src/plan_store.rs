@@ -170,12 +170,12 @@ mod tests {
     #[tokio::test]
     async fn files_are_read_and_listed_where_they_would_stand_and_the_rest_elsewhere() {
         let folder = tempfile::tempdir().unwrap();
-        let prefix: ObjectUri = "s3://work/local/".parse().unwrap();
+        let prefix: ObjectUri = "s3://store/local/".parse().unwrap();
         let mut files = Vec::new();
         for name in ["b", "a/c", "a-"] {
             let path = folder.path().join(name.replace('/', "_"));
             std::fs::write(&path, name).unwrap();
-            let at = ObjectUri::new("work", format!("local/{name}"));
+            let at = ObjectUri::new("store", format!("local/{name}"));
             files.push(LocalFile { path, at, bytes: name.len() as u64 });
         }
         let others: Arc<dyn Store> = Arc::new(MemoryStore::new(["theirs"]));
@@ -183,9 +183,9 @@ mod tests {
         others.put(&theirs, Bytes::from_static(b"1"), PutOptions::default()).await.unwrap();
         let store = PlanStore::new(files, prefix, Some(others));
         let keys: Vec<_> =
-            store.list_all("work", "local/").await.unwrap().into_iter().map(|listed| listed.key).collect();
+            store.list_all("store", "local/").await.unwrap().into_iter().map(|listed| listed.key).collect();
         assert_eq!(keys, ["local/a-", "local/a/c", "local/b"]);
-        let at = ObjectUri::new("work", "local/a/c");
+        let at = ObjectUri::new("store", "local/a/c");
         assert_eq!(store.get_bytes(&at, 10).await.unwrap(), "a/c");
         let part = GetOptions { range: Some(1..9), if_match: None };
         assert_eq!(store.get(&at, part).await.unwrap().range, 1..3);
@@ -198,7 +198,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_in_a_store_that_is_not_there_says_how_to_name_one() {
-        let store = PlanStore::new(Vec::new(), "s3://work/local/".parse().unwrap(), None);
+        let store = PlanStore::new(Vec::new(), "s3://store/local/".parse().unwrap(), None);
         let error = store.head(&"s3://theirs/x".parse().unwrap()).await.unwrap_err().to_string();
         assert!(error.contains("--s3 environment"), "{error}");
     }

@@ -198,8 +198,8 @@ mod tests {
 
     #[test]
     fn keys_list_in_the_order_of_their_numbers() {
-        let keys = JobKeys::new(&"s3://work/fan".parse().unwrap(), &"run-1".parse().unwrap());
-        assert_eq!(keys.plan().to_string(), "s3://work/fan/jobs/run-1/plan.json");
+        let keys = JobKeys::new(&"s3://store/fan".parse().unwrap(), &"run-1".parse().unwrap());
+        assert_eq!(keys.plan().to_string(), "s3://store/fan/jobs/run-1/plan.json");
         assert!(keys.done(2, 99).key < keys.done(2, 100).key);
         assert!(keys.chunk_result(9, 0, 1).key < keys.chunk_result(10, 0, 1).key);
         assert!(keys.done(1, 5).key.starts_with(&keys.done_of(1).key));
