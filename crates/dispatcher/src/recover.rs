@@ -1,14 +1,16 @@
 //! What becomes of an invocation that ended without an outcome: it is tried again, or recorded as failed.
 
 use fanfold_flow::code::Code;
-use fanfold_flow::done::{Done, Failure};
+use fanfold_flow::done::{Done, Failure, Group};
 use fanfold_flow::event::{Failed, Reduce};
 use fanfold_flow::job::Job;
 use fanfold_flow::partition::Partition;
 use fanfold_flow::plan::Plan;
-use fanfold_flow::report::{Counts, Report, Status};
+use fanfold_flow::report::{Counts, FAILURES_LISTED_MAX, Report, Status};
 use fanfold_flow::version::Version;
-use fanfold_gather::{Attempt, Lane, Sent, advance, commit, finish, is_done, last_attempt, start_reducer};
+use fanfold_gather::{
+    Attempt, Lane, Sent, advance, commit, finish, is_done, last_attempt, read_groups, start_reducer,
+};
 use fanfold_runtime::{Deps, Error};
 use fanfold_store::StoreExt;
 
@@ -103,26 +105,36 @@ pub(crate) async fn reducer(failed: Failed<Reduce>, deps: &Deps) -> Result<(), E
     let keys = deps.keys(&job_id);
     let job: Job = deps.store.get_json(&keys.job()).await?;
     let plan: Plan = deps.store.get_json(&keys.plan()).await?;
-    let report = Report {
+    let groups = read_groups(deps, &keys, plan.groups()).await?;
+    let message = format!(
+        "every chunk has its outcome, but the output could not be put together in {REDUCER_ATTEMPTS} tries; \
+         the last ended with {reason}"
+    );
+    finish(deps, &keys, &unreduced(&job, &plan, groups, message, deps.world.now_ms())).await
+}
+
+/// The report of a job whose chunks all ended, and whose output nobody could put together.
+fn unreduced(job: &Job, plan: &Plan, groups: Vec<Group>, message: String, ended_ms: i64) -> Report {
+    let done: Vec<Done> = groups.into_iter().flat_map(|group| group.done).collect();
+    let results = || done.iter().flat_map(|done| &done.results);
+    let failed = done.iter().map(|done| done.failures.len() as u64).sum();
+    Report {
         version: Version,
-        job_id,
-        name: job.name,
+        job_id: plan.job_id.clone(),
+        name: job.name.clone(),
         status: Status::Failed,
         output: None,
-        chunks: Counts { total: plan.chunks, done: 0, failed: plan.chunks, cancelled: 0 },
+        chunks: Counts { total: plan.chunks, done: plan.chunks - failed, failed, cancelled: 0 },
         partitions: plan.partitions.len() as u64,
-        attempts: 0,
-        records: 0,
-        bytes_in: 0,
-        failures: Vec::new(),
+        attempts: done.iter().map(|done| u64::from(done.attempt)).sum(),
+        records: results().map(|result| result.records).sum(),
+        bytes_in: results().map(|result| result.bytes_in).sum(),
+        failures: done.iter().flat_map(|done| &done.failures).take(FAILURES_LISTED_MAX).cloned().collect(),
         code: Some(Code::Internal),
-        message: format!(
-            "the output could not be put together in {REDUCER_ATTEMPTS} tries; the last ended with {reason}"
-        ),
+        message,
         started_ms: plan.started_ms,
-        ended_ms: deps.world.now_ms(),
-    };
-    finish(deps, &keys, &report).await
+        ended_ms,
+    }
 }
 
 #[cfg(test)]
@@ -229,5 +241,29 @@ mod tests {
         assert_eq!((world.sent().await, world.outcome().await), (vec![2], None), "attempt 2 still runs");
         world.dies(2).await;
         assert!(world.outcome().await.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_job_that_nobody_could_reduce_still_accounts_for_its_chunks() {
+        let world = World::new().await;
+        let plan = json!({
+            "version": 1, "job_id": "one", "started_ms": 0, "output": "s3://world/out", "format": "bytes",
+            "input": { "range": { "start": 0, "end": 2, "chunk": 1 } }, "chunks": 2,
+            "partitions": [{ "first": 0, "chunks": 2 }], "group_partitions": 10
+        });
+        let group = json!({ "version": 1, "number": 0, "done": [{
+            "version": 1, "partition": 0, "attempt": 2,
+            "results": [{ "index": 0, "attempt": 1, "records": 7, "bytes_in": 9, "started_ms": 0, "wall_ms": 1 }],
+            "failures": [{ "index": 1, "code": "program_failed", "message": "it failed", "attempts": 2 }]
+        }] });
+        for (at, document) in [(world.keys.plan(), plan), (world.keys.group(0), group)] {
+            world.deps.store.put_json(&at, &document, PutOptions::default()).await.unwrap();
+        }
+        let payload = Reduce { version: Version, reduce: "one".parse().unwrap(), attempt: REDUCER_ATTEMPTS };
+        reducer(Failed { payload, reason: "it was killed".to_owned() }, &world.deps).await.unwrap();
+        let report: Report = world.deps.store.get_json(&world.keys.result()).await.unwrap();
+        assert_eq!(report.chunks, Counts { total: 2, done: 1, failed: 1, cancelled: 0 });
+        assert_eq!((report.records, report.attempts, report.failures.len()), (7, 2, 1));
+        assert!(report.message.contains("it was killed"), "{}", report.message);
     }
 }
