@@ -15,7 +15,7 @@ mod submit;
 use std::process::ExitCode;
 
 use fanfold_flow::limits::{MEMORY_MB_PER_VCPU, VCPUS_MAX};
-use fanfold_runtime::Variables;
+use fanfold_runtime::{Variable, Variables};
 
 pub use answer::Answer;
 pub use handle::handle;
@@ -32,13 +32,22 @@ impl Settings {
     /// Reads `FANFOLD_WORKER_MEMORY_MB`, the worker function's memory size, and `FANFOLD_WORKER_CORES`, which overrides
     /// what would follow from it.
     pub fn read(variables: &mut Variables<'_>) -> Option<Self> {
-        let memory_mb: u32 =
-            variables.required("FANFOLD_WORKER_MEMORY_MB", "the worker function's memory size in MB")?;
-        let cores = variables.optional("FANFOLD_WORKER_CORES");
+        let memory_mb: Option<u32> =
+            variables.required("FANFOLD_WORKER_MEMORY_MB", "the worker function's memory size in MB");
+        let cores = variables.optional(
+            "FANFOLD_WORKER_CORES",
+            "how many processes a worker runs at once, where not one for each core",
+        );
+        let memory_mb = memory_mb?;
         Some(Self {
             worker_cores: cores.unwrap_or_else(|| memory_mb.div_ceil(MEMORY_MB_PER_VCPU).clamp(1, VCPUS_MAX)),
         })
     }
+}
+
+/// What the function reads of its environment.
+pub fn variables() -> Vec<Variable> {
+    fanfold_runtime::variables_of(Settings::read)
 }
 
 /// The function's whole program.

@@ -15,9 +15,15 @@ mod lease;
 
 use std::process::ExitCode;
 
+use fanfold_runtime::Variable;
 use serde_json::json;
 
 pub use handle::handle;
+
+/// What the function reads of its environment: what all three read, and nothing of its own.
+pub fn variables() -> Vec<Variable> {
+    fanfold_runtime::variables_of(|_| Some(()))
+}
 
 /// The function's whole program.
 pub fn main() -> ExitCode {

@@ -16,5 +16,5 @@ mod variables;
 pub use budget::Budget;
 pub use deps::{Deps, Functions, SystemWorld, World};
 pub use error::Error;
-pub use serve::serve;
-pub use variables::{InvalidConfig, Variables};
+pub use serve::{serve, variables_of};
+pub use variables::{InvalidConfig, Variable, Variables};

@@ -3,6 +3,16 @@
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
+use crate::variables::Variables;
+
+/// The filter that the environment asks for.
+pub(crate) fn read_level(variables: &mut Variables<'_>) -> Option<String> {
+    let ours = variables.optional("FANFOLD_LOG", "what is logged, such as info or fanfold_worker=debug");
+    let of_lambda =
+        variables.optional("AWS_LAMBDA_LOG_LEVEL", "what is logged where FANFOLD_LOG does not say");
+    ours.or(of_lambda)
+}
+
 /// Starts logging for this process. `level` is a tracing filter such as `info` or `fanfold_worker=debug`; one that cannot
 /// be read counts as `info`. A second call changes nothing.
 pub(crate) fn start(level: Option<String>) {

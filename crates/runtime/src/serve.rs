@@ -13,7 +13,7 @@ use crate::budget::Budget;
 use crate::deps::{Deps, Shared, SystemWorld, World};
 use crate::error::Error;
 use crate::logs;
-use crate::variables::{InvalidConfig, Variables};
+use crate::variables::{Variable, Variables, recorded};
 
 /// Runs a function until Lambda ends its environment.
 ///
@@ -23,12 +23,14 @@ pub fn serve<S, H>(read: impl FnOnce(&mut Variables<'_>) -> Option<S>, handle: H
 where
     H: AsyncFn(Value, &Deps, &S, Budget, &str) -> Result<Value, Error>,
 {
-    logs::start(std::env::var("FANFOLD_LOG").or_else(|_| std::env::var("AWS_LAMBDA_LOG_LEVEL")).ok());
+    let mut variables = Variables::new(|name| std::env::var(name).ok());
+    logs::start(logs::read_level(&mut variables));
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("start the asynchronous runtime: {error}")),
     };
-    let config = match read_environment(read) {
+    let config = read_config(&mut variables, read);
+    let config = match variables.finish(config) {
         Ok(config) => config,
         Err(error) => return failed(&error.to_string()),
     };
@@ -43,13 +45,21 @@ fn failed(message: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn read_environment<S>(
+/// What a function with settings of its own reads of its environment, in its order: found by reading, as [`serve`] does.
+pub fn variables_of<S>(read: impl FnOnce(&mut Variables<'_>) -> Option<S>) -> Vec<Variable> {
+    recorded(|variables| {
+        let _level = logs::read_level(variables);
+        read_config(variables, read)
+    })
+}
+
+fn read_config<S>(
+    variables: &mut Variables<'_>,
     read: impl FnOnce(&mut Variables<'_>) -> Option<S>,
-) -> Result<(Shared, S), InvalidConfig> {
-    let mut variables = Variables::new(|name| std::env::var(name).ok());
-    let shared = Shared::read(&mut variables);
-    let settings = read(&mut variables);
-    variables.finish(shared.zip(settings))
+) -> Option<(Shared, S)> {
+    let shared = Shared::read(variables);
+    let settings = read(variables);
+    shared.zip(settings)
 }
 
 async fn serve_events<S, H>((shared, settings): (Shared, S), handle: H) -> Result<(), lambda_runtime::Error>

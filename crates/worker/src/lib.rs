@@ -19,10 +19,16 @@ mod settings;
 
 use std::process::ExitCode;
 
+use fanfold_runtime::Variable;
 use serde_json::json;
 
 pub use handle::handle;
 pub use settings::Settings;
+
+/// What the function reads of its environment.
+pub fn variables() -> Vec<Variable> {
+    fanfold_runtime::variables_of(Settings::read)
+}
 
 /// The function's whole program.
 pub fn main() -> ExitCode {

@@ -52,15 +52,21 @@ impl Settings {
     pub fn read(variables: &mut Variables<'_>) -> Option<Self> {
         let memory_mb: Option<u32> =
             variables.required("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "the function's memory size in MB");
-        let cores = variables.optional("FANFOLD_WORKER_CORES");
-        let tasks: Option<Tasks> = variables.optional("FANFOLD_TASKS");
-        let allow_commands = variables.optional("FANFOLD_ALLOW_COMMANDS").unwrap_or(false);
-        let directory: Option<PathBuf> = variables.optional("FANFOLD_TASK_DIRECTORY");
+        let cores = variables
+            .optional("FANFOLD_WORKER_CORES", "how many processes run at once, where not one for each core");
+        let tasks: Option<Tasks> = variables
+            .optional("FANFOLD_TASKS", "the commands that jobs may name: a JSON object of name to argv");
+        let allow_commands = variables.optional(
+            "FANFOLD_ALLOW_COMMANDS",
+            "whether jobs may bring commands of their own: true or false",
+        );
+        let directory: Option<PathBuf> =
+            variables.optional("FANFOLD_TASK_DIRECTORY", "the folder in which programs run");
         let memory_mb = memory_mb?;
         Some(Self {
             cores: cores.unwrap_or_else(|| memory_mb.div_ceil(MEMORY_MB_PER_VCPU).clamp(1, VCPUS_MAX)),
             tasks: tasks.map_or_else(BTreeMap::new, |tasks| tasks.0),
-            allow_commands,
+            allow_commands: allow_commands.unwrap_or(false),
             directory,
             environment: std::env::vars_os().filter(|(name, _)| is_for_programs(name)).collect(),
             credentials: std::env::vars_os().filter(|(name, _)| is_credential(name)).collect(),
