@@ -10,7 +10,7 @@ use fanfold_flow::report::{Report, Status};
 use fanfold_flow::uri::ObjectUri;
 use fanfold_invoke::memory::{Failure, Invocation, MemoryInvoke};
 use fanfold_invoke::{Answer, Invoke, InvokeError, RequestId};
-use fanfold_runtime::{Budget, Deps, Error, Functions, SystemWorld, World};
+use fanfold_runtime::{Budget, Deps, Error, Functions, Metrics, SystemWorld, World};
 use fanfold_store::memory::MemoryStore;
 use fanfold_store::{PutOptions, Store, StoreExt};
 use serde_json::{Value, json};
@@ -63,10 +63,11 @@ impl MemoryWorld {
                 worker: "worker".to_owned(),
                 reducer: "reducer".to_owned(),
             },
+            metrics: Metrics::off(),
         };
         register(&invoke, "dispatcher", deps.clone(), move |event, deps, invocation| async move {
-            let settings = fanfold_dispatcher::Settings { worker_cores: cores };
-            fanfold_dispatcher::handle(event, &deps, &settings, invocation.request_id.as_str()).await
+            let settings = fanfold_dispatcher::Settings::new(cores);
+            fanfold_dispatcher::handle(event, &deps, &settings, budget(), invocation.request_id.as_str()).await
         });
         register(&invoke, "worker", deps.clone(), move |event, deps, _| async move {
             fanfold_worker::handle(event, &deps, &worker_settings(cores), budget()).await.map(|()| json!({}))

@@ -1,11 +1,11 @@
 //! What to do about an event.
 
 use fanfold_flow::event::Event;
-use fanfold_runtime::{Deps, Error};
+use fanfold_runtime::{Budget, Deps, Error};
 use serde_json::{Value, json};
 
 use crate::answer::{self, Answer};
-use crate::{Settings, fan_out, recover, submit};
+use crate::{Settings, fan_out, recover, status, submit, sweep};
 
 /// Handles any event that a trigger may send. `request_id` names the run where the event itself does not.
 ///
@@ -16,6 +16,7 @@ pub async fn handle(
     event: Value,
     deps: &Deps,
     settings: &Settings,
+    budget: Budget,
     request_id: &str,
 ) -> Result<Value, Error> {
     match Event::recognise(&event)? {
@@ -26,5 +27,7 @@ pub async fn handle(
         Event::FanOut(range) => fan_out::go_on(&range, deps).await.map(|()| json!({})),
         Event::WorkerFailed(failed) => recover::worker(*failed, deps).await.map(|()| json!({})),
         Event::ReducerFailed(failed) => recover::reducer(failed, deps).await.map(|()| json!({})),
+        Event::Sweep => sweep::sweep(deps, settings, budget).await,
+        Event::Status(job_id) => status::status(&job_id, deps, settings).await,
     }
 }

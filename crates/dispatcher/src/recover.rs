@@ -146,7 +146,7 @@ mod tests {
     use fanfold_flow::uri::ObjectUri;
     use fanfold_gather::{Claim, claim_attempt};
     use fanfold_invoke::memory::MemoryInvoke;
-    use fanfold_runtime::{Functions, SystemWorld};
+    use fanfold_runtime::{Functions, Metrics, SystemWorld};
     use fanfold_store::PutOptions;
     use fanfold_store::memory::MemoryStore;
     use serde_json::{Value, json};
@@ -177,6 +177,7 @@ mod tests {
                 world: Arc::new(SystemWorld),
                 work: ObjectUri::new("world", "work/"),
                 functions,
+                metrics: Metrics::off(),
             };
             let keys = deps.keys(&"one".parse().unwrap());
             let job = json!({

@@ -24,6 +24,10 @@ pub enum Event {
     WorkerFailed(Box<Failed<Partition>>),
     /// An on-failure record: the reducer ended without an outcome.
     ReducerFailed(Failed<Reduce>),
+    /// `{"sweep": {}}`, every minute: look for what died between two steps.
+    Sweep,
+    /// `{"status": "<job id>"}`: how far is this run?
+    Status(JobId),
 }
 
 /// A job, and what came with it.
@@ -91,6 +95,12 @@ impl Event {
         if fields.contains_key("fan_out") {
             return read(event, "").map(Self::FanOut);
         }
+        if fields.contains_key("sweep") {
+            return sweep(fields).map(|()| Self::Sweep);
+        }
+        if fields.contains_key("status") {
+            return status(fields).map(Self::Status);
+        }
         if fields.contains_key("requestContext") && fields.contains_key("requestPayload") {
             return on_failure(fields);
         }
@@ -123,6 +133,35 @@ fn refused(path: &str, message: String) -> Problems {
 
 fn read<T: for<'de> Deserialize<'de>>(value: &Value, path: &str) -> Result<T, Problems> {
     T::deserialize(value).map_err(|error| refused(path, error.to_string()))
+}
+
+/// The fields beside `only`, each as a problem: what comes alone is not half understood.
+fn alone(fields: &Map<String, Value>, only: &str) -> Vec<Problem> {
+    let others = fields.keys().filter(|name| *name != only);
+    others.map(|name| Problem::new(name, format!("is unknown; '{only}' stands alone"))).collect()
+}
+
+fn none_or(problems: Vec<Problem>) -> Result<(), Problems> {
+    if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
+}
+
+fn sweep(fields: &Map<String, Value>) -> Result<(), Problems> {
+    let mut problems = alone(fields, "sweep");
+    if fields["sweep"].as_object().is_none_or(|nothing| !nothing.is_empty()) {
+        problems.push(Problem::new("sweep", "must be an empty object: {\"sweep\": {}}"));
+    }
+    none_or(problems)
+}
+
+fn status(fields: &Map<String, Value>) -> Result<JobId, Problems> {
+    let mut problems = alone(fields, "status");
+    let job_id = match fields["status"].as_str() {
+        Some(text) => text.parse::<JobId>().map_err(|error| error.to_string()),
+        None => Err("must be a job id: {\"status\": \"<job id>\"}".to_owned()),
+    };
+    problems.extend(job_id.as_ref().err().map(|refusal| Problem::new("status", refusal)));
+    none_or(problems)?;
+    job_id.map_err(|refusal| refused("status", refusal))
 }
 
 fn submit(fields: &Map<String, Value>) -> Result<Submit, Problems> {
