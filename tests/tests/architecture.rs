@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Which of our crates a crate may use.
-const OURS: [(&str, &[&str]); 12] = [
+const OURS: [(&str, &[&str]); 13] = [
     ("flow", &[]),
     ("store", &["flow"]),
     ("invoke", &["flow"]),
@@ -17,18 +17,22 @@ const OURS: [(&str, &[&str]); 12] = [
     ("worker", &["flow", "store", "gather", "pool", "runtime"]),
     ("reducer", &["flow", "store", "gather", "runtime"]),
     ("emulator", &[]),
-    ("cli", &["flow", "store", "invoke", "runtime", "dispatcher", "worker", "reducer", "emulator"]),
+    ("stack", &[]),
+    ("cli", &["flow", "store", "invoke", "runtime", "dispatcher", "worker", "reducer", "emulator", "stack"]),
     ("e2e", &["flow", "store", "invoke", "runtime", "dispatcher", "worker", "reducer", "emulator", "cli"]),
 ];
 
 /// What only some crates may name, since they own it.
-const OWNED: [(&str, &[&str]); 9] = [
+const OWNED: [(&str, &[&str]); 12] = [
     ("aws-sdk-s3", &["store"]),
     ("aws-sdk-lambda", &["invoke"]),
-    ("aws-config", &["store", "invoke"]),
+    ("aws-sdk-cloudformation", &["stack"]),
+    ("aws-sdk-cloudwatchlogs", &["stack"]),
+    ("aws-config", &["store", "invoke", "stack"]),
     ("lambda_runtime", &["runtime", "e2e"]),
     ("s3s", &["emulator"]),
     ("hyper", &["emulator"]),
+    ("nix", &["pool"]),
     ("rustix", &["pool", "emulator", "e2e"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
