@@ -171,6 +171,8 @@ fn show(line: &LogLine, watched: &mut Watched, progress: &Progress) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use fanfold_flow::job::Job;
     use fanfold_flow::plan::{self, Listing, Sizing};
     use serde_json::json;
@@ -191,7 +193,14 @@ mod tests {
 
     fn take(watched: &mut Watched, line: &serde_json::Value) -> Option<String> {
         let function = "fanfold-worker".to_owned();
-        watched.take(&LogLine { function, environment: "e".into(), request_id: None, line: line.to_string() })
+        watched.take(&LogLine {
+            function,
+            environment: "e".into(),
+            log_stream: "s".into(),
+            at: SystemTime::UNIX_EPOCH,
+            request_id: None,
+            line: line.to_string(),
+        })
     }
 
     #[test]

@@ -16,8 +16,13 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+mod account;
+pub mod events;
+mod http_server;
 pub mod lambda;
+pub mod queues;
 pub mod s3;
+mod signature;
 
 /// What an [`Emulator`] is started with.
 #[derive(Debug, Clone)]

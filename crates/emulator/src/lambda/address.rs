@@ -2,16 +2,10 @@
 
 use std::fmt;
 
-/// The account that every function here belongs to. Callers never see another one.
-pub(super) const ACCOUNT: &str = "000000000000";
+use crate::account::{ACCOUNT, function_arn};
 
 /// The only version of a function that there is here.
 pub(super) const LATEST: &str = "$LATEST";
-
-/// The ARN of the function `name` in `region`, without a qualifier.
-pub(super) fn arn(region: &str, name: &str) -> String {
-    format!("arn:aws:lambda:{region}:{ACCOUNT}:function:{name}")
-}
 
 /// A function as a caller named it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +59,7 @@ impl Address {
 
     /// The ARN by which it was called: with the qualifier if there was one.
     pub(super) fn arn(&self, region: &str) -> String {
-        let arn = arn(region, &self.name);
+        let arn = function_arn(region, &self.name);
         self.qualifier.as_ref().map_or_else(|| arn.clone(), |qualifier| format!("{arn}:{qualifier}"))
     }
 

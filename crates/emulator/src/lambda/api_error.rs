@@ -5,8 +5,9 @@ use std::error::Error;
 use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
-use super::http_server::{Answer, json as json_answer};
 use super::scheduler::Throttle;
+use crate::http_server::{Answer, json as json_answer};
+use crate::signature::Refused;
 
 /// How soon a throttled caller is asked to come back, in seconds.
 const RETRY_AFTER_SECONDS: &str = "1";
@@ -20,6 +21,12 @@ pub(super) struct ApiError {
     message: String,
     /// Only with 429.
     reason: Option<&'static str>,
+}
+
+impl From<Refused> for ApiError {
+    fn from(refused: Refused) -> Self {
+        Self::new(StatusCode::FORBIDDEN, refused.code, refused.message)
+    }
 }
 
 impl ApiError {
@@ -59,10 +66,6 @@ impl ApiError {
             Self::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequestsException", "Rate Exceeded.");
         error.reason = Some(reason);
         error
-    }
-
-    pub(super) fn forbidden(code: &'static str, message: impl Into<String>) -> Self {
-        Self::new(StatusCode::FORBIDDEN, code, message)
     }
 
     /// The emulator's own failure, with every cause.

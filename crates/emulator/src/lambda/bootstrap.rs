@@ -80,6 +80,9 @@ fn variables(
         ("LD_LIBRARY_PATH", LIBRARY_PATH.into()),
         ("AWS_ENDPOINT_URL_LAMBDA", (&host.lambda_endpoint).into()),
     ];
+    if function.logs_json {
+        variables.push(("AWS_LAMBDA_LOG_FORMAT", "JSON".into()));
+    }
     if let Some(endpoint) = &host.s3_endpoint {
         variables.push(("AWS_ENDPOINT_URL_S3", endpoint.into()));
     }
@@ -88,5 +91,5 @@ fn variables(
 
 /// The log group that Lambda would write to.
 pub(super) fn log_group(function: &Function) -> String {
-    format!("/aws/lambda/{}", function.name)
+    function.log_group.clone().unwrap_or_else(|| format!("/aws/lambda/{}", function.name))
 }

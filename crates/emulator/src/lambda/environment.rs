@@ -19,12 +19,12 @@ use tokio_util::task::TaskTracker;
 
 use super::bootstrap::{self, Host};
 use super::exchange::{Ending, Exchange, Phase};
-use super::http_server;
 use super::log::{self, Log, LogLine, Origin};
 use super::process::Process;
 use super::registry::Registry;
 use super::runtime_api::RuntimeApi;
 use super::settings::Function;
+use crate::http_server;
 
 /// How long a runtime with a registered extension has between SIGTERM and SIGKILL; Lambda's figure for an internal one.
 const TERMINATION_GRACE: Duration = Duration::from_millis(500);
@@ -104,7 +104,7 @@ impl Launcher {
         let runtime_api = listener.local_addr().map_err(machine("read the Runtime API's port"))?;
         let id = uuid::Uuid::new_v4().simple().to_string();
         let stream = log_stream(OffsetDateTime::now_utc(), &id);
-        let (log, output) = self.open_log(function, &id)?;
+        let (log, output) = self.open_log(function, &id, &stream)?;
         if let Some(request_id) = begin {
             log.begin(Arc::clone(request_id)).await;
         }
@@ -131,7 +131,12 @@ impl Launcher {
         Ok(environment)
     }
 
-    fn open_log(&self, function: &Function, id: &str) -> Result<(Log, io::PipeWriter), LaunchError> {
+    fn open_log(
+        &self,
+        function: &Function,
+        id: &str,
+        stream: &str,
+    ) -> Result<(Log, io::PipeWriter), LaunchError> {
         let folder = self.host.log_folder.join(&function.name);
         std::fs::create_dir_all(&folder)
             .map_err(machine(format!("create the log folder {}", folder.display())))?;
@@ -140,6 +145,7 @@ impl Launcher {
         let origin = Origin {
             function: function.name.clone(),
             environment: id.to_owned(),
+            log_stream: stream.to_owned(),
             listener: self.log_lines.clone(),
         };
         let (log, pump) = log::open(pipe.into(), &file, origin)

@@ -12,12 +12,14 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::address;
-use super::address::Address;
+use super::address::LATEST;
 use super::failure_record::{Condition, FailureRecord};
 use super::invocation::{Invocation, Outcome};
 use super::invoke_api::{EVENT_LIMIT, new_request_id, new_trace_id};
 use super::scheduler::{Managed, NotRun, Scheduler};
+use super::settings::{Destination, Settings};
+use crate::account::function_arn;
+use crate::queues::Queues;
 
 /// What Lambda waits before the first and before the second retry of an event whose function failed.
 const FUNCTION_ERROR_DELAYS: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(120)];
@@ -32,7 +34,24 @@ pub(super) struct EventQueue {
     stop: CancellationToken,
     region: String,
     retry_clock: f64,
+    queues: Option<Queues>,
     open: Arc<watch::Sender<usize>>,
+}
+
+/// Why a service's event was not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotSent {
+    /// There is no function of this name.
+    #[error("there is no function `{0}`")]
+    NoSuchFunction(String),
+    /// The event is longer than an asynchronous one may be.
+    #[error("an event of {bytes} bytes for the function `{function}` is longer than {EVENT_LIMIT}")]
+    TooLarge {
+        /// The function it was for.
+        function: String,
+        /// Its length.
+        bytes: usize,
+    },
 }
 
 /// Counts an event as open until it is dropped.
@@ -64,9 +83,10 @@ impl EventQueue {
         tasks: TaskTracker,
         stop: CancellationToken,
         region: String,
-        retry_clock: f64,
+        settings: &Settings,
     ) -> Self {
-        Self { scheduler, tasks, stop, region, retry_clock, open: Arc::new(watch::Sender::new(0)) }
+        let (retry_clock, queues) = (settings.retry_clock, settings.queues.clone());
+        Self { scheduler, tasks, stop, region, retry_clock, queues, open: Arc::new(watch::Sender::new(0)) }
     }
 
     /// Takes an event. It will be run, or given up with a record, unless the emulator stops first.
@@ -150,12 +170,9 @@ impl EventQueue {
         let request_id = &*invocation.request_id;
         tracing::warn!(function, request_id, condition = ?given_up.condition, runs = given_up.runs, "an event was given up");
         let Some(target) = &managed.function.on_failure else { return };
-        // Checked when the emulator started.
-        let Ok(address) = Address::parse(target, None, &self.region) else { return };
-        let Some(destination) = self.scheduler.find(&address.name) else { return };
         let record = FailureRecord {
             request_id,
-            function_arn: format!("{}:{}", address::arn(&self.region, function), address::LATEST),
+            function_arn: format!("{}:{}", function_arn(&self.region, function), LATEST),
             condition: given_up.condition,
             runs: given_up.runs,
             request_payload: &invocation.payload,
@@ -172,13 +189,47 @@ impl EventQueue {
             );
             return;
         }
-        let told = Invocation {
+        match Destination::parse(target, &self.region) {
+            Some(Destination::Function(name)) => {
+                if let Some(destination) = self.scheduler.find(&name) {
+                    let told = self.plain(&name, payload.into());
+                    self.accept(Arc::clone(destination), told);
+                }
+            }
+            Some(Destination::Queue(name)) => {
+                if let Some(Err(error)) = self.queues.as_ref().map(|queues| queues.send(&name, &payload)) {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::error!(error, request_id, "an on-failure record is lost");
+                }
+            }
+            // Checked when the emulator started.
+            None => {}
+        }
+    }
+
+    /// An invocation of the function `name` that no caller of the Invoke API has made.
+    fn plain(&self, name: &str, payload: bytes::Bytes) -> Invocation {
+        Invocation {
             request_id: new_request_id(),
-            payload: payload.into(),
-            function_arn: address.arn(&self.region),
+            payload,
+            function_arn: function_arn(&self.region, name),
             trace_id: new_trace_id(),
             client_context: None,
-        };
-        self.accept(Arc::clone(destination), told);
+        }
+    }
+
+    /// Takes an event from a service that sends it: asynchronous, like everything that AWS's services send.
+    ///
+    /// # Errors
+    /// [`NotSent`]. Nothing was accepted.
+    pub(super) fn send(&self, name: &str, payload: bytes::Bytes) -> Result<Arc<str>, NotSent> {
+        let managed = self.scheduler.find(name).ok_or_else(|| NotSent::NoSuchFunction(name.to_owned()))?;
+        if payload.len() > EVENT_LIMIT {
+            return Err(NotSent::TooLarge { function: name.to_owned(), bytes: payload.len() });
+        }
+        let invocation = self.plain(name, payload);
+        let request_id = Arc::clone(&invocation.request_id);
+        self.accept(Arc::clone(managed), invocation);
+        Ok(request_id)
     }
 }

@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustix::io::Errno;
 use tokio::fs::File;
@@ -32,6 +33,10 @@ pub struct LogLine {
     pub function: String,
     /// The environment's id, unique within the emulator's life.
     pub environment: String,
+    /// The name that CloudWatch would give the environment's log stream.
+    pub log_stream: String,
+    /// When it came out of the pipe.
+    pub at: SystemTime,
     /// The invocation it was printed in; none during INIT.
     pub request_id: Option<String>,
     /// The line without its end. Bytes that are not UTF-8 are replaced.
@@ -43,6 +48,7 @@ pub struct LogLine {
 pub(super) struct Origin {
     pub(super) function: String,
     pub(super) environment: String,
+    pub(super) log_stream: String,
     pub(super) listener: Option<mpsc::UnboundedSender<LogLine>>,
 }
 
@@ -256,6 +262,8 @@ impl Journal {
         let line = LogLine {
             function: self.origin.function.clone(),
             environment: self.origin.environment.clone(),
+            log_stream: self.origin.log_stream.clone(),
+            at: SystemTime::now(),
             request_id: self.request_id.as_deref().map(str::to_owned),
             line: String::from_utf8_lossy(line).into_owned(),
         };
@@ -283,7 +291,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (reader, writer) = io::pipe().unwrap();
         let (listener, lines) = mpsc::unbounded_channel();
-        let origin = Origin { function: "f".into(), environment: "e".into(), listener: Some(listener) };
+        let origin = Origin {
+            function: "f".into(),
+            environment: "e".into(),
+            log_stream: "s".into(),
+            listener: Some(listener),
+        };
         let (log, pump) = open(reader.into(), &folder.path().join("log"), origin).unwrap();
         Fixture { log, writer, lines, pump: tokio::spawn(pump), folder }
     }

@@ -30,7 +30,6 @@ mod environment;
 mod event_queue;
 mod exchange;
 mod failure_record;
-mod http_server;
 mod invocation;
 mod invoke_api;
 mod log;
@@ -39,26 +38,28 @@ mod registry;
 mod runtime_api;
 mod scheduler;
 mod settings;
-mod signature;
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
+use http::request::Parts;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use address::Address;
+use crate::http_server::{self, Answer};
+use crate::signature::Credentials;
 use bootstrap::Host;
 use environment::Launcher;
 use event_queue::EventQueue;
 use invoke_api::InvokeApi;
 use registry::Registry;
 use scheduler::Scheduler;
-use signature::Credentials;
 
+pub use event_queue::NotSent;
 pub use exchange::Phase;
 pub use log::LogLine;
 pub use settings::{Function, Settings};
@@ -112,6 +113,27 @@ pub struct EnvironmentInfo {
     pub phase: Phase,
 }
 
+/// Another service at Lambda's address: whatever is not Lambda's own is shown to it.
+#[async_trait::async_trait]
+pub(crate) trait Neighbour: std::fmt::Debug + Send + Sync {
+    /// Answers a request, or leaves it to Lambda. Who sent it has not been checked.
+    async fn answer(&self, head: &Parts, body: &Bytes) -> Option<Answer>;
+}
+
+/// The way in for what other services send.
+#[derive(Debug, Clone)]
+pub(crate) struct Events(EventQueue);
+
+impl Events {
+    /// Takes an asynchronous event; gives the request id that it has over all its retries.
+    ///
+    /// # Errors
+    /// [`NotSent`]. Nothing was accepted.
+    pub(crate) fn send(&self, function: &str, payload: Bytes) -> Result<Arc<str>, NotSent> {
+        self.0.send(function, payload)
+    }
+}
+
 /// A running Lambda.
 ///
 /// Dropped without [`Server::stop`], it kills every process group at once, and its tasks end by themselves while the
@@ -119,6 +141,7 @@ pub struct EnvironmentInfo {
 #[derive(Debug)]
 pub struct Server {
     endpoint: String,
+    api: Arc<InvokeApi>,
     scheduler: Arc<Scheduler>,
     events: EventQueue,
     tasks: TaskTracker,
@@ -131,12 +154,7 @@ impl Server {
     /// # Errors
     /// The settings are wrong, or the address is taken.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let region = config.region.clone();
-        let resolve = |target: &str| {
-            let address = Address::parse(target, None, &region).ok()?;
-            address.names_latest().then_some(address.name)
-        };
-        let problems = config.settings.problems(resolve);
+        let problems = config.settings.problems(&config.region);
         if !problems.is_empty() {
             return Err(StartError::Settings(problems));
         }
@@ -171,7 +189,7 @@ impl Server {
             tasks.clone(),
             stop.clone(),
             config.region.clone(),
-            settings.retry_clock,
+            &settings,
         );
         let api = Arc::new(InvokeApi {
             credentials: Credentials {
@@ -181,19 +199,33 @@ impl Server {
             },
             scheduler: Arc::clone(&scheduler),
             events: events.clone(),
+            neighbour: OnceLock::new(),
         });
+        let serving = Arc::clone(&api);
         tasks.spawn(http_server::serve(listener, stop.clone(), move |request| {
-            Arc::clone(&api).handle(request)
+            Arc::clone(&serving).handle(request)
         }));
         let (lifetime, stopping) = (settings.idle_lifetime, stop.clone());
         tasks.spawn(async move { registry.reclaim_idle(lifetime, stopping).await });
-        Self { endpoint, scheduler, events, tasks, stop }
+        Self { endpoint, api, scheduler, events, tasks, stop }
     }
 
     /// The Invoke API's URL, for `--endpoint-url` and `AWS_ENDPOINT_URL_LAMBDA`.
     #[must_use]
     pub fn endpoint(&self) -> &str {
         &self.endpoint
+    }
+
+    /// Lets another service answer at the same address. Only the first is taken.
+    pub(crate) fn welcome(&self, neighbour: Arc<dyn Neighbour>) {
+        if self.api.neighbour.set(neighbour).is_err() {
+            tracing::error!("there is a service at Lambda's address already");
+        }
+    }
+
+    /// The way in for what other services send.
+    pub(crate) fn events(&self) -> Events {
+        Events(self.events.clone())
     }
 
     /// Every environment there is, so that a test can see or kill one.

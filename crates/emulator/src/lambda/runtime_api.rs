@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use serde_json::json;
 
 use super::exchange::{Event, Exchange, Misuse, Reply};
-use super::http_server::{Answer, Body, bytes, header_text, json, read_body};
+use crate::http_server::{Answer, Body, bytes, header_text, json, read_body};
 
 /// The longest result that Lambda carries back to a synchronous caller, in bytes: 6 MiB and a hundred.
 pub(super) const RESPONSE_LIMIT: usize = 6_291_556;

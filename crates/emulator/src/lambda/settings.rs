@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::address::is_function_name;
+use super::address::{Address, is_function_name};
 use super::log::LogLine;
+use crate::account::queue_of;
+use crate::queues::Queues;
 
 /// The most that Lambda lets an invocation take.
 const TIMEOUT_LIMIT: Duration = Duration::from_secs(900);
@@ -58,6 +60,8 @@ pub struct Settings {
     /// Where every line that a function logs is sent as well as to its file. The channel should be read: it is not
     /// bounded, so that a slow reader can never slow a function down.
     pub log_lines: Option<mpsc::UnboundedSender<LogLine>>,
+    /// The queues that events which were given up can be told to, besides functions.
+    pub queues: Option<Queues>,
 }
 
 impl Default for Settings {
@@ -69,6 +73,7 @@ impl Default for Settings {
             init_limit: Duration::from_secs(10),
             idle_lifetime: Duration::from_secs(300),
             log_lines: None,
+            queues: None,
         }
     }
 }
@@ -95,8 +100,12 @@ pub struct Function {
     pub maximum_retry_attempts: u32,
     /// How long an asynchronous event may wait for its next try, at most 6 h.
     pub maximum_event_age: Duration,
-    /// The function (name or ARN) that is told of an asynchronous event that was given up.
+    /// The function (name or ARN) or queue (ARN) that is told of an asynchronous event that was given up.
     pub on_failure: Option<String>,
+    /// The log group of what it prints. Without one: `/aws/lambda/` and its name.
+    pub log_group: Option<String>,
+    /// Whether it is told, by `AWS_LAMBDA_LOG_FORMAT`, to log JSON.
+    pub logs_json: bool,
     /// Added before a cold start, which takes some milliseconds here and some hundred on Lambda.
     pub cold_start_delay: Duration,
 }
@@ -116,6 +125,8 @@ impl Function {
             maximum_retry_attempts: RETRY_LIMIT,
             maximum_event_age: EVENT_AGE_LIMIT,
             on_failure: None,
+            log_group: None,
+            logs_json: false,
             cold_start_delay: Duration::ZERO,
         }
     }
@@ -162,10 +173,29 @@ impl Function {
     }
 }
 
+/// Who is told of an event that was given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Destination {
+    /// The function of this bare name.
+    Function(String),
+    /// The queue of this name.
+    Queue(String),
+}
+
+impl Destination {
+    /// Reads a function's name or ARN, or a queue's ARN.
+    pub(super) fn parse(target: &str, region: &str) -> Option<Self> {
+        if let Some(queue) = queue_of(target, region) {
+            return Some(Self::Queue(queue));
+        }
+        let address = Address::parse(target, None, region).ok()?;
+        address.names_latest().then_some(Self::Function(address.name))
+    }
+}
+
 impl Settings {
-    /// Everything that is wrong, all at once; empty when nothing is. `on_failure` is looked up by `resolve`, which
-    /// turns a name or ARN into the bare name.
-    pub(super) fn problems(&self, resolve: impl Fn(&str) -> Option<String>) -> Vec<String> {
+    /// Everything that is wrong, all at once; empty when nothing is.
+    pub(super) fn problems(&self, region: &str) -> Vec<String> {
         let mut problems: Vec<String> = self.functions.iter().flat_map(Function::problems).collect();
         let mut names = BTreeSet::new();
         for function in &self.functions {
@@ -175,9 +205,18 @@ impl Settings {
         }
         for function in &self.functions {
             let Some(target) = &function.on_failure else { continue };
-            if !resolve(target).is_some_and(|name| names.contains(name.as_str())) {
-                problems
-                    .push(format!("function `{}`: on_failure `{target}` is no function here", function.name));
+            let told = match Destination::parse(target, region) {
+                Some(Destination::Function(name)) => names.contains(name.as_str()),
+                Some(Destination::Queue(name)) => {
+                    self.queues.as_ref().is_some_and(|queues| queues.has(&name))
+                }
+                None => false,
+            };
+            if !told {
+                let function = &function.name;
+                problems.push(format!(
+                    "function `{function}`: on_failure `{target}` is no function or queue here"
+                ));
             }
         }
         if self.account_concurrency == 0 {
@@ -206,9 +245,7 @@ impl Settings {
 mod tests {
     use super::*;
 
-    fn resolve(target: &str) -> Option<String> {
-        Some(target.to_owned())
-    }
+    const REGION: &str = "eu-west-1";
 
     #[test]
     fn defaults_are_sound() {
@@ -216,7 +253,7 @@ mod tests {
             functions: vec![Function::new("worker", vec!["bootstrap".into()])],
             ..Settings::default()
         };
-        assert_eq!(settings.problems(resolve), Vec::<String>::new());
+        assert_eq!(settings.problems(REGION), Vec::<String>::new());
     }
 
     #[test]
@@ -235,7 +272,7 @@ mod tests {
             retry_clock: f64::NAN,
             ..Settings::default()
         };
-        let problems = settings.problems(resolve).join("\n");
+        let problems = settings.problems(REGION).join("\n");
         for part in [
             "`a b`: the name must",
             "command is empty",
@@ -246,7 +283,7 @@ mod tests {
             "AWS_REGION is set by Lambda",
             "variable `A=B`",
             "there twice",
-            "on_failure `nowhere`",
+            "on_failure `nowhere` is no function or queue",
             "reserve 4 in all",
             "retry_clock NaN",
         ] {

@@ -12,7 +12,8 @@ use super::blob::{Blob, BlobId};
 use super::error::{Error, FileError};
 use super::index::{Index, VERSION};
 use super::journal::{Journal, JournalError, Line};
-use super::record::{Change, Milliseconds};
+use super::notice::{CreatedBy, Notices};
+use super::record::{Change, Milliseconds, Object};
 use super::store::FolderLock;
 
 const JOURNAL: &str = "journal";
@@ -125,6 +126,29 @@ impl Bucket {
         }
         drop(held);
         drop(displaced);
+        Ok(())
+    }
+
+    /// Puts a finished object in its place if `check` agrees, and tells of it. Blocks on the file system.
+    ///
+    /// # Errors
+    /// As those of [`Bucket::commit`].
+    pub(crate) fn put(
+        &self,
+        key: String,
+        object: Arc<Object>,
+        by: CreatedBy,
+        notices: &Notices,
+        check: impl FnOnce(&str, &Index) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut sequencer = 0;
+        let change = Change::Put { key: key.clone(), object: Arc::clone(&object) };
+        self.commit(change, |index| {
+            check(&key, index)?;
+            sequencer = notices.sequencer();
+            Ok(())
+        })?;
+        notices.created(&self.name, &key, &object, by, sequencer);
         Ok(())
     }
 

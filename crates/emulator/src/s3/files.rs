@@ -19,7 +19,8 @@ use super::body::{Received, blocking, meter_file};
 use super::checksum::{Algorithm, Meter};
 use super::error::{Error, FileError};
 use super::etag::ETags;
-use super::record::{Attributes, Change, Object, Segment};
+use super::notice::CreatedBy;
+use super::record::{Attributes, Object, Segment};
 
 /// Bytes that are copied at once, and then measured: few enough to be in the processor's cache or near it, enough that the
 /// hand-over to a blocking thread does not show.
@@ -134,8 +135,9 @@ impl Server {
         let object = Arc::new(Object::of_part(received.into_part(1), Attributes::default()));
         let imported =
             Imported { bytes: object.size, crc64nvme: object.crc64nvme, etag: object.etag.clone() };
-        let change = Change::Put { key: key.to_owned(), object };
-        blocking(move || into.commit(change, |_| Ok(()))).await.map_err(failed)?;
+        let (key, notices) = (key.to_owned(), Arc::clone(&self.notices));
+        let put = move || into.put(key, object, CreatedBy::Put, &notices, |_, _| Ok(()));
+        blocking(put).await.map_err(failed)?;
         Ok(imported)
     }
 

@@ -14,6 +14,7 @@
 //! | `service` | the operations, a thin translation |
 //! | `store`, `bucket`, `index` | what there is; the atomic check and commit |
 //! | `journal`, `record` | what is on disk |
+//! | `notice` | what others are told: objects that have come to be |
 //! | `blob`, `body` | bodies: files, streams, bounded memory |
 //! | `files` | whole files in and out, without HTTP |
 //! | `checksum`, `etag`, `condition`, `page` | pure rules |
@@ -51,6 +52,7 @@ mod expect;
 mod files;
 mod index;
 mod journal;
+mod notice;
 mod page;
 mod record;
 mod service;
@@ -58,6 +60,7 @@ mod store;
 
 pub use etag::ETags;
 pub use files::{ExportError, Exported, ImportError, Imported};
+pub use notice::{CreatedBy, ObjectCreated};
 
 /// What a server is started with.
 #[derive(Debug, Clone)]
@@ -113,6 +116,7 @@ pub struct BucketError {
 pub struct Server {
     address: SocketAddr,
     store: Arc<store::Store>,
+    notices: Arc<notice::Notices>,
     /// Held for reading by each import and export, to the end of its last step, which may outlive its caller.
     transfers: Arc<RwLock<()>>,
     serving: JoinHandle<()>,
@@ -153,19 +157,41 @@ impl Server {
         let listener = TcpListener::bind(address).await.map_err(listen)?;
         let bound = listener.local_addr().map_err(listen)?;
         let endpoint = format!("http://{bound}");
-        let mut builder =
-            S3ServiceBuilder::new(service::Service { store: Arc::clone(&store), etags, region, endpoint });
+        let notices = Arc::<notice::Notices>::default();
+        let mut builder = S3ServiceBuilder::new(service::Service {
+            store: Arc::clone(&store),
+            etags,
+            notices: Arc::clone(&notices),
+            region,
+            endpoint,
+        });
         builder.set_auth(SimpleAuth::from_single(access_key_id, secret_access_key));
         let stop = CancellationToken::new();
         let serving = tokio::spawn(connection::serve(listener, builder.build(), stop.clone()));
         let transfers = Arc::default();
-        Ok(Self { address: bound, store, transfers, serving, _stop_on_drop: stop.clone().drop_guard(), stop })
+        Ok(Self {
+            address: bound,
+            store,
+            notices,
+            transfers,
+            serving,
+            _stop_on_drop: stop.clone().drop_guard(),
+            stop,
+        })
     }
 
     /// Where the server listens, as SDKs want it: `http://127.0.0.1:PORT`.
     #[must_use]
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Tells `listener` of every object that comes to be from now on, before whoever made it has an answer. It must not
+    /// take long. Only the first listener is taken.
+    pub(crate) fn on_object_created(&self, listener: impl Fn(&ObjectCreated) + Send + Sync + 'static) {
+        if !self.notices.listen(Box::new(listener)) {
+            tracing::error!("somebody listens to S3's events already");
+        }
     }
 
     /// Makes a bucket, as its owner would have before anything else, unless it is there already.

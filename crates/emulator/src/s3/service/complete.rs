@@ -14,6 +14,7 @@ use super::super::condition::WriteCondition;
 use super::super::error::Error;
 use super::super::etag::multipart_etag;
 use super::super::index::Index;
+use super::super::notice::{CreatedBy, Notices};
 use super::super::record::{Change, Object, Part, UploadKey, UploadStart};
 use super::super::store::now;
 use super::Service;
@@ -36,7 +37,8 @@ pub(super) async fn complete(
         location: Some(location),
         ..CompleteMultipartUploadOutput::default()
     };
-    let object = blocking(move || commit(&bucket, &upload, input, &condition)).await?;
+    let notices = Arc::clone(&service.notices);
+    let object = blocking(move || commit(&bucket, &upload, input, &condition, &notices)).await?;
     output.e_tag = Some(etag(&object.etag));
     output.checksum_type = Some(checksum_type(&object.checksum));
     output.set_checksum(&object.checksum);
@@ -48,6 +50,7 @@ fn commit(
     upload: &UploadKey,
     mut input: CompleteMultipartUploadInput,
     condition: &WriteCondition,
+    notices: &Notices,
 ) -> Result<Arc<Object>, Error> {
     let listed = input.multipart_upload.take().and_then(|listed| listed.parts).unwrap_or_default();
     let (start, parts) = choose(&bucket.read(), upload, &listed)?;
@@ -55,6 +58,7 @@ fn commit(
     let object = Arc::new(assemble(&start, &parts)?);
     check_whole(&start, input, &object)?;
     let change = Change::Complete { upload: upload.clone(), object: Arc::clone(&object) };
+    let mut sequencer = 0;
     bucket.commit(change, |index| {
         let present = index.upload(upload)?;
         let replaced = parts
@@ -64,8 +68,11 @@ fn commit(
             let reason = "it was uploaded anew while the upload was being completed".into();
             return Err(Error::InvalidPart { number: part.number.into(), reason });
         }
-        condition.check(&upload.key, index)
+        condition.check(&upload.key, index)?;
+        sequencer = notices.sequencer();
+        Ok(())
     })?;
+    notices.created(bucket.name(), &upload.key, &object, CreatedBy::CompleteMultipartUpload, sequencer);
     Ok(object)
 }
 

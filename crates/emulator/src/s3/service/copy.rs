@@ -13,6 +13,7 @@ use super::super::checksum::{Algorithm, Checksum, Meter, combine, combine_crc64n
 use super::super::condition::{ReadCondition, WriteCondition};
 use super::super::error::Error;
 use super::super::etag::{ETags, EntityTag};
+use super::super::notice::CreatedBy;
 use super::super::record::{Attributes, Object, Part, UploadKey};
 use super::super::store::now;
 use super::Service;
@@ -169,7 +170,7 @@ pub(super) async fn object(
         ..CopyObjectResult::default()
     };
     result.set_checksum(&object.checksum);
-    objects::commit(bucket, input.key, object, condition).await?;
+    objects::commit(service, bucket, input.key, object, condition, CreatedBy::Copy).await?;
     Ok(CopyObjectOutput { copy_object_result: Some(result), ..CopyObjectOutput::default() })
 }
 

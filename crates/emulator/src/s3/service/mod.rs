@@ -7,6 +7,7 @@ use s3s::dto::*;
 use s3s::{S3, S3Request, S3Response, S3Result};
 
 use super::etag::ETags;
+use super::notice::Notices;
 use super::store::Store;
 
 mod answer;
@@ -24,6 +25,8 @@ pub(super) struct Service {
     pub(super) store: Arc<Store>,
     /// What the ETags of new bodies are made of.
     pub(super) etags: ETags,
+    /// Who is told of new objects.
+    pub(super) notices: Arc<Notices>,
     pub(super) region: String,
     pub(super) endpoint: String,
 }

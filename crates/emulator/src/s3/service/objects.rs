@@ -11,6 +11,7 @@ use super::super::bucket::Bucket;
 use super::super::checksum::Algorithm;
 use super::super::condition::{ReadCondition, WriteCondition};
 use super::super::error::Error;
+use super::super::notice::CreatedBy;
 use super::super::record::{Attributes, Change, Object};
 use super::Service;
 use super::answer::{
@@ -48,19 +49,21 @@ pub(super) async fn put(
         ..PutObjectOutput::default()
     };
     output.set_checksum(&object.checksum);
-    commit(bucket, input.key, object, condition).await?;
+    commit(service, bucket, input.key, object, condition, CreatedBy::Put).await?;
     Ok(output)
 }
 
-/// Puts a finished object in its place.
+/// Puts a finished object in its place, and tells of it.
 pub(super) async fn commit(
+    service: &Service,
     bucket: Arc<Bucket>,
     key: String,
     object: Arc<Object>,
     condition: WriteCondition,
+    by: CreatedBy,
 ) -> Result<(), Error> {
-    let change = Change::Put { key: key.clone(), object };
-    blocking(move || bucket.commit(change, |index| condition.check(&key, index))).await
+    let notices = Arc::clone(&service.notices);
+    blocking(move || bucket.put(key, object, by, &notices, |key, index| condition.check(key, index))).await
 }
 
 /// Which bytes of an object are asked for.

@@ -1,5 +1,5 @@
-//! Signature Version 4 of requests to the Invoke API: verified in full, so that a client that would be refused by AWS
-//! is refused here. Rules: "Create a signed AWS API request" in the IAM user guide.
+//! Signature Version 4 of requests to every service but S3: verified in full, so that a client that would be refused by
+//! AWS is refused here. Rules: "Create a signed AWS API request" in the IAM user guide.
 
 use http::HeaderMap;
 use http::request::Parts;
@@ -9,8 +9,7 @@ use time::format_description::FormatItem;
 use time::macros::format_description;
 use time::{Duration, OffsetDateTime, PrimitiveDateTime};
 
-use super::api_error::ApiError;
-use super::http_server::header_text;
+use crate::http_server::header_text;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 /// How far a caller's clock may be off.
@@ -21,11 +20,24 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 const ESCAPED_IN_PATH: &AsciiSet = &ESCAPED.remove(b'/');
 
 /// The one key that is let in.
-#[derive(Debug)]
-pub(super) struct Credentials {
-    pub(super) access_key_id: String,
-    pub(super) secret_access_key: String,
-    pub(super) region: String,
+#[derive(Debug, Clone)]
+pub(crate) struct Credentials {
+    pub(crate) access_key_id: String,
+    pub(crate) secret_access_key: String,
+    pub(crate) region: String,
+}
+
+/// A request that is not let in: 403, with the code that AWS gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refused {
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+}
+
+impl Refused {
+    fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
 }
 
 struct Authorization<'header> {
@@ -37,13 +49,19 @@ struct Authorization<'header> {
 }
 
 impl Credentials {
-    /// Checks who sent a request.
+    /// Checks who sent a request to `service`, by its signing name.
     ///
     /// # Errors
-    /// 403 with the code that Lambda gives: no signature, an unknown key, a wrong signature, or one out of its time.
-    pub(super) fn verify(&self, head: &Parts, body: &[u8], now: OffsetDateTime) -> Result<(), ApiError> {
+    /// No signature, an unknown key, a wrong signature, or one out of its time.
+    pub(crate) fn verify(
+        &self,
+        service: &str,
+        head: &Parts,
+        body: &[u8],
+        now: OffsetDateTime,
+    ) -> Result<(), Refused> {
         let header = header_text(&head.headers, "authorization").ok_or_else(|| {
-            ApiError::forbidden("MissingAuthenticationTokenException", "Missing Authentication Token")
+            Refused::new("MissingAuthenticationTokenException", "Missing Authentication Token")
         })?;
         let authorization = parse(header).ok_or_else(|| {
             incomplete(&format!(
@@ -51,7 +69,7 @@ impl Credentials {
             ))
         })?;
         if authorization.access_key_id != self.access_key_id {
-            return Err(ApiError::forbidden(
+            return Err(Refused::new(
                 "UnrecognizedClientException",
                 "The security token included in the request is invalid.",
             ));
@@ -67,7 +85,7 @@ impl Credentials {
             )));
         }
         let day = date.get(..8).unwrap_or_default();
-        let scope = format!("{day}/{}/lambda/aws4_request", self.region);
+        let scope = format!("{day}/{}/{service}/aws4_request", self.region);
         if authorization.scope != scope {
             return Err(invalid(format!("Credential should be scoped to {scope}")));
         }
@@ -76,7 +94,7 @@ impl Credentials {
         }
         let canonical = canonical_request(head, &authorization.signed_headers, body);
         let text = format!("{ALGORITHM}\n{date}\n{scope}\n{}", hex(&Sha256::digest(canonical)));
-        let signature = hex(&hmac(&self.signing_key(day), text.as_bytes()));
+        let signature = hex(&hmac(&self.signing_key(day, service), text.as_bytes()));
         // Not compared in constant time: the key guards nothing on this machine.
         if signature != authorization.signature {
             return Err(invalid(
@@ -88,20 +106,20 @@ impl Credentials {
         Ok(())
     }
 
-    fn signing_key(&self, day: &str) -> [u8; 32] {
+    fn signing_key(&self, day: &str, service: &str) -> [u8; 32] {
         let secret = format!("AWS4{}", self.secret_access_key);
-        let parts = [day, &self.region, "lambda", "aws4_request"];
+        let parts = [day, &self.region, service, "aws4_request"];
         let first = hmac(secret.as_bytes(), parts[0].as_bytes());
         parts[1..].iter().fold(first, |key, part| hmac(&key, part.as_bytes()))
     }
 }
 
-fn incomplete(message: &str) -> ApiError {
-    ApiError::forbidden("IncompleteSignatureException", message)
+fn incomplete(message: &str) -> Refused {
+    Refused::new("IncompleteSignatureException", message)
 }
 
-fn invalid(message: String) -> ApiError {
-    ApiError::forbidden("InvalidSignatureException", message)
+fn invalid(message: String) -> Refused {
+    Refused::new("InvalidSignatureException", message)
 }
 
 fn parse(header: &str) -> Option<Authorization<'_>> {
@@ -210,7 +228,7 @@ mod tests {
                 .header("x-amz-date", "20261122T120000Z");
             let (head, ()) = request.body(()).unwrap().into_parts();
             let now = datetime!(2026-11-22 12:00 UTC) + Duration::minutes(minutes);
-            format!("{:?}", credentials.verify(&head, b"", now).unwrap_err())
+            format!("{:?}", credentials.verify("lambda", &head, b"", now).unwrap_err())
         };
         let scope = "20261122/r/lambda/aws4_request";
         for minutes in [-6, 6] {

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// What both APIs answer with.
-pub(super) type Answer = Response<Full<Bytes>>;
+pub(crate) type Answer = Response<Full<Bytes>>;
 
 /// How long connections may take to write their last answer once the server stops, before they are cut.
 const CLOSING_GRACE: Duration = Duration::from_secs(1);
@@ -32,7 +32,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 ///
 /// # Cancellation
 /// Dropping the future closes the listener and every connection at once.
-pub(super) async fn serve<Handler, Handled>(listener: TcpListener, stop: CancellationToken, handler: Handler)
+pub(crate) async fn serve<Handler, Handled>(listener: TcpListener, stop: CancellationToken, handler: Handler)
 where
     Handler: Fn(Request<Incoming>) -> Handled + Clone + Send + 'static,
     Handled: Future<Output = Answer> + Send + 'static,
@@ -89,7 +89,7 @@ where
 
 /// A request body as far as it was kept.
 #[derive(Debug)]
-pub(super) enum Body {
+pub(crate) enum Body {
     /// All of it, and its trailers.
     Whole(Bytes, HeaderMap),
     /// It was longer than the limit; all `size` bytes were read and thrown away.
@@ -100,7 +100,7 @@ pub(super) enum Body {
 ///
 /// # Errors
 /// The peer hung up before the end that it had announced.
-pub(super) async fn read_body(mut body: Incoming, limit: usize) -> Result<Body, hyper::Error> {
+pub(crate) async fn read_body(mut body: Incoming, limit: usize) -> Result<Body, hyper::Error> {
     let mut kept = BytesMut::new();
     let mut size = 0_u64;
     let mut trailers = HeaderMap::new();
@@ -121,12 +121,12 @@ pub(super) async fn read_body(mut body: Incoming, limit: usize) -> Result<Body, 
 }
 
 /// An answer with a JSON body.
-pub(super) fn json(status: StatusCode, body: &serde_json::Value) -> Answer {
+pub(crate) fn json(status: StatusCode, body: &serde_json::Value) -> Answer {
     bytes(status, Bytes::from(body.to_string()))
 }
 
 /// An answer whose body is JSON already.
-pub(super) fn bytes(status: StatusCode, body: Bytes) -> Answer {
+pub(crate) fn bytes(status: StatusCode, body: Bytes) -> Answer {
     let mut answer = Response::new(Full::new(body));
     *answer.status_mut() = status;
     answer.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
@@ -134,13 +134,13 @@ pub(super) fn bytes(status: StatusCode, body: Bytes) -> Answer {
 }
 
 /// An answer without a body.
-pub(super) fn empty(status: StatusCode) -> Answer {
+pub(crate) fn empty(status: StatusCode) -> Answer {
     let mut answer = Response::new(Full::new(Bytes::new()));
     *answer.status_mut() = status;
     answer
 }
 
 /// The text of a header, where it is there and is text.
-pub(super) fn header_text<'headers>(headers: &'headers HeaderMap, name: &str) -> Option<&'headers str> {
+pub(crate) fn header_text<'headers>(headers: &'headers HeaderMap, name: &str) -> Option<&'headers str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
