@@ -41,6 +41,7 @@ mod procfs;
 mod program;
 mod run;
 mod spawn;
+mod usage;
 
 pub use error::{RunError, StandardStream, StartError};
 pub use leftovers::Leftover;
@@ -50,3 +51,4 @@ pub use output::Output;
 pub use pool::{Pool, Settings};
 pub use program::Program;
 pub use run::{Ended, Exit, InputEnd};
+pub use usage::{Usage, usage};

@@ -16,6 +16,7 @@ use fanfold_store::Store;
 use serde::Serialize;
 
 use crate::error::Error;
+use crate::metrics::{Metric, Metrics, Of};
 use crate::variables::Variables;
 
 /// Everything outside a handler that it may touch.
@@ -31,6 +32,8 @@ pub struct Deps {
     pub work: ObjectUri,
     /// The three functions' names.
     pub functions: Functions,
+    /// Where numbers go.
+    pub metrics: Metrics,
 }
 
 impl Deps {
@@ -49,6 +52,11 @@ impl Deps {
         })?;
         self.invoke.send(function, Bytes::from(payload)).await?;
         Ok(())
+    }
+
+    /// Tells numbers, all of one moment.
+    pub fn measure(&self, of: Of<'_>, numbers: &[(Metric, f64)]) {
+        self.metrics.emit(of, numbers, self.world.now_ms());
     }
 }
 
@@ -89,11 +97,12 @@ pub struct Functions {
     pub reducer: String,
 }
 
-/// What every function's environment says: where artefacts are, and who the others are.
+/// What every function's environment says: where artefacts are, who the others are, and where metrics go.
 #[derive(Clone, Debug)]
 pub(crate) struct Shared {
     pub(crate) work: ObjectUri,
     pub(crate) functions: Functions,
+    pub(crate) metrics: Metrics,
 }
 
 impl Shared {
@@ -112,9 +121,11 @@ impl Shared {
         let dispatcher = variables.required("FANFOLD_DISPATCHER", "the dispatcher function's name or ARN");
         let worker = variables.required("FANFOLD_WORKER", "the worker function's name or ARN");
         let reducer = variables.required("FANFOLD_REDUCER", "the reducer function's name or ARN");
+        let metrics = Metrics::read(variables);
         Some(Self {
             work: work?,
             functions: Functions { dispatcher: dispatcher?, worker: worker?, reducer: reducer? },
+            metrics,
         })
     }
 }

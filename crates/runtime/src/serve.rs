@@ -13,6 +13,7 @@ use crate::budget::Budget;
 use crate::deps::{Deps, Shared, SystemWorld, World};
 use crate::error::Error;
 use crate::logs;
+use crate::metrics::{Metric, Of};
 use crate::variables::{Variable, Variables, recorded};
 
 /// Runs a function until Lambda ends its environment.
@@ -73,7 +74,9 @@ where
         world: Arc::new(SystemWorld),
         work: shared.work,
         functions: shared.functions,
+        metrics: shared.metrics,
     };
+    deps.measure(Of::Pipeline, &[(Metric::ColdStarts, 1.0)]);
     let (deps, settings, handle) = (&deps, &settings, &handle);
     lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| {
         let deadline_ms = i64::try_from(event.context.deadline).unwrap_or(i64::MAX);
