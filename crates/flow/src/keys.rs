@@ -90,6 +90,13 @@ impl fmt::Display for JobId {
     }
 }
 
+/// The prefix of the markers of all jobs that run below `work`, an address as for [`JobKeys::new`]. What follows it in a
+/// marker's key is the job's id.
+pub fn active_jobs(work: &ObjectUri) -> ObjectUri {
+    let slash = if work.key.is_empty() || work.key.ends_with('/') { "" } else { "/" };
+    ObjectUri::new(&work.bucket, format!("{}{slash}active/", work.key))
+}
+
 /// The keys of one job's artefacts, all in one bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobKeys {
@@ -123,7 +130,9 @@ impl JobKeys {
 
     /// The marker that says that the job runs.
     pub fn active(&self) -> ObjectUri {
-        ObjectUri::new(&self.work.bucket, format!("{}active/{}", self.work.key, self.job_id))
+        let mut at = active_jobs(&self.work);
+        at.key.push_str(self.job_id.as_str());
+        at
     }
 
     /// What was asked for.
@@ -139,6 +148,16 @@ impl JobKeys {
     /// The start of one attempt at a partition.
     pub fn attempt(&self, partition: u64, attempt: u32) -> ObjectUri {
         self.below(format_args!("attempts/{partition:06}/{attempt:03}.json"))
+    }
+
+    /// The prefix of all attempts at one partition.
+    pub fn attempts_at(&self, partition: u64) -> ObjectUri {
+        self.below(format_args!("attempts/{partition:06}/"))
+    }
+
+    /// The prefix of all attempts.
+    pub fn all_attempts(&self) -> ObjectUri {
+        self.below(format_args!("attempts/"))
     }
 
     /// What one attempt's process printed.
@@ -200,6 +219,9 @@ mod tests {
     fn keys_list_in_the_order_of_their_numbers() {
         let keys = JobKeys::new(&"s3://store/fan".parse().unwrap(), &"run-1".parse().unwrap());
         assert_eq!(keys.plan().to_string(), "s3://store/fan/jobs/run-1/plan.json");
+        assert_eq!(keys.active().to_string(), "s3://store/fan/active/run-1");
+        assert!(keys.attempts_at(98).key < keys.attempt(98, 999).key);
+        assert!(keys.attempt(98, 999).key < keys.attempts_at(99).key);
         assert!(keys.done(2, 99).key < keys.done(2, 100).key);
         assert!(keys.chunk_result(9, 0, 1).key < keys.chunk_result(10, 0, 1).key);
         assert!(keys.done(1, 5).key.starts_with(&keys.done_of(1).key));

@@ -1,5 +1,7 @@
 //! What one worker invocation is given.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::chunk::Chunk;
@@ -36,21 +38,46 @@ pub struct Partition {
     pub chunks: Vec<Chunk>,
 }
 
+/// How a job's partitions are gathered: in groups of so many, the last of which may have fewer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grouping {
+    /// How many partitions the job has.
+    pub partitions: u64,
+    /// How many make a group; none counts as one.
+    pub group_partitions: u64,
+}
+
 impl Partition {
+    /// How its job's partitions are gathered.
+    pub fn grouping(&self) -> Grouping {
+        Grouping { partitions: self.partitions, group_partitions: self.group_partitions }
+    }
+
     /// The group that this partition's outcome is gathered in.
     pub fn group(&self) -> u64 {
-        self.number / self.group_partitions.max(1)
+        self.grouping().group_of(self.number)
+    }
+}
+
+impl Grouping {
+    /// How many groups there are.
+    pub fn groups(self) -> u64 {
+        self.partitions.div_ceil(self.size())
     }
 
-    /// How many partitions that group has.
-    pub fn partitions_in_group(&self) -> u64 {
-        let first = self.group() * self.group_partitions;
-        self.group_partitions.min(self.partitions.saturating_sub(first))
+    /// The group that a partition's outcome is gathered in.
+    pub fn group_of(self, partition: u64) -> u64 {
+        partition / self.size()
     }
 
-    /// How many groups the job has.
-    pub fn groups(&self) -> u64 {
-        self.partitions.div_ceil(self.group_partitions.max(1))
+    /// The partitions of a group, by number; none past the last group.
+    pub fn members(self, group: u64) -> Range<u64> {
+        let first = group.saturating_mul(self.size()).min(self.partitions);
+        first..first.saturating_add(self.size()).min(self.partitions)
+    }
+
+    fn size(self) -> u64 {
+        self.group_partitions.max(1)
     }
 }
 

@@ -9,7 +9,7 @@ use crate::chunk::{Bytes, Chunk, Input, ObjectVersion};
 use crate::job::{Format, Job, Source, Split};
 use crate::keys::JobId;
 use crate::literal::Literal;
-use crate::partition::Partition;
+use crate::partition::{Grouping, Partition};
 use crate::uri::ObjectUri;
 use crate::version::Version;
 
@@ -154,9 +154,9 @@ impl Plan {
         })
     }
 
-    /// How many groups the partitions make.
-    pub fn groups(&self) -> u64 {
-        (self.partitions.len() as u64).div_ceil(self.group_partitions.max(1))
+    /// How the partitions are gathered.
+    pub fn grouping(&self) -> Grouping {
+        Grouping { partitions: self.partitions.len() as u64, group_partitions: self.group_partitions }
     }
 
     /// How many bytes of objects the chunks read; 0 for sources without.

@@ -205,11 +205,12 @@ proptest! {
     #[test]
     fn an_index_is_in_exactly_one_partition_and_its_payload_says_the_same(plan in any_plan()) {
         let mut indices = Vec::new();
-        let mut in_groups = vec![0; plan.groups() as usize];
+        let mut in_groups = vec![0; plan.grouping().groups() as usize];
         for number in 0..plan.partitions.len() as u64 {
             let partition = plan.partition(number, 1).unwrap();
             prop_assert_eq!(partition.total_chunks, plan.chunks);
-            prop_assert_eq!(partition.groups(), plan.groups());
+            prop_assert_eq!(partition.grouping(), plan.grouping());
+            prop_assert!(plan.grouping().members(partition.group()).contains(&partition.number));
             in_groups[partition.group() as usize] += 1;
             indices.extend(partition.chunks.iter().map(|chunk| chunk.index));
             for chunk in &partition.chunks {
@@ -219,7 +220,8 @@ proptest! {
         prop_assert_eq!(indices, (0..plan.chunks).collect::<Vec<_>>());
         for number in 0..plan.partitions.len() as u64 {
             let partition = plan.partition(number, 1).unwrap();
-            prop_assert_eq!(partition.partitions_in_group(), in_groups[partition.group() as usize]);
+            let members = partition.grouping().members(partition.group());
+            prop_assert_eq!(members.end - members.start, in_groups[partition.group() as usize]);
         }
         prop_assert_eq!(plan.partition(plan.partitions.len() as u64, 1), None);
         prop_assert_eq!(plan.chunk(plan.chunks), None);
@@ -265,9 +267,9 @@ proptest! {
             PlannedInput::Items { count, chunk } => (*count, *chunk) = (numbers[4], numbers[5]),
             PlannedInput::Range { start, end, chunk } => (*start, *end, *chunk) = (numbers[4], numbers[5], numbers[6]),
         }
-        let _ = (defects(&wild), wild.groups());
+        let _ = (defects(&wild), wild.grouping().groups());
         if let Some(partition) = wild.partition(0, 1) {
-            let _ = (partition.group(), partition.partitions_in_group(), partition.groups());
+            let _ = (partition.grouping().members(partition.group()), partition.grouping().groups());
         }
     }
 }
