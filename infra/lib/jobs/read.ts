@@ -1,0 +1,78 @@
+import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
+import * as path from 'node:path';
+import { checkJobs } from './check';
+import { InvalidJobs, type JobDocument, type Problem } from './document';
+import { TokenNames, type DeploymentValues } from './placeholders';
+import type { FanfoldPipelineProps, InlineJob } from '../props';
+
+/** The jobs of a deployment, checked, and the values that their placeholders stand for. */
+export interface DeployedJobs {
+  readonly jobs: readonly JobDocument[];
+  readonly values: DeploymentValues;
+}
+
+/** A document and where it comes from. */
+export interface Candidate {
+  /** The file, relative to the working directory; or which of the app's own objects. */
+  readonly source: string;
+  /** What the job must be called: the name of its file. */
+  readonly fileName?: string;
+  readonly document: unknown;
+}
+
+/**
+ * Reads and checks the jobs of a deployment.
+ *
+ * @param bucket the work bucket's name, which jobs know as `{deployment.bucket}`
+ * @throws InvalidJobs with all that is wrong with all jobs
+ */
+export function readJobs(props: FanfoldPipelineProps, bucket: string): DeployedJobs {
+  const given: ReadonlyArray<string | InlineJob> = typeof props.jobs === 'string' ? [props.jobs] : (props.jobs ?? []);
+  const problems: Problem[] = [];
+  const tokens = new TokenNames();
+  const candidates = given.flatMap((entry, position) =>
+    typeof entry === 'string' ? filesOf(entry).flatMap((file) => readFile(file, problems)) : [inline(entry, position, tokens, problems)],
+  );
+  const values = deploymentValues(props.deploymentValues ?? {}, tokens.found, bucket);
+  problems.push(...checkJobs(candidates, values, Object.keys(props.tasks ?? {}), props.allowCommands ?? false));
+  if (problems.length > 0) throw new InvalidJobs(problems);
+  return { jobs: candidates.map(({ document }) => document as JobDocument), values };
+}
+
+function filesOf(place: string): string[] {
+  if (!existsSync(place)) {
+    throw new Error(`there is no job file or folder of jobs at ${path.resolve(place)}`);
+  }
+  if (!statSync(place).isDirectory()) return [place];
+  const files = readdirSync(place).filter((file) => file.endsWith('.json'));
+  return files.sort().map((file) => path.join(place, file));
+}
+
+function readFile(file: string, problems: Problem[]): Candidate[] {
+  const source = path.relative(process.cwd(), file);
+  try {
+    return [{ source, fileName: path.basename(file, '.json'), document: JSON.parse(readFileSync(file, 'utf8')) }];
+  } catch (error) {
+    problems.push({ source, path: '', message: `is no JSON: ${(error as Error).message}` });
+    return [];
+  }
+}
+
+function inline(job: InlineJob, position: number, tokens: TokenNames, problems: Problem[]): Candidate {
+  const name = typeof job['name'] === 'string' ? ` ('${job['name']}')` : '';
+  const source = `jobs[${position}]${name}`;
+  const { document, findings } = tokens.replaceIn(job);
+  problems.push(...findings.map((finding) => ({ source, ...finding })));
+  return { source, document };
+}
+
+function deploymentValues(given: DeploymentValues, inTokens: DeploymentValues, bucket: string): DeploymentValues {
+  for (const name of Object.keys(given)) {
+    if (name === 'bucket') throw new Error("the deployment value 'bucket' is the work bucket's name; give yours another name");
+    if (name in inTokens) throw new Error(`the deployment value '${name}' has the name of a value made from an inline job; give yours another name`);
+    if (!/^[a-zA-Z][a-zA-Z0-9_-]*$/.test(name)) {
+      throw new Error(`the deployment value '${name}' must be called by letters, digits, '-' or '_', and begin with a letter`);
+    }
+  }
+  return { bucket, ...given, ...inTokens };
+}
