@@ -95,7 +95,7 @@ impl Deployment {
             credentials: credentials.clone(),
         });
         let endpoint = Some(emulator.lambda_endpoint().to_owned());
-        let invoke = LambdaInvoke::new(LambdaSettings { endpoint, region, credentials });
+        let invoke = LambdaInvoke::new(LambdaSettings { endpoint, region, credentials, profile: None });
         let (store, invoke) = (Arc::new(store.await), invoke.await);
         emulator.s3().ensure_bucket(BUCKET).await.unwrap_or_else(|error| panic!("{BUCKET}: {error}"));
         Self { emulator, store, invoke, folder }

@@ -34,6 +34,7 @@ async fn the_lambda_adapter_conforms_over_the_embedded_lambda() {
         endpoint: Some(server.endpoint().to_owned()),
         region: Some("us-east-1".to_owned()),
         credentials: Some(("fanfold".to_owned(), "fanfold-secret".to_owned())),
+        profile: None,
     };
     let world = World {
         invoke: Arc::new(LambdaInvoke::new(settings).await),

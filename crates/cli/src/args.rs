@@ -3,12 +3,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use fanfold_flow::job::Format;
 use fanfold_flow::size::{ByteCount, Tolerance};
 use fanfold_flow::uri::ObjectUri;
 use jiff::SignedDuration;
 
+pub(crate) mod stack;
+
+use self::stack::{StackArgs, StackCommand};
 use crate::exit;
 use crate::functions::Role;
 
@@ -23,6 +27,8 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(900);
 #[derive(Debug, Parser)]
 #[command(name = "fanfold", version, max_term_width = 110)]
 pub(crate) struct Cli {
+    #[command(flatten)]
+    stack: StackArgs,
     #[command(subcommand)]
     command: Command,
 }
@@ -41,6 +47,10 @@ pub(crate) enum Command {
     /// Keep Lambda and S3 up on this machine, with the three functions deployed, for `aws`, SDKs and other terminals.
     #[command(after_help = LOCAL_EXAMPLES)]
     Local(Box<LocalArgs>),
+    #[command(flatten)]
+    Stack(StackCommand),
+    /// List what the three functions read of their environment.
+    Config(ConfigArgs),
     /// What the functions of the embedded Lambda are started with.
     #[command(hide = true)]
     Bootstrap {
@@ -211,6 +221,15 @@ pub(crate) struct LocalArgs {
     pub(crate) machine: MachineArgs,
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct ConfigArgs {
+    /// Only this function.
+    pub(crate) role: Option<Role>,
+    /// As JSON Schema: for each function an object of its variables.
+    #[arg(long)]
+    pub(crate) schema: bool,
+}
+
 /// Which S3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum S3Choice {
@@ -260,8 +279,22 @@ pub(crate) fn grammar() -> clap::Command {
 
 /// Reads the command line. Ends the program where it asks for help or is not right (status 2).
 pub(crate) fn parse() -> Command {
-    let parsed = Cli::from_arg_matches(&grammar().get_matches());
-    parsed.unwrap_or_else(|error| error.exit()).command
+    let parsed = Cli::from_arg_matches(&grammar().get_matches()).and_then(Cli::command_of_stack);
+    parsed.unwrap_or_else(|error| error.exit())
+}
+
+impl Cli {
+    /// The command, with what stood before it.
+    fn command_of_stack(self) -> Result<Command, clap::Error> {
+        match self.command {
+            Command::Stack(command) => Ok(Command::Stack(command.with(&self.stack))),
+            other if self.stack == StackArgs::default() => Ok(other),
+            _ => Err(grammar().error(
+                ErrorKind::ArgumentConflict,
+                "--stack, --pipeline, --profile and --region go with submit, watch, status, logs and jobs only",
+            )),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -274,7 +307,7 @@ mod tests {
         grammar.build();
         grammar.clone().debug_assert();
         insta::assert_snapshot!("help", grammar.render_long_help());
-        for name in ["map", "run", "plan", "local"] {
+        for name in ["map", "run", "plan", "local", "submit", "watch", "status", "logs", "jobs", "config"] {
             let command = grammar.find_subcommand_mut(name).unwrap();
             insta::assert_snapshot!(format!("help_{name}"), command.render_long_help());
         }

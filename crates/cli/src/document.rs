@@ -14,15 +14,29 @@ use crate::args::JobArgs;
 /// # Errors
 /// When the file cannot be read or is no JSON, and when a change does not fit into it.
 pub(crate) fn read(args: &JobArgs) -> Result<Value, Error> {
-    let text = text(&args.file)?;
-    let mut document = serde_json::from_slice(&text).map_err(|error| {
-        Error::caused(Code::InvalidJob, format!("read {} as JSON", args.file.display()), error)
-    })?;
-    for change in &args.set {
-        set(&mut document, change)
-            .map_err(|problem| Error::new(Code::InvalidJob, format!("apply --set {change}: {problem}")))?;
-    }
+    let mut document = of_file(&args.file)?;
+    change(&mut document, "--set", &args.set)?;
     Ok(document)
+}
+
+/// Reads a job file as it is; `-` is standard input.
+///
+/// # Errors
+/// When it cannot be read or is no JSON.
+pub(crate) fn of_file(file: &Path) -> Result<Value, Error> {
+    serde_json::from_slice(&text(file)?)
+        .map_err(|error| Error::caused(Code::InvalidJob, format!("read {} as JSON", file.display()), error))
+}
+
+/// Applies the changes `path=value` that `option` brought.
+///
+/// # Errors
+/// The first that does not fit into the document.
+pub(crate) fn change(document: &mut Value, option: &str, changes: &[String]) -> Result<(), Error> {
+    changes.iter().try_for_each(|change| {
+        set(document, change)
+            .map_err(|problem| Error::new(Code::InvalidJob, format!("apply {option} {change}: {problem}")))
+    })
 }
 
 fn text(file: &Path) -> Result<Vec<u8>, Error> {

@@ -22,6 +22,8 @@ pub(crate) enum Stop {
     Reported(Code),
     /// Somebody stopped it.
     Signalled(Signal),
+    /// Somebody stopped the following of a job that runs elsewhere, and was told how to go on.
+    Unwatched(Signal),
 }
 
 impl From<Error> for Stop {
@@ -45,7 +47,7 @@ impl Stop {
                     anstream::eprintln!("  {advice}");
                 }
             }
-            Self::Reported(_) => {}
+            Self::Reported(_) | Self::Unwatched(_) => {}
             Self::Signalled(signal) => {
                 anstream::eprintln!("cancelled by {}", signal.name());
             }
@@ -57,14 +59,14 @@ impl Stop {
         match self {
             Self::Failed(error) => error.code.exit_status(),
             Self::Reported(code) => code.exit_status(),
-            Self::Signalled(signal) => signal.exit_status(),
+            Self::Signalled(signal) | Self::Unwatched(signal) => signal.exit_status(),
         }
     }
 }
 
-/// Whether the message itself says what to do, field by field.
+/// Whether the message itself says what to do.
 fn is_said(error: &Error) -> bool {
-    error.code == Code::InvalidJob
+    matches!(error.code, Code::InvalidJob | Code::Stack)
 }
 
 /// The table of exit statuses, made from [`Code::ALL`].

@@ -10,7 +10,7 @@ use clap::ValueEnum;
 use fanfold_emulator::lambda::Function;
 use fanfold_flow::code::Code;
 use fanfold_flow::uri::ObjectUri;
-use fanfold_runtime::Error;
+use fanfold_runtime::{Error, Variable};
 
 use crate::args::MachineArgs;
 use crate::exit::Stop;
@@ -25,6 +25,29 @@ pub(crate) enum Role {
     Worker,
     /// Puts the output together.
     Reducer,
+}
+
+impl Role {
+    /// All of them, in the order in which data moves.
+    pub(crate) const ALL: [Self; 3] = [Self::Dispatcher, Self::Worker, Self::Reducer];
+
+    /// What it is called.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Dispatcher => "dispatcher",
+            Self::Worker => "worker",
+            Self::Reducer => "reducer",
+        }
+    }
+
+    /// What it reads of its environment.
+    pub(crate) fn variables(self) -> Vec<Variable> {
+        match self {
+            Self::Dispatcher => fanfold_dispatcher::variables(),
+            Self::Worker => fanfold_worker::variables(),
+            Self::Reducer => fanfold_reducer::variables(),
+        }
+    }
 }
 
 /// The functions' names.

@@ -11,8 +11,11 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod config;
 mod copy_in;
 mod copy_out;
+mod deployed;
+mod dispatcher;
 mod document;
 mod exit;
 mod find;
@@ -69,6 +72,8 @@ async fn execute(command: Command) -> Result<(), Stop> {
         Command::Run(args) => run::run(document::read(&args.job)?, args.run).await,
         Command::Plan(args) => plan::show(&args).await,
         Command::Local(args) => local::serve(args).await,
+        Command::Stack(command) => deployed::execute(command).await,
+        Command::Config(args) => config::show(&args),
         // Dealt with before there was a runtime.
         Command::Bootstrap { .. } => Ok(()),
     }

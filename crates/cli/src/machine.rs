@@ -145,6 +145,7 @@ impl Machine {
             endpoint: Some(lambda.endpoint().to_owned()),
             region: Some(account.region.clone()),
             credentials: Some((account.access_key_id.clone(), account.secret_access_key.clone())),
+            profile: None,
         });
         let invoke = Arc::new(invoke.await);
         Ok(Self { store: Arc::new(store), invoke, work, lambda, s3, account, folder })

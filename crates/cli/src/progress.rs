@@ -93,9 +93,15 @@ impl Progress {
 
     /// Begins something new.
     pub(crate) fn begin(&self, phase: Phase) {
+        self.join(phase, Duration::ZERO);
+    }
+
+    /// Comes to something that began so long ago.
+    pub(crate) fn join(&self, phase: Phase, ago: Duration) {
+        let now = Instant::now();
         let mut state = self.state();
         state.phase = phase;
-        state.since = Instant::now();
+        state.since = now.checked_sub(ago).unwrap_or(now);
     }
 
     /// Adds bytes that were copied.

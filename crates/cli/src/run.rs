@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use bytes::Bytes;
 use fanfold_emulator::lambda::LogLine;
 use fanfold_emulator::s3::ETags;
 use fanfold_flow::code::Code;
@@ -22,6 +21,7 @@ use uuid::Uuid;
 use crate::args::ProgramRun;
 use crate::copy_in::copy_in;
 use crate::copy_out::{Target, copy_out};
+use crate::dispatcher;
 use crate::exit::Stop;
 use crate::find::{Found, find};
 use crate::functions;
@@ -105,7 +105,7 @@ fn ready(document: Value, args: &ProgramRun) -> Result<Ready, Error> {
 }
 
 /// A name for this run that no other has: the job's name, the time, and a random part.
-fn new_job_id(name: &str) -> JobId {
+pub(crate) fn new_job_id(name: &str) -> JobId {
     let random = Uuid::new_v4().simple().to_string();
     let time = Timestamp::now().strftime("%Y%m%d-%H%M%S");
     JobId::from_token(&format!("{name}-{time}-{}", &random[..8]))
@@ -142,20 +142,16 @@ async fn submit(ready: &Ready, machine: &Machine) -> Result<(), Error> {
     if let Some(fields) = event.as_object_mut() {
         fields.insert("token".into(), json!(ready.job_id));
     }
-    let payload = Bytes::from(event.to_string());
-    let Err(error) = machine.invoke.call(functions::DISPATCHER, payload).await else { return Ok(()) };
-    let Some(failed) = error.function_error() else { return Err(error.into()) };
-    let code = serde_json::from_value(json!(failed.error_type)).unwrap_or(Code::Internal);
-    let hint = match code {
+    let Err(error) = dispatcher::ask(&*machine.invoke, functions::DISPATCHER, &event).await else {
+        return Ok(());
+    };
+    let hint = match error.code {
         Code::InputMissing | Code::Store if ready.reads_s3 && machine.embedded_s3().is_some() => {
             "; s3:// means the S3 embedded in this program (see --data); for your own, use --s3 environment --work s3://bucket/prefix/"
         }
         _ => "",
     };
-    if code == Code::Internal {
-        return Err(Error::caused(code, "submit the job", error));
-    }
-    Err(Error::new(code, format!("{}{hint}", failed.message)))
+    Err(Error { message: format!("{}{hint}", error.message), ..error })
 }
 
 /// Copies the output out, where it is local, and says where it is.
@@ -189,14 +185,14 @@ fn in_the_users_words(stop: Stop, ready: &Ready) -> Stop {
         Stop::Failed(error) => {
             Stop::Failed(Error::new(error.code, ready.found.with_local_names(&error.chain())))
         }
-        Stop::Reported(_) | Stop::Signalled(_) => stop,
+        Stop::Reported(_) | Stop::Signalled(_) | Stop::Unwatched(_) => stop,
     }
 }
 
 /// Prints the summary, the report where it is asked for, and gives the failure there was.
 fn tell(ended: &Ended, ready: &Ready, args: &ProgramRun, began: Instant) -> Result<(), Stop> {
     let Ended { report, retried, output } = ended;
-    let facts = Facts { output: output.as_deref(), retried: *retried, elapsed: began.elapsed() };
+    let facts = Facts { output: output.as_deref(), retried: Some(*retried), elapsed: began.elapsed() };
     let failed = report.status != Status::Succeeded;
     if failed || !args.quiet || !report.failures.is_empty() {
         let text = if args.quiet { summary::failures(report) } else { summary::whole(report, &facts) };

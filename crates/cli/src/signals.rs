@@ -37,9 +37,9 @@ impl Signal {
 
     pub(crate) fn meaning(self) -> &'static str {
         match self {
-            Self::HangUp => "The terminal was closed; nothing is left behind.",
-            Self::Interrupt => "Stopped by Ctrl-C; nothing is left behind.",
-            Self::Terminate => "Stopped by SIGTERM; nothing is left behind.",
+            Self::HangUp => "The terminal was closed; nothing is left behind, but deployed jobs go on.",
+            Self::Interrupt => "Stopped by Ctrl-C; nothing is left behind, but deployed jobs go on.",
+            Self::Terminate => "Stopped by SIGTERM; nothing is left behind, but deployed jobs go on.",
         }
     }
 }

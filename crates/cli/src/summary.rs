@@ -26,8 +26,8 @@ const STDERR_LINES_SHOWN: usize = 10;
 pub(crate) struct Facts<'a> {
     /// Where the output is for the user.
     pub(crate) output: Option<&'a str>,
-    /// How often a chunk was tried again.
-    pub(crate) retried: u64,
+    /// How often a chunk was tried again, where that was seen.
+    pub(crate) retried: Option<u64>,
     /// How long all took, copying included.
     pub(crate) elapsed: Duration,
 }
@@ -48,13 +48,14 @@ pub(crate) fn whole(report: &Report, facts: &Facts<'_>) -> String {
     }
     let cancelled =
         if chunks.cancelled > 0 { format!(", {} cancelled", count(chunks.cancelled)) } else { String::new() };
+    let retries = facts.retried.map(|retried| format!(", {}", counted(retried, "retry", "retries")));
+    let retries = retries.unwrap_or_default();
     row(
         "chunks",
         format!(
-            "{} done, {} failed{cancelled}, {} of {}",
+            "{} done, {} failed{cancelled}{retries} of {}",
             count(chunks.done),
             count(chunks.failed),
-            counted(facts.retried, "retry", "retries"),
             counted(chunks.total, "chunk", "chunks"),
         ),
     );
@@ -193,7 +194,7 @@ mod tests {
     }
 
     fn shown(report: &Report, output: Option<&str>) -> String {
-        let text = whole(report, &Facts { output, retried: 1, elapsed: Duration::from_secs(2) });
+        let text = whole(report, &Facts { output, retried: Some(1), elapsed: Duration::from_secs(2) });
         anstream::adapter::strip_str(&text).to_string()
     }
 

@@ -77,6 +77,8 @@ codes! {
     Store = "store", exit 7, advice "check permissions and the service's state, then run the job again";
     /// A function could not be invoked.
     Invoke = "invoke", exit 7, advice "check permissions and concurrency, then run the job again";
+    /// The deployed stack is not there, or could not be asked.
+    Stack = "stack", exit 7, advice "check the stack's name, the profile and the region";
     /// The job was stopped before its end.
     Cancelled = "cancelled", exit 130, advice "run the job again";
     /// A fault of Fanfold itself.

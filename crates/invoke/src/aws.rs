@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_config::BehaviorVersion;
+use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::config::http::HttpResponse;
 use aws_sdk_lambda::config::retry::RetryConfig;
@@ -47,6 +48,8 @@ pub struct LambdaSettings {
     pub region: Option<String>,
     /// Key id and secret. By default whatever the SDK's chain of providers finds.
     pub credentials: Option<(String, String)>,
+    /// The profile of the AWS configuration. One that is named here goes before keys in the environment.
+    pub profile: Option<String>,
 }
 
 /// Functions in AWS Lambda. Cheap to clone; clones share their connections.
@@ -72,6 +75,10 @@ impl LambdaInvoke {
             )
             .retry_config(RetryConfig::disabled())
             .timeout_config(attempt_time(SEND));
+        if let Some(profile) = settings.profile {
+            let credentials = ProfileFileCredentialsProvider::builder().profile_name(&profile).build();
+            shared = shared.profile_name(profile).credentials_provider(credentials);
+        }
         if let Some((id, secret)) = settings.credentials {
             shared = shared.credentials_provider(Credentials::new(id, secret, None, None, "settings"));
         }

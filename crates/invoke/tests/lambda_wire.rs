@@ -27,6 +27,7 @@ async fn service(answer: String) -> (LambdaInvoke, JoinHandle<String>) {
         endpoint: Some(endpoint),
         region: Some("us-east-1".into()),
         credentials: Some(("key".into(), "secret".into())),
+        profile: None,
     };
     (LambdaInvoke::new(settings).await, served)
 }
@@ -139,7 +140,7 @@ async fn a_service_that_is_gone_is_unavailable_with_its_cause() {
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     let credentials = Some(("key".into(), "secret".into()));
-    let settings = LambdaSettings { endpoint: Some(endpoint), region: None, credentials };
+    let settings = LambdaSettings { endpoint: Some(endpoint), credentials, ..LambdaSettings::default() };
     match LambdaInvoke::new(settings).await.send("f", EVENT).await {
         Err(InvokeError::Unavailable { source, .. }) => assert!(source.is_some()),
         other => panic!("{other:?}"),

@@ -1,0 +1,153 @@
+//! A dispatcher somewhere else: that of a deployed stack, or the one that the environment names.
+//!
+//! The decision: whatever is asked of a deployed job is asked of its dispatcher, by Invoke, and nothing is read from the
+//! bucket. So who may run jobs needs no other right, and what is shown here is what every other caller is told. Only the
+//! logs come from elsewhere. The price is an invocation of the dispatcher for each look at a job.
+
+pub(crate) mod jobs;
+pub(crate) mod logs;
+pub(crate) mod rows;
+pub(crate) mod standing;
+pub(crate) mod status;
+pub(crate) mod submit;
+pub(crate) mod watch;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fanfold_flow::code::Code;
+use fanfold_invoke::Invoke;
+use fanfold_invoke::aws::{LambdaInvoke, LambdaSettings};
+use fanfold_invoke::paced::{PacedInvoke, Pacing};
+use fanfold_runtime::{Error, SystemWorld, World};
+use fanfold_stack::{Cloud, CloudSettings, LogGroups, StackError};
+use serde_json::Value;
+
+use crate::args::stack::{StackArgs, StackCommand};
+use crate::dispatcher;
+use crate::exit::Stop;
+
+/// How long a request is repeated that the service does not take: somebody is waiting.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A dispatcher somewhere else.
+pub(crate) struct Deployed {
+    invoke: Arc<dyn Invoke>,
+    /// The dispatcher function's name or ARN.
+    dispatcher: String,
+    /// Where its functions log; none for a dispatcher of the environment.
+    logs: Option<Logs>,
+    /// The options that lead here again, such as ` --stack Fanfold`.
+    options: String,
+}
+
+struct Logs {
+    cloud: Cloud,
+    groups: LogGroups,
+}
+
+/// Does what is asked of a deployed stack.
+///
+/// # Errors
+/// Whatever keeps it from being done; for a job that was followed to its end, that it failed.
+pub(crate) async fn execute(command: StackCommand) -> Result<(), Stop> {
+    match command {
+        StackCommand::Submit(args) => submit::submit(&args).await,
+        StackCommand::Watch(args) => {
+            watch::watch(&Deployed::find(&args.stack).await?, &args.job_id, args.json).await
+        }
+        StackCommand::Status(args) => status::show(&args).await,
+        StackCommand::Logs(args) => logs::show(&args).await,
+        StackCommand::Jobs(args) => jobs::show(&args).await,
+    }
+}
+
+impl Deployed {
+    /// Finds the dispatcher that `args` and the environment mean.
+    ///
+    /// # Errors
+    /// `stack` when none is meant, when the stack is not there or cannot be asked, and when it has no such pipeline.
+    pub(crate) async fn find(args: &StackArgs) -> Result<Self, Error> {
+        Self::of(args, |name| std::env::var(name).ok().filter(|value| !value.is_empty())).await
+    }
+
+    async fn of(args: &StackArgs, variable: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
+        let (dispatcher, logs) = match (args.stack.clone().or_else(|| variable("FANFOLD_STACK")), args) {
+            (Some(stack), args) => of_stack(&stack, args).await?,
+            (None, StackArgs { pipeline: Some(_), .. }) => {
+                return Err(Error::new(Code::Stack, "use --pipeline: it goes with --stack"));
+            }
+            (None, _) => match variable("FANFOLD_DISPATCHER") {
+                Some(dispatcher) => (dispatcher, None),
+                None => {
+                    let message = "find a dispatcher: name a deployed stack with --stack or FANFOLD_STACK; or start `fanfold local` and take over the environment that it prints";
+                    return Err(Error::new(Code::Stack, message));
+                }
+            },
+        };
+        let settings = LambdaSettings {
+            region: args.region.clone(),
+            profile: args.profile.clone(),
+            ..LambdaSettings::default()
+        };
+        let pacing = Pacing { total_time: PATIENCE, ..Pacing::default() };
+        let lambda = Arc::new(LambdaInvoke::new(settings).await);
+        let invoke = Arc::new(PacedInvoke::new(lambda, pacing, SystemWorld.random()));
+        Ok(Self { invoke, dispatcher, logs, options: args.to_string() })
+    }
+
+    /// What the dispatcher answers to an event.
+    ///
+    /// # Errors
+    /// As [`dispatcher::ask`].
+    pub(crate) async fn ask(&self, event: &Value) -> Result<Value, Error> {
+        dispatcher::ask(&*self.invoke, &self.dispatcher, event).await
+    }
+
+    /// A command line about a job of this stack, for a person to copy.
+    pub(crate) fn command(&self, name: &str, job_id: &str) -> String {
+        format!("fanfold {name} {job_id}{}", self.options)
+    }
+}
+
+async fn of_stack(stack: &str, args: &StackArgs) -> Result<(String, Option<Logs>), Error> {
+    let settings = CloudSettings { profile: args.profile.clone(), region: args.region.clone() };
+    let cloud = Cloud::new(settings).await.map_err(failed)?;
+    let pipelines = cloud.pipelines(stack).await.map_err(failed)?;
+    let pipeline = fanfold_stack::choose(stack, pipelines, args.pipeline.as_deref()).map_err(failed)?;
+    let logs = pipeline.logs.map(|groups| Logs { cloud, groups });
+    Ok((pipeline.dispatcher, logs))
+}
+
+/// A stack's failure as one of ours.
+fn failed(error: StackError) -> Error {
+    Error::caused(Code::Stack, "use the stack", error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn refused(args: &StackArgs, variables: &[(&str, &str)]) -> String {
+        let found = |name: &str| {
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        };
+        Deployed::of(args, found).await.err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    #[tokio::test]
+    async fn without_a_stack_or_a_dispatcher_one_is_told_how_to_name_one() {
+        assert!(refused(&StackArgs::default(), &[]).await.contains("--stack or FANFOLD_STACK"));
+        let pipeline = StackArgs { pipeline: Some("P".into()), ..StackArgs::default() };
+        assert!(refused(&pipeline, &[("FANFOLD_DISPATCHER", "d")]).await.contains("goes with --stack"));
+    }
+
+    #[tokio::test]
+    async fn a_dispatcher_of_the_environment_needs_no_stack() {
+        let args = StackArgs { region: Some("eu-central-1".into()), ..StackArgs::default() };
+        let deployed = Deployed::of(&args, |name| (name == "FANFOLD_DISPATCHER").then(|| "d".into())).await;
+        let deployed = deployed.ok().unwrap();
+        assert_eq!(deployed.dispatcher, "d");
+        assert_eq!(deployed.command("watch", "run-1"), "fanfold watch run-1 --region eu-central-1");
+    }
+}

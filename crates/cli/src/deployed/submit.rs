@@ -1,0 +1,94 @@
+//! `fanfold submit`: a job to a deployed stack.
+
+use std::collections::BTreeMap;
+
+use anstyle::Style;
+use fanfold_flow::code::Code;
+use fanfold_flow::keys::JobId;
+use fanfold_runtime::Error;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Deployed, rows, watch};
+use crate::args::stack::SubmitArgs;
+use crate::document;
+use crate::exit::Stop;
+use crate::run::new_job_id;
+use crate::stdout;
+
+/// What is said first, and stands out.
+const HEADLINE: Style = Style::new().bold();
+
+/// What a person wants to know of the dispatcher's answer.
+#[derive(Deserialize)]
+struct Accepted {
+    job_id: JobId,
+    message: String,
+    #[serde(default)]
+    cost: Value,
+    #[serde(default)]
+    links: BTreeMap<String, String>,
+}
+
+/// Hands a job to the dispatcher, and tells what it answers.
+///
+/// # Errors
+/// What is wrong with the job, or with the way to the dispatcher; with `--wait`, that the job failed.
+pub(crate) async fn submit(args: &SubmitArgs) -> Result<(), Stop> {
+    let event = event(args)?;
+    let deployed = Deployed::find(&args.stack).await?;
+    let answer = deployed.ask(&event).await?;
+    let accepted = Accepted::deserialize(&answer).map_err(|error| {
+        Error::caused(Code::Internal, format!("read the dispatcher's answer: {answer}"), error)
+    })?;
+    if args.wait {
+        anstream::eprint!("{}", told(&accepted));
+        return watch::watch(&deployed, &accepted.job_id, args.json).await;
+    }
+    if args.json {
+        return Ok(stdout::print_json(&answer)?);
+    }
+    let watch = deployed.command("watch", accepted.job_id.as_str());
+    stdout::print_styled(&format!("{}Follow it:\n  {watch}\n", told(&accepted)))?;
+    Ok(())
+}
+
+/// The event that asks for the job.
+fn event(args: &SubmitArgs) -> Result<Value, Error> {
+    let (mut event, name) = match args.file() {
+        Some(file) => {
+            let mut document = document::of_file(&file)?;
+            document::change(&mut document, "--with", &args.with)?;
+            let name = document.get("name").and_then(Value::as_str).unwrap_or("job").to_owned();
+            (document, name)
+        }
+        None => {
+            let mut event = json!({ "run": args.job });
+            let mut with = Value::Null;
+            document::change(&mut with, "--with", &args.with)?;
+            if !with.is_null() {
+                event["with"] = with;
+            }
+            (event, args.job.clone())
+        }
+    };
+    let Some(fields) = event.as_object_mut() else {
+        return Err(Error::new(Code::InvalidJob, format!("submit {}: a job is a JSON object", args.job)));
+    };
+    // A token even where none is given: then a request that has to be repeated is still one job.
+    let token = args.token.clone().unwrap_or_else(|| new_job_id(&name).to_string());
+    fields.insert("token".into(), json!(token));
+    if let Some(time) = args.scheduled_time {
+        fields.insert("scheduled_time".into(), json!(time.to_string()));
+    }
+    Ok(event)
+}
+
+fn told(accepted: &Accepted) -> String {
+    let mut text = format!("{HEADLINE}{}{HEADLINE:#}\n", accepted.message);
+    if let Some(cost) = accepted.cost.get("message").and_then(Value::as_str) {
+        rows::row(&mut text, "cost", cost);
+    }
+    rows::links(&mut text, &accepted.links);
+    text
+}
