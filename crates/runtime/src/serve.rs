@@ -80,11 +80,18 @@ where
     let (deps, settings, handle) = (&deps, &settings, &handle);
     lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| {
         let deadline_ms = i64::try_from(event.context.deadline).unwrap_or(i64::MAX);
+        let job = job_of(&event.payload);
         let answer = handle(event.payload, deps, settings, Budget::until(deadline_ms), &event.context.request_id).await;
         if let Err(error) = &answer {
-            tracing::error!(code = %error.code, request_id = event.context.request_id, "failed to {}", error.chain());
+            tracing::error!(job, code = %error.code, request_id = event.context.request_id, "failed to {}", error.chain());
         }
         answer
     }))
     .await
+}
+
+/// The run that an event among our own functions is about, so that whoever asks the log for a run finds its failures too.
+fn job_of(event: &Value) -> Option<String> {
+    let names = ["job_id", "reduce", "fan_out"];
+    names.iter().find_map(|name| event.get(name)?.as_str()).map(str::to_owned)
 }
