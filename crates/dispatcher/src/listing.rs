@@ -8,6 +8,7 @@ use fanfold_flow::job::{Items, Job, Objects, Source, Split};
 use fanfold_flow::limits;
 use fanfold_flow::literal::Literal;
 use fanfold_flow::plan::Listing;
+use fanfold_flow::template::{Selection, Values};
 use fanfold_flow::uri::ObjectUri;
 use fanfold_runtime::Error;
 use fanfold_store::{Body, ETag, ErrorKind, ObjectReader, ReadOptions, Store, StoreError, StoreExt};
@@ -46,25 +47,39 @@ impl From<ListingError> for Error {
     }
 }
 
-/// Looks at a job's source: lists its objects, reads its header, counts its lines, whatever planning needs.
+/// Looks at a job's source: lists its objects, reads its header, counts its lines, whatever planning needs. The addresses'
+/// placeholders stand for `values`.
 ///
 /// # Errors
 /// When something that the job names is not there, or the store fails.
-pub async fn list(job: &Job, store: &Arc<dyn Store>) -> Result<Listing, ListingError> {
+pub async fn list(
+    job: &Job,
+    values: &Values<'_>,
+    store: &Arc<dyn Store>,
+) -> Result<Listing, ListingError> {
     match &job.source {
-        Source::Objects(wanted) => objects(wanted, store).await,
-        Source::Items(Items { uri: Some(uri), chunk, .. }) => item_lines(uri, *chunk, store).await,
+        Source::Objects(wanted) => objects(wanted, values, store).await,
+        Source::Items(Items { uri: Some(uri), chunk, .. }) => {
+            item_lines(&uri.filled(values), *chunk, store).await
+        }
         Source::Items(_) | Source::Range(_) => Ok(Listing::Nothing),
     }
 }
 
-async fn objects(wanted: &Objects, store: &Arc<dyn Store>) -> Result<Listing, ListingError> {
+async fn objects(
+    wanted: &Objects,
+    values: &Values<'_>,
+    store: &Arc<dyn Store>,
+) -> Result<Listing, ListingError> {
     let mut objects = Vec::new();
     for uri in wanted.uri.as_slice() {
-        if is_pattern(&uri.key) {
-            objects.extend(matching(uri, store).await?);
-        } else {
-            objects.push(single(uri, store).await?);
+        match uri.selected(values) {
+            Selection::One(uri) => objects.push(single(&uri, store).await?),
+            Selection::Under(uri) => objects.extend(matching(&uri, &uri.key, None, store).await?),
+            Selection::Matching { glob, beginning } => {
+                let matcher = matcher(&glob)?;
+                objects.extend(matching(&glob, &beginning, Some(&matcher), store).await?);
+            }
         }
     }
     let header =
@@ -87,10 +102,6 @@ async fn header(objects: &[ObjectVersion], store: &Arc<dyn Store>) -> Result<Opt
     Ok(header)
 }
 
-fn is_pattern(key: &str) -> bool {
-    key.is_empty() || key.ends_with('/') || is_glob(key)
-}
-
 async fn single(uri: &ObjectUri, store: &Arc<dyn Store>) -> Result<ObjectVersion, ListingError> {
     match store.head(uri).await {
         Ok(info) => Ok(ObjectVersion { uri: uri.clone(), etag: info.etag.to_string(), bytes: info.size }),
@@ -101,44 +112,34 @@ async fn single(uri: &ObjectUri, store: &Arc<dyn Store>) -> Result<ObjectVersion
     }
 }
 
-/// The objects under a prefix or of a glob, in the byte order of keys. The empty objects named like folders, which the
-/// console makes, are no input.
-async fn matching(uri: &ObjectUri, store: &Arc<dyn Store>) -> Result<Vec<ObjectVersion>, ListingError> {
-    let glob = matcher(uri)?;
-    let listed = store.list_all(&uri.bucket, literal_beginning(&uri.key)).await?;
+/// The objects that an address means: those whose keys begin with `beginning` and match the glob, if there is one, in the
+/// byte order of keys. The empty objects named like folders, which the console makes, are no input.
+async fn matching(
+    address: &ObjectUri,
+    beginning: &str,
+    glob: Option<&GlobMatcher>,
+    store: &Arc<dyn Store>,
+) -> Result<Vec<ObjectVersion>, ListingError> {
+    let listed = store.list_all(&address.bucket, beginning).await?;
     let found: Vec<ObjectVersion> = listed
         .into_iter()
-        .filter(|object| glob.as_ref().is_none_or(|glob| glob.is_match(&object.key)))
+        .filter(|object| glob.is_none_or(|glob| glob.is_match(&object.key)))
         .filter(|object| !(object.size == 0 && object.key.ends_with('/')))
         .map(|object| ObjectVersion {
-            uri: ObjectUri::new(&uri.bucket, object.key),
+            uri: ObjectUri::new(&address.bucket, object.key),
             etag: object.etag.to_string(),
             bytes: object.size,
         })
         .collect();
     if found.is_empty() {
-        return Err(ListingError::Missing(uri.clone(), "it matches no object"));
+        return Err(ListingError::Missing(address.clone(), "it matches no object"));
     }
     Ok(found)
 }
 
-/// What all keys begin with that a key of a job means. Only `*` and `?` make a glob of it; once they do, brackets, braces
-/// and backslashes have a meaning too.
-fn literal_beginning(key: &str) -> &str {
-    let signs: &[char] = if is_glob(key) { &['*', '?', '[', '{', '\\'] } else { &[] };
-    &key[..key.find(signs).unwrap_or(key.len())]
-}
-
-fn is_glob(key: &str) -> bool {
-    key.contains(['*', '?'])
-}
-
-fn matcher(uri: &ObjectUri) -> Result<Option<GlobMatcher>, ListingError> {
-    if !is_glob(&uri.key) {
-        return Ok(None);
-    }
+fn matcher(uri: &ObjectUri) -> Result<GlobMatcher, ListingError> {
     let glob = GlobBuilder::new(&uri.key).literal_separator(true).backslash_escape(true).build();
-    glob.map(|glob| Some(glob.compile_matcher())).map_err(|error| ListingError::Glob(uri.clone(), error))
+    glob.map(|glob| glob.compile_matcher()).map_err(|error| ListingError::Glob(uri.clone(), error))
 }
 
 /// The first record, its line feed included: up to the first line feed outside quotes, or the whole object.

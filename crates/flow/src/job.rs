@@ -7,12 +7,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::problem::{Problem, Problems};
-use crate::shape;
 use crate::size::{ByteCount, Tolerance};
-use crate::uri::ObjectUri;
+use crate::template::UriTemplate;
 use crate::version::Version;
+use crate::{shape, template};
 
+mod cron;
 mod sense;
+mod triggers;
+
+pub use triggers::{OnObjectCreated, Schedule};
 
 /// A batch: where its input comes from, the program that runs over it, where the output goes, and how failures count.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -42,6 +46,12 @@ pub struct Job {
     /// How many chunks may fail without the job failing: a number, or a share such as `"1%"`. Default 0.
     #[serde(default)]
     pub tolerated_failures: Tolerance,
+    /// When the deployment starts the job by itself. Runs ignore it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Schedule>,
+    /// For which objects the deployment starts the job by itself. Runs ignore it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_object_created: Option<OnObjectCreated>,
 }
 
 fn default_retries() -> u32 {
@@ -65,7 +75,8 @@ pub enum Source {
 #[serde(deny_unknown_fields)]
 pub struct Objects {
     /// One object (`s3://b/key`), all objects under a prefix in key order (`s3://b/prefix/`), those that match a glob
-    /// (`s3://b/2026-*/part-?.csv`; `*` stays within a folder, `**` crosses them), or a list of these.
+    /// (`s3://b/2026-*/part-?.csv`; `*` stays within a folder, `**` crosses them), or a list of these. May hold the
+    /// placeholders of an output's address; braces with a comma are a glob's.
     pub uri: OneOrMore,
     /// What a record is, so that no chunk begins or ends within one. Default `"lines"`.
     #[serde(default)]
@@ -90,14 +101,14 @@ fn default_chunk_bytes() -> ByteCount {
 #[serde(untagged)]
 pub enum OneOrMore {
     /// One object, prefix or glob.
-    One(ObjectUri),
+    One(UriTemplate),
     /// Several, in the order in which their records shall come.
-    More(#[schemars(length(min = 1))] Vec<ObjectUri>),
+    More(#[schemars(length(min = 1))] Vec<UriTemplate>),
 }
 
 impl OneOrMore {
     /// The addresses, in order.
-    pub fn as_slice(&self) -> &[ObjectUri] {
+    pub fn as_slice(&self) -> &[UriTemplate] {
         match self {
             Self::One(uri) => std::slice::from_ref(uri),
             Self::More(uris) => uris,
@@ -141,9 +152,9 @@ pub struct Items {
     /// The values themselves. Give either these or `uri`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub values: Option<Vec<Value>>,
-    /// An object of JSON Lines. Give either this or `values`.
+    /// An object of JSON Lines. Give either this or `values`. May hold the placeholders of an output's address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub uri: Option<ObjectUri>,
+    pub uri: Option<UriTemplate>,
     /// How many items a chunk has. Default 1. The last chunk may have fewer.
     #[serde(default = "one")]
     #[schemars(range(min = 1))]
@@ -154,7 +165,8 @@ fn one() -> u64 {
     1
 }
 
-/// What runs over each chunk: a `command`, or the `name` of a task that is registered with the deployment.
+/// What runs over each chunk: a `command`, or the `name` of a task that is registered with the deployment. The texts of
+/// command, arguments and variables may hold the placeholders of an output's address; braces that are none stay.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Task {
@@ -181,8 +193,9 @@ pub struct Task {
 #[serde(deny_unknown_fields)]
 pub struct Output {
     /// The one object that the output becomes. May hold placeholders: `{job_id}`, `{name}`, `{start_date}`,
-    /// `{start_time}`, `{scheduled_date}`, `{scheduled_time}`.
-    pub uri: ObjectUri,
+    /// `{start_time}`, `{scheduled_date}`, `{scheduled_time}`; `{deployment.NAME}`; and with `on_object_created` also
+    /// `{object_uri}`, `{object_bucket}`, `{object_key}`, `{object_name}`.
+    pub uri: UriTemplate,
     /// How results become one output. Default: `csv` for a CSV source with a header, else `bytes`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
@@ -254,6 +267,11 @@ impl Job {
             return Err(Problems(problems));
         }
         Self::deserialize(document).map_err(|error| Problems(vec![Problem::new("", error.to_string())]))
+    }
+
+    /// Whether the job cannot run without the object that starts it: one of its placeholders is the object's.
+    pub fn needs_object(&self) -> bool {
+        serde_json::to_value(self).is_ok_and(|document| template::needs_object(&document))
     }
 
     /// The JSON Schema of a job, made from these types.

@@ -15,13 +15,14 @@
 //! | [`concat::ConcatPlan`] | `<job>/concat.json` |
 //! | [`report::Report`] | `<job>/result.json` |
 //!
-//! Below the nouns stand what they are made of ([`size`], [`uri`], [`crc`], [`literal`], [`version`]), the checks of a
-//! document against its schema ([`shape`], [`problem`]), every key ([`keys`]), the service's numbers ([`limits`]) and
+//! Below the nouns stand what they are made of ([`size`], [`time`], [`uri`], [`crc`], [`literal`], [`version`]), the checks of a
+//! document against its schema ([`shape`], [`problem`]), every key ([`keys`]), the service's numbers and prices ([`limits`], [`price`]) and
 //! the stable codes of everything that can go wrong ([`code`]).
 #![forbid(unsafe_code)]
 
 pub mod event;
 pub mod job;
+pub mod occasion;
 pub mod template;
 
 pub mod chunk;
@@ -39,8 +40,10 @@ pub mod crc;
 pub mod keys;
 pub mod limits;
 pub mod literal;
+pub mod price;
 pub mod problem;
 pub mod shape;
 pub mod size;
+pub mod time;
 pub mod uri;
 pub mod version;

@@ -8,6 +8,7 @@ use crate::chunk::Chunk;
 use crate::job::Split;
 use crate::keys::JobId;
 use crate::literal::Literal;
+use crate::occasion::Occasion;
 use crate::version::Version;
 
 /// The worker's payload: a run of consecutive chunks, and what the worker needs to know to read them and to report.
@@ -21,6 +22,9 @@ pub struct Partition {
     pub number: u64,
     /// Which try this is, from 1.
     pub attempt: u32,
+    /// What started the run, and when: what placeholders stand for.
+    #[serde(flatten)]
+    pub occasion: Occasion,
     /// How many partitions the job has.
     pub partitions: u64,
     /// How many partitions make a group: at least one.

@@ -9,6 +9,7 @@ use crate::chunk::{Bytes, Chunk, Input, ObjectVersion};
 use crate::job::{Format, Job, Source, Split};
 use crate::keys::JobId;
 use crate::literal::Literal;
+use crate::occasion::Occasion;
 use crate::partition::{Grouping, Partition};
 use crate::uri::ObjectUri;
 use crate::version::Version;
@@ -17,7 +18,7 @@ mod check;
 mod make;
 
 pub use check::{defects, problems};
-pub use make::{Listing, Sizing, make};
+pub use make::{Listing, make};
 
 /// The job's partitions and all that a worker or the reducer needs to know of the whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,8 +27,9 @@ pub struct Plan {
     pub version: Version,
     /// The run.
     pub job_id: JobId,
-    /// When the job was accepted, in milliseconds since 1970 (UTC).
-    pub started_ms: i64,
+    /// What started it, and when.
+    #[serde(flatten)]
+    pub occasion: Occasion,
     /// Where the output goes, placeholders filled in.
     pub output: ObjectUri,
     /// How results become one output.
@@ -145,6 +147,7 @@ impl Plan {
             job_id: self.job_id.clone(),
             number,
             attempt,
+            occasion: self.occasion.clone(),
             partitions: self.partitions.len() as u64,
             group_partitions: self.group_partitions,
             total_chunks: self.chunks,

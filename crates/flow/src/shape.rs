@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 
 use crate::problem::{Problem, nearest};
 use crate::size::{ByteCount, Tolerance};
-use crate::uri::ObjectUri;
+use crate::template::UriTemplate;
+use crate::time::{Moment, Span};
 
 /// What is wrong with the shape of `document` as a `T`: unknown and missing fields, wrong types, impossible values.
 pub fn problems<T: JsonSchema>(document: &Value) -> Vec<Problem> {
@@ -20,7 +21,7 @@ pub fn problems<T: JsonSchema>(document: &Value) -> Vec<Problem> {
 }
 
 /// The formats of our own types, which check their texts themselves.
-const FORMATS: [&str; 3] = ["byte-count", "tolerance", "s3-uri"];
+const FORMATS: [&str; 5] = ["byte-count", "tolerance", "s3-uri", "date-time", "time-span"];
 
 struct Walk<'s> {
     root: &'s Value,
@@ -78,7 +79,9 @@ impl<'s> Walk<'s> {
                 Err(error) => Some(error.to_string()),
             },
             "tolerance" => text.parse::<Tolerance>().err().map(|error| error.to_string()),
-            "s3-uri" => text.parse::<ObjectUri>().err().map(|error| error.to_string()),
+            "s3-uri" => text.parse::<UriTemplate>().err().map(|error| error.to_string()),
+            "date-time" => text.parse::<Moment>().err().map(|error| error.to_string()),
+            "time-span" => text.parse::<Span>().err().map(|error| error.to_string()),
             _ => None,
         };
         if let Some(refusal) = refusal {

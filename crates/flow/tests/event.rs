@@ -3,8 +3,9 @@
 use fanfold_flow::event::{Event, FanOut, Reduce};
 use fanfold_flow::job::Job;
 use fanfold_flow::keys::JobId;
+use fanfold_flow::occasion::Occasion;
 use fanfold_flow::partition::Partition;
-use fanfold_flow::plan::{Listing, Sizing, make};
+use fanfold_flow::plan::{Listing, make};
 use fanfold_flow::version::Version;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -21,8 +22,7 @@ fn job() -> Value {
 
 fn partition() -> Partition {
     let job = Job::from_json(&job()).unwrap_or_else(|problems| panic!("{problems}"));
-    let sizing = Sizing { worker_cores: 2, started_ms: 0, scheduled_ms: None };
-    let plan = make(&job, &JobId::from_token("run-1"), Listing::Nothing, sizing);
+    let plan = make(&job, &JobId::from_token("run-1"), Listing::Nothing, 2, Occasion::at(0));
     plan.partition(0, 1).unwrap_or_else(|| panic!("no partition"))
 }
 

@@ -4,13 +4,19 @@ use fanfold_flow::chunk::{Chunk, Input, ObjectVersion};
 use fanfold_flow::job::Job;
 use fanfold_flow::keys::JobId;
 use fanfold_flow::limits::CHUNKS_MAX;
+use fanfold_flow::occasion::Occasion;
 use fanfold_flow::partition::Partition;
-use fanfold_flow::plan::{Listing, Plan, PlannedInput, Sizing, Slice, Span, defects, make, problems};
+use fanfold_flow::plan::{Listing, Plan, PlannedInput, Slice, Span, defects, make, problems};
 use fanfold_flow::uri::ObjectUri;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-const SIZING: Sizing = Sizing { worker_cores: 4, started_ms: 1_795_368_600_000, scheduled_ms: None };
+/// How many cores a worker has.
+const CORES: u32 = 4;
+
+fn occasion() -> Occasion {
+    Occasion::at(1_795_368_600_000)
+}
 
 fn job(source: Value) -> Job {
     let task = json!({ "command": ["cat"] });
@@ -20,7 +26,7 @@ fn job(source: Value) -> Job {
 }
 
 fn planned(source: Value, listing: Listing) -> Plan {
-    make(&job(source), &JobId::from_token("run-1"), listing, SIZING)
+    make(&job(source), &JobId::from_token("run-1"), listing, CORES, occasion())
 }
 
 fn object(key: impl Into<String>, bytes: u64) -> ObjectVersion {
@@ -421,8 +427,8 @@ fn a_header_that_no_payload_could_carry_is_refused() {
 #[test]
 fn an_output_whose_key_outgrows_s3_when_filled_in_is_refused() {
     let mut job = job(json!({ "range": { "end": 1, "chunk": 1 } }));
-    job.output.uri.key = format!("{}{{job_id}}", "x".repeat(1_000));
-    let plan = make(&job, &JobId::from_token(&"y".repeat(100)), Listing::Nothing, SIZING);
+    job.output.uri = format!("s3://out/{}{{job_id}}", "x".repeat(1_000)).parse().unwrap();
+    let plan = make(&job, &JobId::from_token(&"y".repeat(100)), Listing::Nothing, CORES, occasion());
     assert!(told(&plan)[0].starts_with("output.uri: has a key of 1100 bytes, not 1 to 1024: 's3://out/xxx"));
 }
 

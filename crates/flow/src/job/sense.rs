@@ -6,8 +6,10 @@ use serde_json::Value;
 
 use crate::limits::CHUNKS_MAX;
 use crate::problem::Problem;
-use crate::uri::ObjectUri;
+use crate::template::UriTemplate;
 use crate::{shape, template};
+
+mod triggers;
 
 /// Longest name of a job, so that keys and metric dimensions made from it stay short.
 const NAME_BYTES_MAX: usize = 64;
@@ -37,8 +39,10 @@ pub(super) fn problems(document: &Value, problems: &mut Vec<Problem>) {
         task_can_start(task, problems);
     }
     if let Some(uri) = text(document, "/output/uri") {
-        output_can_be_named(uri, problems);
+        names_one_object(uri, "output.uri", problems);
     }
+    problems.extend(template::problems(document));
+    triggers::problems(document, problems);
 }
 
 fn text<'v>(document: &'v Value, pointer: &str) -> Option<&'v str> {
@@ -140,21 +144,9 @@ fn has_no_nul(value: &Value, path: &str, problems: &mut Vec<Problem>) {
     }
 }
 
-fn output_can_be_named(uri: &str, problems: &mut Vec<Problem>) {
-    names_one_object(uri, "output.uri", problems);
-    let Ok(ObjectUri { bucket, .. }) = uri.parse() else { return };
-    if bucket.contains('{') {
-        let message = format!("may hold placeholders in its key only, not in the bucket's name '{bucket}'");
-        problems.push(Problem::new("output.uri", message));
-        return;
-    }
-    let placeholders = template::problems(uri).into_iter();
-    problems.extend(placeholders.map(|problem| Problem { path: "output.uri".into(), ..problem }));
-}
-
 fn names_one_object(uri: &str, path: &str, problems: &mut Vec<Problem>) {
-    let Ok(ObjectUri { key, .. }) = uri.parse() else { return };
-    if key.is_empty() || key.ends_with('/') {
+    let Ok(template) = uri.parse::<UriTemplate>() else { return };
+    if template.key().is_empty() || template.key().ends_with('/') {
         problems.push(Problem::new(path, format!("must name one object, not a prefix: '{uri}'")));
     }
 }

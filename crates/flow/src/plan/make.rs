@@ -1,11 +1,11 @@
 //! From a job and a listing to its plan.
 
 use super::{
-    Job, JobId, Literal, ObjectUri, ObjectVersion, Plan, PlannedInput, Slice, Source, Span, Split, Version,
+    Job, JobId, Literal, ObjectVersion, Occasion, Plan, PlannedInput, Slice, Source, Span, Split, Version,
     slice_of,
 };
 use crate::limits::CHUNKS_MAX;
-use crate::template;
+use crate::template::Values;
 
 /// What the dispatcher found when it looked at the source.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,17 +28,6 @@ pub enum Listing {
     Nothing,
 }
 
-/// What the deployment and the moment add to a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sizing {
-    /// How many cores a worker has.
-    pub worker_cores: u32,
-    /// When the job was accepted, in milliseconds since 1970 (UTC).
-    pub started_ms: i64,
-    /// When the schedule meant it to start, likewise.
-    pub scheduled_ms: Option<i64>,
-}
-
 /// Most chunks of a partition, so that its payload and its done record stay small.
 const PARTITION_CHUNKS_MAX: u64 = 250;
 
@@ -53,20 +42,16 @@ const CHUNK_PAYLOAD_BYTES: u64 = 200;
 const PARTITION_FIELDS_BYTES: u64 = 512;
 
 /// The plan of a job. Before it uses the plan, the caller tells the user of its [`super::problems`] (a job of more than
-/// [`CHUNKS_MAX`] chunks, say, which is planned without partitions) and checks it with [`super::defects`].
-pub fn make(job: &Job, job_id: &JobId, listing: Listing, sizing: Sizing) -> Plan {
-    let values = template::Values {
-        job_id,
-        name: &job.name,
-        started_ms: sizing.started_ms,
-        scheduled_ms: sizing.scheduled_ms,
-    };
-    let output = ObjectUri::new(&job.output.uri.bucket, template::fill(&job.output.uri.key, &values));
+/// [`CHUNKS_MAX`] chunks, say, which is planned without partitions) and checks it with [`super::defects`]. A worker has
+/// `worker_cores`, which is how many chunks at once it is given unless the job says.
+pub fn make(job: &Job, job_id: &JobId, listing: Listing, worker_cores: u32, occasion: Occasion) -> Plan {
+    let values = Values { job_id, name: &job.name, occasion: &occasion };
+    let output = job.output.uri.filled(&values);
     let (input, chunks) = planned_input(job, listing);
     let mut plan = Plan {
         version: Version,
         job_id: job_id.clone(),
-        started_ms: sizing.started_ms,
+        occasion,
         output,
         format: job.format(),
         input,
@@ -74,7 +59,7 @@ pub fn make(job: &Job, job_id: &JobId, listing: Listing, sizing: Sizing) -> Plan
         partitions: Vec::new(),
         group_partitions: 1,
     };
-    plan.partitions = partitions(&plan, u64::from(job.processes.on(sizing.worker_cores)));
+    plan.partitions = partitions(&plan, u64::from(job.processes.on(worker_cores)));
     plan.group_partitions = group_partitions(plan.partitions.len() as u64);
     plan
 }
@@ -127,7 +112,9 @@ fn partitions(plan: &Plan, processes: u64) -> Vec<Span> {
     if plan.chunks > CHUNKS_MAX {
         return partitions;
     }
-    let fixed = fixed_payload_bytes(&plan.input);
+    let object = plan.occasion.object.as_ref();
+    let object_bytes = object.map_or(0, |object| escaped(object.bucket.len() + object.key.len()));
+    let fixed = fixed_payload_bytes(&plan.input) + object_bytes;
     let (mut span, mut load, mut payload) = (Span { first: 0, chunks: 0 }, 0.0, fixed);
     for index in 0..plan.chunks {
         let (weight, bytes) = load_of(&plan.input, index);
