@@ -10,11 +10,14 @@ mod fan_out;
 mod handle;
 mod links;
 mod listing;
+mod marker;
 mod recover;
 mod settings;
 mod status;
 mod submit;
 mod sweep;
+#[cfg(test)]
+mod world;
 
 use std::process::ExitCode;
 

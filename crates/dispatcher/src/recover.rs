@@ -1,18 +1,21 @@
 //! What becomes of an invocation that ended without an outcome: it is tried again, or recorded as failed.
 
 use fanfold_flow::code::Code;
-use fanfold_flow::done::{Done, Failure, Group};
+use fanfold_flow::concat::ConcatPlan;
+use fanfold_flow::done::{Done, Failure};
 use fanfold_flow::event::{Failed, Reduce};
 use fanfold_flow::job::Job;
+use fanfold_flow::keys::{JobId, JobKeys};
 use fanfold_flow::partition::Partition;
 use fanfold_flow::plan::Plan;
-use fanfold_flow::report::{Counts, FAILURES_LISTED_MAX, Report, Status};
+use fanfold_flow::report::Output;
 use fanfold_flow::version::Version;
 use fanfold_gather::{
-    Attempt, Lane, Sent, advance, commit, finish, is_done, last_attempt, read_groups, start_reducer,
+    Account, Attempt, Lane, Lease, NoOutput, Sent, advance, clean_up, commit, finish, is_done, last_attempt,
+    output_of, read_groups, report_of, start_reducer,
 };
-use fanfold_runtime::{Deps, Error};
-use fanfold_store::StoreExt;
+use fanfold_runtime::{Budget, Deps, Error};
+use fanfold_store::{ErrorKind, StoreExt};
 
 /// How often reducing is tried before the job counts as failed.
 const REDUCER_ATTEMPTS: u32 = 3;
@@ -23,23 +26,47 @@ pub(crate) async fn worker(failed: Failed<Partition>, deps: &Deps) -> Result<(),
     let keys = deps.keys(&sent.job_id);
     let job: Job = deps.store.get_json(&keys.job()).await?;
     let mut lane = Lane::of(&job, deps);
-    let Some(mut partition) = first_undone(&sent, &mut lane, deps).await? else { return Ok(()) };
+    let Some(partition) = first_undone(&sent, &mut lane, deps).await? else { return Ok(()) };
     let begun = last_attempt(deps, &keys, partition.number).await?;
     let Some(attempt) = last_of(&sent, partition.number, begun) else {
         tracing::info!(job = %partition.job_id, partition = partition.number, reason, "a worker died; another is at it");
         return Ok(());
     };
     tracing::warn!(job = %partition.job_id, partition = partition.number, attempt, reason, "a worker died");
-    if attempt <= job.retries {
-        partition.attempt = attempt + 1;
-        return deps.send(&deps.functions.worker, &partition).await;
+    again_or_given_up(&job, partition, attempt, &reason, &mut lane, deps).await?;
+    Ok(())
+}
+
+/// What became of a partition whose last attempt is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Recovered {
+    /// A worker was sent its next attempt.
+    Again,
+    /// It is recorded as failed, and what waits for it goes on.
+    GivenUp,
+}
+
+/// Tries a partition again of which attempt `over` was the last and left no outcome, while the job's retries allow; else
+/// records it as failed. With an `over` of 0 it was never tried.
+pub(crate) async fn again_or_given_up(
+    job: &Job,
+    mut partition: Partition,
+    over: u32,
+    reason: &str,
+    lane: &mut Lane<'_>,
+    deps: &Deps,
+) -> Result<Recovered, Error> {
+    if over <= job.retries {
+        partition.attempt = over + 1;
+        deps.send(&deps.functions.worker, &partition).await?;
+        return Ok(Recovered::Again);
     }
-    commit(deps, &partition, &given_up(&partition, attempt, &reason)).await?;
+    commit(deps, job, &partition, &given_up(&partition, over, reason)).await?;
     advance(deps, &partition).await?;
-    match lane.next(&partition).await? {
-        Some(next) => deps.send(&deps.functions.worker, &next).await,
-        None => Ok(()),
+    if let Some(next) = lane.next(&partition).await? {
+        deps.send(&deps.functions.worker, &next).await?;
     }
+    Ok(Recovered::GivenUp)
 }
 
 /// The partition that the worker was at when it died: the first in its lane without an outcome. The one before it may have
@@ -96,175 +123,189 @@ fn given_up(partition: &Partition, attempts: u32, reason: &str) -> Done {
 }
 
 /// A reducer died: another one takes over, a few times; then the job counts as failed.
-pub(crate) async fn reducer(failed: Failed<Reduce>, deps: &Deps) -> Result<(), Error> {
+pub(crate) async fn reducer(failed: Failed<Reduce>, deps: &Deps, budget: Budget) -> Result<(), Error> {
     let Failed { payload: Reduce { reduce: job_id, attempt, .. }, reason } = failed;
     tracing::warn!(job = %job_id, attempt, reason, "a reducer died");
-    if attempt < REDUCER_ATTEMPTS {
-        return start_reducer(deps, &job_id, attempt + 1).await;
-    }
-    let keys = deps.keys(&job_id);
-    let job: Job = deps.store.get_json(&keys.job()).await?;
-    let plan: Plan = deps.store.get_json(&keys.plan()).await?;
-    let groups = read_groups(deps, &keys, plan.groups()).await?;
-    let message = format!(
-        "every chunk has its outcome, but the output could not be put together in {REDUCER_ATTEMPTS} tries; \
-         the last ended with {reason}"
-    );
-    finish(deps, &keys, &unreduced(&job, &plan, groups, message, deps.world.now_ms())).await
+    reduced_again_or_given_up(&job_id, attempt, &reason, deps, budget).await?;
+    Ok(())
 }
 
-/// The report of a job whose chunks all ended, and whose output nobody could put together.
-fn unreduced(job: &Job, plan: &Plan, groups: Vec<Group>, message: String, ended_ms: i64) -> Report {
-    let done: Vec<Done> = groups.into_iter().flat_map(|group| group.done).collect();
-    let results = || done.iter().flat_map(|done| &done.results);
-    let failed = done.iter().map(|done| done.failures.len() as u64).sum();
-    Report {
-        version: Version,
-        job_id: plan.job_id.clone(),
-        name: job.name.clone(),
-        status: Status::Failed,
-        output: None,
-        chunks: Counts { total: plan.chunks, done: plan.chunks - failed, failed, cancelled: 0 },
-        partitions: plan.partitions.len() as u64,
-        attempts: done.iter().map(|done| u64::from(done.attempt)).sum(),
-        records: results().map(|result| result.records).sum(),
-        bytes_in: results().map(|result| result.bytes_in).sum(),
-        failures: done.iter().flat_map(|done| &done.failures).take(FAILURES_LISTED_MAX).cloned().collect(),
-        code: Some(Code::Internal),
-        message,
-        started_ms: plan.started_ms,
-        ended_ms,
+/// Has a job reduced again of which attempt `over` was the last at that and is over, while there are tries left; else ends
+/// it. With an `over` of 0 it was never tried.
+pub(crate) async fn reduced_again_or_given_up(
+    job_id: &JobId,
+    over: u32,
+    reason: &str,
+    deps: &Deps,
+    budget: Budget,
+) -> Result<Recovered, Error> {
+    if over < REDUCER_ATTEMPTS {
+        start_reducer(deps, job_id, over + 1).await?;
+        return Ok(Recovered::Again);
     }
+    end_without_reducer(&deps.keys(job_id), over, reason, deps, budget).await?;
+    Ok(Recovered::GivenUp)
+}
+
+/// Ends a job that no reducer could end: as failed, unless the last one got so far that the output stands.
+async fn end_without_reducer(
+    keys: &JobKeys,
+    over: u32,
+    reason: &str,
+    deps: &Deps,
+    budget: Budget,
+) -> Result<(), Error> {
+    if let Some(report) = report_of(deps, keys).await? {
+        return clean_up(deps, keys, &report).await;
+    }
+    // With the lease in hand no late reducer begins, and what the last one had under way is dropped.
+    if Lease::take(deps, keys, over.saturating_add(1), budget).await?.is_none() {
+        tracing::info!(job = %keys.job_id(), over, "somebody else reduces");
+        return Ok(());
+    }
+    let job: Job = deps.store.get_json(&keys.job()).await?;
+    let plan: Plan = deps.store.get_json(&keys.plan()).await?;
+    let account = Account::of(read_groups(deps, keys, plan.grouping().groups()).await?);
+    let ended = output_that_stands(&plan, keys, deps).await?.ok_or_else(|| NoOutput {
+        code: Code::Internal,
+        message: format!(
+            "every chunk has its outcome, but the output could not be put together in {REDUCER_ATTEMPTS} tries; \
+             the last ended with {reason}"
+        ),
+    });
+    finish(deps, keys, account.report(&job, &plan, ended, deps.world.now_ms())).await
+}
+
+/// The output, if what a reducer planned to put together is what stands there: it may have died just before it said so.
+async fn output_that_stands(plan: &Plan, keys: &JobKeys, deps: &Deps) -> Result<Option<Output>, Error> {
+    let (concat, found): (ConcatPlan, _) =
+        match (deps.store.get_json(&keys.concat()).await, deps.store.head(&plan.output).await) {
+            (Ok(concat), Ok(found)) => (concat, found),
+            (Err(error), _) | (_, Err(error)) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            (Err(error), _) | (_, Err(error)) => return Err(error.into()),
+        };
+    let stands = found.size == concat.bytes && found.crc64 == Some(concat.crc);
+    Ok(stands.then(|| output_of(plan, &concat, &found.etag)))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use bytes::Bytes;
-    use fanfold_flow::keys::JobKeys;
-    use fanfold_flow::uri::ObjectUri;
-    use fanfold_gather::{Claim, claim_attempt};
-    use fanfold_invoke::memory::MemoryInvoke;
-    use fanfold_runtime::{Functions, Metrics, SystemWorld};
+    use fanfold_flow::concat;
+    use fanfold_flow::crc::Crc64;
+    use fanfold_flow::report::{Counts, Report, Status};
+    use fanfold_gather::advance_group;
     use fanfold_store::PutOptions;
-    use fanfold_store::memory::MemoryStore;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
+    use crate::world::World;
 
-    /// A job of one chunk that may be tried twice, with functions that do nothing.
-    struct World {
-        deps: Deps,
-        invoke: Arc<MemoryInvoke>,
-        keys: JobKeys,
+    /// What the dispatcher is told when the worker with this attempt has died.
+    async fn worker_dies(world: &World, attempt: u32) {
+        let payload = world.plan().await.partition(0, attempt).unwrap();
+        worker(Failed { payload, reason: "it was killed".to_owned() }, &world.deps).await.unwrap();
     }
 
-    impl World {
-        async fn new() -> Self {
-            let invoke = Arc::new(MemoryInvoke::new());
-            for name in ["worker", "reducer"] {
-                invoke.register(name, |_| async { Ok(Bytes::from_static(b"{}")) });
-            }
-            let functions = Functions {
-                dispatcher: "dispatcher".to_owned(),
-                worker: "worker".to_owned(),
-                reducer: "reducer".to_owned(),
-            };
-            let deps = Deps {
-                store: Arc::new(MemoryStore::new(["world"])),
-                invoke: invoke.clone(),
-                world: Arc::new(SystemWorld),
-                work: ObjectUri::new("world", "work/"),
-                functions,
-                metrics: Metrics::off(),
-            };
-            let keys = deps.keys(&"one".parse().unwrap());
-            let job = json!({
-                "version": 1,
-                "name": "one",
-                "source": { "range": { "end": 1, "chunk": 1 } },
-                "task": { "command": ["true"] },
-                "output": { "uri": "s3://world/out" },
-                "retries": 1
-            });
-            deps.store.put_json(&keys.job(), &job, PutOptions::default()).await.unwrap();
-            Self { deps, invoke, keys }
-        }
-
-        /// What the dispatcher is told when the worker with this attempt has died.
-        async fn dies(&self, attempt: u32) {
-            let payload = json!({
-                "version": 1, "job_id": "one", "number": 0, "attempt": attempt, "partitions": 1, "group_partitions": 10,
-                "total_chunks": 1, "chunks": [{ "index": 0, "input": { "range": { "offset": 0, "limit": 1 } } }]
-            });
-            let payload = serde_json::from_value(payload).unwrap();
-            worker(Failed { payload, reason: "it was killed".to_owned() }, &self.deps).await.unwrap();
-        }
-
-        async fn begins(&self, attempt: u32) {
-            let by = Sent { partition: 0, attempt };
-            assert_eq!(claim_attempt(&self.deps, &self.keys, 0, attempt, by).await.unwrap(), Claim::Ours);
-        }
-
-        /// Which attempts were sent to workers so far.
-        async fn sent(&self) -> Vec<u64> {
-            self.invoke.idle().await;
-            let deliveries = self.invoke.deliveries().into_iter().map(|delivery| delivery.invocation);
-            let workers = deliveries.filter(|invocation| invocation.function == "worker");
-            let payload = |bytes: Bytes| serde_json::from_slice::<Value>(&bytes).unwrap();
-            workers.map(|invocation| payload(invocation.payload)["attempt"].as_u64().unwrap()).collect()
-        }
-
-        async fn outcome(&self) -> Option<Done> {
-            self.deps.store.get_json(&self.keys.done(0, 0)).await.ok()
-        }
+    /// And when the last reducer has.
+    async fn last_reducer_dies(world: &World) -> Report {
+        let payload = Reduce { version: Version, reduce: "one".parse().unwrap(), attempt: REDUCER_ATTEMPTS };
+        let failed = Failed { payload, reason: "it was killed".to_owned() };
+        reducer(failed, &world.deps, world.budget()).await.unwrap();
+        world.report().await.unwrap()
     }
 
     #[tokio::test]
     async fn workers_that_die_before_they_begin_are_given_up_like_others() {
-        let world = World::new().await;
-        world.dies(1).await;
-        assert_eq!((world.sent().await, world.outcome().await), (vec![2], None));
-        world.dies(2).await;
-        assert_eq!(world.sent().await, [2]);
-        let outcome = world.outcome().await.unwrap();
+        let world = World::with_job(1, None).await;
+        worker_dies(&world, 1).await;
+        assert_eq!((world.sent("worker").await, world.outcome(0).await), (vec![(0, 1), (0, 2)], None));
+        worker_dies(&world, 2).await;
+        assert_eq!(world.sent("worker").await.len(), 2);
+        let outcome = world.outcome(0).await.unwrap();
         assert_eq!((outcome.failures[0].code, outcome.failures[0].attempts), (Code::WorkerDied, 2));
     }
 
     #[tokio::test]
     async fn a_death_told_twice_costs_the_next_attempt_nothing() {
-        let world = World::new().await;
-        world.begins(1).await;
-        world.dies(1).await;
-        world.begins(2).await;
-        world.dies(1).await;
-        assert_eq!((world.sent().await, world.outcome().await), (vec![2], None), "attempt 2 still runs");
-        world.dies(2).await;
-        assert!(world.outcome().await.is_some());
+        let world = World::with_job(1, None).await;
+        world.begins(0, 1).await;
+        worker_dies(&world, 1).await;
+        world.begins(0, 2).await;
+        worker_dies(&world, 1).await;
+        assert_eq!(world.sent("worker").await, [(0, 1), (0, 2)]);
+        assert_eq!(world.outcome(0).await, None, "attempt 2 still runs");
+        worker_dies(&world, 2).await;
+        assert!(world.outcome(0).await.is_some());
     }
 
     #[tokio::test]
     async fn a_job_that_nobody_could_reduce_still_accounts_for_its_chunks() {
-        let world = World::new().await;
-        let plan = json!({
-            "version": 1, "job_id": "one", "started_ms": 0, "output": "s3://world/out", "format": "bytes",
-            "input": { "range": { "start": 0, "end": 2, "chunk": 1 } }, "chunks": 2,
-            "partitions": [{ "first": 0, "chunks": 2 }], "group_partitions": 10
-        });
-        let group = json!({ "version": 1, "number": 0, "done": [{
-            "version": 1, "partition": 0, "attempt": 2,
-            "results": [{ "index": 0, "attempt": 1, "records": 7, "bytes_in": 9, "started_ms": 0, "wall_ms": 1 }],
-            "failures": [{ "index": 1, "code": "program_failed", "message": "it failed", "attempts": 2 }]
-        }] });
-        for (at, document) in [(world.keys.plan(), plan), (world.keys.group(0), group)] {
-            world.deps.store.put_json(&at, &document, PutOptions::default()).await.unwrap();
-        }
-        let payload = Reduce { version: Version, reduce: "one".parse().unwrap(), attempt: REDUCER_ATTEMPTS };
-        reducer(Failed { payload, reason: "it was killed".to_owned() }, &world.deps).await.unwrap();
-        let report: Report = world.deps.store.get_json(&world.keys.result()).await.unwrap();
+        let world = World::with_job(2, None).await;
+        world.commits(0, 1).await;
+        let plan = world.plan().await;
+        let job = world.deps.store.get_json(&world.keys.job()).await.unwrap();
+        let failing = plan.partition(1, 1).unwrap();
+        commit(&world.deps, &job, &failing, &given_up(&failing, 2, "memory")).await.unwrap();
+        advance_group(&world.deps, &plan.job_id, plan.grouping(), 0).await.unwrap();
+        let report = last_reducer_dies(&world).await;
         assert_eq!(report.chunks, Counts { total: 2, done: 1, failed: 1, cancelled: 0 });
-        assert_eq!((report.records, report.attempts, report.failures.len()), (7, 2, 1));
+        assert_eq!((report.records, report.attempts, report.failures.len()), (7, 3, 1));
         assert!(report.message.contains("it was killed"), "{}", report.message);
+        assert!(!world.is_there(&world.keys.active()).await, "no marker outlives its job");
+    }
+
+    /// A job whose groups are merged, and whose last reducer has planned this output.
+    async fn planned_to_reduce(bytes: &[u8]) -> World {
+        let world = World::with_job(1, None).await;
+        world.commits(0, 1).await;
+        let plan = world.plan().await;
+        advance_group(&world.deps, &plan.job_id, plan.grouping(), 0).await.unwrap();
+        let mut concat = concat::make(&[]).unwrap();
+        (concat.bytes, concat.crc) = (bytes.len() as u64, Crc64::of(bytes));
+        world.deps.store.put_json(&world.keys.concat(), &concat, PutOptions::default()).await.unwrap();
+        world
+    }
+
+    #[tokio::test]
+    async fn a_job_whose_output_stands_has_succeeded_though_its_last_reducer_died_before_it_said_so() {
+        for (there, status) in [(&b"whole"[..], Status::Succeeded), (b"other", Status::Failed)] {
+            let world = planned_to_reduce(b"whole").await;
+            let output = world.plan().await.output;
+            let put = world.deps.store.put(&output, Bytes::from_static(there), PutOptions::default());
+            let etag = put.await.unwrap();
+            let report = last_reducer_dies(&world).await;
+            assert_eq!(report.status, status);
+            assert_eq!(
+                report.output.map(|output| output.etag),
+                (status == Status::Succeeded).then(|| etag.to_string())
+            );
+        }
+        let nothing_there = planned_to_reduce(b"whole").await;
+        assert_eq!(last_reducer_dies(&nothing_there).await.status, Status::Failed);
+    }
+
+    #[tokio::test]
+    async fn what_the_last_reducer_had_under_way_does_not_outlive_the_job() {
+        let world = planned_to_reduce(b"whole").await;
+        let output = world.plan().await.output;
+        let upload = world.deps.store.create_upload(&output, None).await.unwrap();
+        let mut lease =
+            Lease::take(&world.deps, &world.keys, REDUCER_ATTEMPTS, world.budget()).await.unwrap().unwrap();
+        lease.note(&world.deps, &world.keys, &upload).await.unwrap();
+        last_reducer_dies(&world).await;
+        assert_eq!(world.deps.store.list_uploads("world", "").await.unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn a_job_is_not_given_up_while_a_later_reducer_is_at_it() {
+        let world = planned_to_reduce(b"whole").await;
+        let later = REDUCER_ATTEMPTS + 1;
+        Lease::take(&world.deps, &world.keys, later, world.budget()).await.unwrap().unwrap();
+        let payload = json!({ "version": 1, "reduce": "one", "attempt": REDUCER_ATTEMPTS });
+        let event =
+            json!({ "requestContext": { "condition": "EventAgeExceeded" }, "requestPayload": payload });
+        world.dispatch(&event).await;
+        assert_eq!(world.report().await, None);
     }
 }

@@ -4,13 +4,15 @@ use fanfold_flow::code::Code;
 use fanfold_flow::event::Submit;
 use fanfold_flow::job::Job;
 use fanfold_flow::keys::{JobId, JobKeys};
-use fanfold_flow::plan::{self, Plan, Sizing};
+use fanfold_flow::occasion::Occasion;
+use fanfold_flow::plan::{self, Plan};
 use fanfold_flow::problem::Problems;
-use fanfold_runtime::{Deps, Error};
+use fanfold_flow::template::Values;
+use fanfold_runtime::{Deps, Error, Metric, Of};
 use fanfold_store::{Created, DOCUMENT_BYTES_MAX, ErrorKind, PutOptions, StoreExt};
-use serde_json::json;
 
 use crate::answer::Answer;
+use crate::marker::Marker;
 use crate::{Settings, fan_out, listing};
 
 /// Plans the job, unless it is planned already, and sets it under way.
@@ -31,7 +33,8 @@ pub(crate) async fn submit(
     // The marker first, and then the look whether it is still needed: the other way round the job could end in between, and
     // the marker would stay.
     let active = keys.active();
-    deps.store.put_json(&active, &json!({ "version": 1, "job_id": job_id }), PutOptions::default()).await?;
+    let marker = Marker::new(&plan, &submit.job, deps.world.now_ms());
+    deps.store.put_json(&active, &marker, PutOptions::default()).await?;
     if has_ended(deps, &keys).await? {
         deps.store.delete(&active.bucket, std::slice::from_ref(&active.key)).await?;
         return Ok(answer);
@@ -82,10 +85,10 @@ async fn plan_anew(
     settings: &Settings,
     keys: &JobKeys,
 ) -> Result<Plan, Error> {
-    let sizing =
-        Sizing { worker_cores: settings.worker_cores, started_ms: deps.world.now_ms(), scheduled_ms: None };
-    let listing = listing::list(job, &deps.store).await?;
-    let plan = plan::make(job, job_id, listing, sizing);
+    let occasion = Occasion::at(deps.world.now_ms());
+    let values = Values { job_id, name: &job.name, occasion: &occasion };
+    let listing = listing::list(job, &values, &deps.store).await?;
+    let plan = plan::make(job, job_id, listing, settings.worker_cores, occasion);
     let problems = plan::problems(&plan);
     if !problems.is_empty() {
         return Err(Problems(problems).into());
@@ -99,7 +102,11 @@ async fn plan_anew(
         is_the_same_job(job, deps, keys).await?;
     }
     match deps.store.create_json(&keys.plan(), &plan).await? {
-        Created::New => Ok(plan),
+        Created::New => {
+            let numbers = [(Metric::JobsStarted, 1.0), (Metric::Partitions, plan.partitions.len() as f64)];
+            deps.measure(Of::Job(&job.name, job_id), &numbers);
+            Ok(plan)
+        }
         Created::Existed => Ok(deps.store.get_json(&keys.plan()).await?),
     }
 }

@@ -1,9 +1,12 @@
 //! Attempts: who tries a partition, so that what never started can be told from what died.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
+
 use fanfold_flow::keys::JobKeys;
 use fanfold_flow::partition::Partition;
 use fanfold_flow::version::Version;
-use fanfold_runtime::{Deps, Error};
+use fanfold_runtime::{Budget, Deps, Error};
 use fanfold_store::{Created, StoreExt};
 use serde::{Deserialize, Serialize};
 
@@ -43,11 +46,14 @@ pub struct Attempt {
     /// Whose it is: that of the worker that was sent this.
     pub by: Sent,
     started_ms: i64,
+    /// When its invocation ends at the latest, in milliseconds since 1970 (UTC). An attempt that has left no outcome by then
+    /// is over: Lambda has ended it.
+    pub expires_ms: i64,
     /// Drawn by lot: tells us whether a record that is there already is our own, written by a request whose answer was lost.
     claimant: u64,
 }
 
-/// Records that an attempt starts, unless it was started before.
+/// Records that an attempt starts, in an invocation with this budget, unless it was started before.
 ///
 /// # Errors
 /// When the store fails.
@@ -57,6 +63,7 @@ pub async fn claim_attempt(
     partition: u64,
     attempt: u32,
     by: Sent,
+    budget: Budget,
 ) -> Result<Claim, Error> {
     let at = keys.attempt(partition, attempt);
     let record = Attempt {
@@ -65,6 +72,7 @@ pub async fn claim_attempt(
         attempt,
         by,
         started_ms: deps.world.now_ms(),
+        expires_ms: budget.deadline_ms(),
         claimant: deps.world.random(),
     };
     match deps.store.create_json(&at, &record).await? {
@@ -81,13 +89,55 @@ pub async fn claim_attempt(
 /// # Errors
 /// When the store fails.
 pub async fn last_attempt(deps: &Deps, keys: &JobKeys, partition: u64) -> Result<Option<Attempt>, Error> {
-    let first = keys.attempt(partition, 0);
-    let prefix = &first.key[..first.key.rfind('/').map_or(0, |slash| slash + 1)];
-    let attempts = deps.store.list_all(&first.bucket, prefix).await?;
-    let Some(last) = attempts.iter().filter_map(|object| number(&object.key)).max() else { return Ok(None) };
-    Ok(Some(deps.store.get_json(&keys.attempt(partition, last)).await?))
+    match last_attempts(deps, keys, partition..partition + 1).await?.get(&partition) {
+        Some(last) => Ok(Some(read_attempt(deps, keys, partition, *last).await?)),
+        None => Ok(None),
+    }
 }
 
-fn number(key: &str) -> Option<u32> {
-    key.rsplit('/').next()?.strip_suffix(".json")?.parse().ok()
+/// Which attempt was the last that was started at each of these partitions; those at which none was are left out. A list
+/// request for every 1,000 attempts.
+///
+/// # Errors
+/// When the store fails.
+pub async fn last_attempts(
+    deps: &Deps,
+    keys: &JobKeys,
+    partitions: Range<u64>,
+) -> Result<BTreeMap<u64, u32>, Error> {
+    let mut last = BTreeMap::new();
+    let prefix = keys.all_attempts();
+    let mut after = Some(keys.attempts_at(partitions.start).key);
+    while let Some(position) = after {
+        let page = deps.store.list(&prefix.bucket, &prefix.key, Some(&position)).await?;
+        let numbers = page.objects.iter().filter_map(|object| numbers(object.key.strip_prefix(&prefix.key)?));
+        for (partition, attempt) in numbers {
+            if partition >= partitions.end {
+                return Ok(last);
+            }
+            // In the order of their numbers.
+            last.insert(partition, attempt);
+        }
+        after = page.next;
+    }
+    Ok(last)
+}
+
+/// The record of an attempt that was started.
+///
+/// # Errors
+/// When the store fails.
+pub async fn read_attempt(
+    deps: &Deps,
+    keys: &JobKeys,
+    partition: u64,
+    attempt: u32,
+) -> Result<Attempt, Error> {
+    Ok(deps.store.get_json(&keys.attempt(partition, attempt)).await?)
+}
+
+/// The partition and the attempt of `000012/003.json`.
+fn numbers(rest: &str) -> Option<(u64, u32)> {
+    let (partition, attempt) = rest.split_once('/')?;
+    Some((partition.parse().ok()?, attempt.strip_suffix(".json")?.parse().ok()?))
 }

@@ -2,11 +2,13 @@
 
 use fanfold_flow::done::{Done, Group};
 use fanfold_flow::event::Reduce;
+use fanfold_flow::job::Job;
 use fanfold_flow::keys::{JobId, JobKeys};
-use fanfold_flow::partition::Partition;
+use fanfold_flow::partition::{Grouping, Partition};
+use fanfold_flow::result::ChunkResult;
 use fanfold_flow::uri::ObjectUri;
 use fanfold_flow::version::Version;
-use fanfold_runtime::{Deps, Error};
+use fanfold_runtime::{Deps, Error, Metric, Of};
 use fanfold_store::{Created, ErrorKind, StoreExt};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::de::DeserializeOwned;
@@ -23,19 +25,33 @@ pub enum Commit {
 /// Most objects read at once.
 const READS_IN_FLIGHT: usize = 16;
 
-/// Commits a partition's outcome: the first record counts.
+/// Commits a partition's outcome: the first record counts, and is measured.
 ///
 /// # Errors
 /// When the store fails. Whether the record was written is then unknown; committing the same again is safe.
-pub async fn commit(deps: &Deps, partition: &Partition, done: &Done) -> Result<Commit, Error> {
+pub async fn commit(deps: &Deps, job: &Job, partition: &Partition, done: &Done) -> Result<Commit, Error> {
     let at = deps.keys(&partition.job_id).done(partition.group(), partition.number);
-    match deps.store.create_json(&at, done).await? {
-        Created::New => Ok(Commit::First),
-        Created::Existed => {
-            let winner: Done = deps.store.get_json(&at).await?;
-            Ok(if winner == *done { Commit::First } else { Commit::Lost })
+    if deps.store.create_json(&at, done).await? == Created::Existed {
+        let winner: Done = deps.store.get_json(&at).await?;
+        if winner != *done {
+            return Ok(Commit::Lost);
         }
     }
+    measure(deps, job, partition, done);
+    Ok(Commit::First)
+}
+
+fn measure(deps: &Deps, job: &Job, partition: &Partition, done: &Done) {
+    let sum = |of: fn(&ChunkResult) -> u64| done.results.iter().map(of).sum::<u64>() as f64;
+    let numbers = [
+        (Metric::Chunks, done.results.len() as f64),
+        (Metric::ChunksFailed, done.failures.len() as f64),
+        (Metric::BytesIn, sum(|result| result.bytes_in)),
+        (Metric::BytesOut, sum(ChunkResult::bytes)),
+        (Metric::Records, sum(|result| result.records)),
+        (Metric::Attempts, f64::from(done.attempt)),
+    ];
+    deps.measure(Of::Job(&job.name, &partition.job_id), &numbers);
 }
 
 /// Whether a partition has an outcome.
@@ -56,11 +72,19 @@ pub async fn is_done(deps: &Deps, partition: &Partition) -> Result<bool, Error> 
 /// # Errors
 /// When store or invoke fail. Calling it again is safe.
 pub async fn advance(deps: &Deps, partition: &Partition) -> Result<(), Error> {
-    let keys = deps.keys(&partition.job_id);
-    let group = partition.group();
+    advance_group(deps, &partition.job_id, partition.grouping(), partition.group()).await
+}
+
+/// The same for any group of a job, whoever committed last.
+///
+/// # Errors
+/// When store or invoke fail. Calling it again is safe.
+pub async fn advance_group(deps: &Deps, job_id: &JobId, grouping: Grouping, group: u64) -> Result<(), Error> {
+    let keys = deps.keys(job_id);
     let prefix = keys.done_of(group);
     let records = deps.store.list_all(&prefix.bucket, &prefix.key).await?;
-    if (records.len() as u64) < partition.partitions_in_group() {
+    let members = grouping.members(group);
+    if (records.len() as u64) < members.end - members.start {
         return Ok(());
     }
     let done =
@@ -68,11 +92,11 @@ pub async fn advance(deps: &Deps, partition: &Partition) -> Result<(), Error> {
     deps.store.create_json(&keys.group(group), &Group { version: Version, number: group, done }).await?;
     let groups = keys.groups();
     let complete = deps.store.list_all(&groups.bucket, &groups.key).await?;
-    if (complete.len() as u64) < partition.groups() {
+    if (complete.len() as u64) < grouping.groups() {
         return Ok(());
     }
-    tracing::info!(job = %partition.job_id, groups = complete.len(), "all partitions are done");
-    start_reducer(deps, &partition.job_id, 1).await
+    tracing::info!(job = %job_id, groups = complete.len(), "all partitions are done");
+    start_reducer(deps, job_id, 1).await
 }
 
 async fn read_done(deps: &Deps, bucket: &str, keys: Vec<String>) -> Result<Vec<Done>, Error> {

@@ -1,17 +1,66 @@
 //! The end of a job.
 
 use fanfold_flow::keys::JobKeys;
-use fanfold_flow::report::Report;
-use fanfold_runtime::{Deps, Error};
-use fanfold_store::{Created, StoreExt};
+use fanfold_flow::report::{Report, Status};
+use fanfold_runtime::{Deps, Error, Metric, Of};
+use fanfold_store::{Created, ErrorKind, StoreExt};
 
-/// Puts the report, unless the job has one already, and takes the job's marker away.
+use crate::lease::Lease;
+
+/// The report of a job that has ended; none while it has not.
+///
+/// # Errors
+/// When the store fails.
+pub async fn report_of(deps: &Deps, keys: &JobKeys) -> Result<Option<Report>, Error> {
+    match deps.store.get_json(&keys.result()).await {
+        Ok(report) => Ok(Some(report)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Ends a job: puts its report, of which the first counts and is measured, and cleans up.
 ///
 /// # Errors
 /// When the store fails. Calling it again is safe.
-pub async fn finish(deps: &Deps, keys: &JobKeys, report: &Report) -> Result<(), Error> {
-    if deps.store.create_json(&keys.result(), report).await? == Created::Existed {
+pub async fn finish(deps: &Deps, keys: &JobKeys, report: Report) -> Result<(), Error> {
+    let first = match deps.store.create_json(&keys.result(), &report).await? {
+        Created::New => report.clone(),
+        Created::Existed => deps.store.get_json(&keys.result()).await?,
+    };
+    if first == report {
+        tracing::info!(job = %report.job_id, status = ?report.status, reason = report.message, "the job has ended");
+        measure(deps, &report);
+    } else {
         tracing::info!(job = %report.job_id, "the job had ended before");
+    }
+    clean_up(deps, keys, &first).await
+}
+
+fn measure(deps: &Deps, report: &Report) {
+    let ended = match report.status {
+        Status::Succeeded => Metric::JobsSucceeded,
+        Status::Failed | Status::Cancelled => Metric::JobsFailed,
+    };
+    let seconds = (report.ended_ms - report.started_ms).max(0) as f64 / 1_000.0;
+    deps.measure(Of::Job(&report.name, &report.job_id), &[(ended, 1.0), (Metric::JobSeconds, seconds)]);
+}
+
+/// Takes away what nobody needs once the report is there: unfinished uploads, the chunk results, which a job that failed
+/// keeps, and at last the marker, so that a sweep finds what is left where this ends half way.
+///
+/// # Errors
+/// When the store fails. Calling it again is safe.
+pub async fn clean_up(deps: &Deps, keys: &JobKeys, report: &Report) -> Result<(), Error> {
+    if let Some(lease) = Lease::current(deps, keys).await? {
+        lease.drop_upload(deps).await?;
+    }
+    let chunks = keys.chunk_results();
+    for upload in deps.store.list_uploads(&chunks.bucket, &chunks.key).await? {
+        deps.store.abort_upload(&upload).await?;
+    }
+    if report.status == Status::Succeeded {
+        deps.store.delete_prefix(&chunks.bucket, &chunks.key).await?;
     }
     let active = keys.active();
     deps.store.delete(&active.bucket, std::slice::from_ref(&active.key)).await?;

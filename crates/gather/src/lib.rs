@@ -6,15 +6,20 @@
 //! to come second is no error. The price is a list request for each partition, and that a Lambda which dies between two
 //! steps leaves them to the nets (the on-failure destination, the sweep).
 //!
-//! The worker commits what its processes left, the dispatcher what a dead worker did not; so this is a crate of its own.
+//! The worker commits what its processes left, the dispatcher what a dead worker did not; the reducer ends a job, and the
+//! dispatcher one that no reducer could end. So this is a crate of its own.
 #![forbid(unsafe_code)]
 
+mod account;
 mod attempt;
 mod commit;
 mod finish;
 mod lane;
+mod lease;
 
-pub use attempt::{Attempt, Claim, Sent, claim_attempt, last_attempt};
-pub use commit::{Commit, advance, commit, is_done, read_groups, start_reducer};
-pub use finish::finish;
+pub use account::{Account, NoOutput, output_of};
+pub use attempt::{Attempt, Claim, Sent, claim_attempt, last_attempt, last_attempts, read_attempt};
+pub use commit::{Commit, advance, advance_group, commit, is_done, read_groups, start_reducer};
+pub use finish::{clean_up, finish, report_of};
 pub use lane::Lane;
+pub use lease::Lease;

@@ -2,96 +2,55 @@
 
 use fanfold_flow::chunk::Input;
 use fanfold_flow::code::Code;
-use fanfold_flow::done::{Done, Failure, Group};
+use fanfold_flow::done::Failure;
 use fanfold_flow::job::{Job, Split};
 use fanfold_flow::plan::{Plan, PlannedInput};
-use fanfold_flow::report::Counts;
 use fanfold_flow::result::ChunkResult;
+use fanfold_gather::{Account, NoOutput};
 
-/// Why a job has no output: its own failure, which trying again would not mend.
-#[derive(Debug)]
-pub(crate) struct NoOutput {
-    /// What kind of failure.
-    pub(crate) code: Code,
-    /// What happened and what to do, for a person.
-    pub(crate) message: String,
+/// What is wrong with an account: an index that is missing or there twice, input read twice or not at all. Nothing of this
+/// can happen unless Fanfold has a fault or somebody changed its records.
+pub(crate) fn defects(account: &Account, plan: &Plan) -> Vec<String> {
+    let mut defects = Vec::new();
+    let mut outcomes: Vec<(u64, u32)> =
+        account.results.iter().map(|result| (result.index, result.cut)).collect();
+    outcomes.extend(account.failures.iter().map(|failure| (failure.index, 0)));
+    outcomes.sort_unstable();
+    let mut expected = 0;
+    for (index, cut) in outcomes {
+        if cut == 0 && index == expected {
+            expected += 1;
+        } else if cut == 0 {
+            defects.push(format!("index {index} stands where index {expected} was expected"));
+            expected = index + 1;
+        }
+    }
+    if expected != plan.chunks {
+        defects.push(format!("the outcomes end at index {expected}, the plan at {}", plan.chunks));
+    }
+    defects.extend(account.results.windows(2).filter_map(|pair| gap(plan, &pair[0], &pair[1])));
+    defects
 }
 
-/// What became of a job's chunks.
-#[derive(Debug, Default)]
-pub(crate) struct Account {
-    /// What was done, in order of `(index, cut)`.
-    pub(crate) results: Vec<ChunkResult>,
-    /// What was not, in order of the index.
-    pub(crate) failures: Vec<Failure>,
-    /// How many tries at partitions there were.
-    pub(crate) attempts: u64,
-}
-
-impl Account {
-    /// Sorts what the groups hold.
-    pub(crate) fn of(groups: Vec<Group>) -> Self {
-        let mut account = Self::default();
-        for Done { attempt, results, failures, .. } in groups.into_iter().flat_map(|group| group.done) {
-            account.attempts += u64::from(attempt);
-            account.results.extend(results);
-            account.failures.extend(failures);
-        }
-        account.results.sort_by_key(|result| (result.index, result.cut));
-        account.failures.sort_by_key(|failure| failure.index);
-        account
-    }
-
-    /// What is wrong with the account: an index that is missing or there twice, input read twice or not at all. Nothing of
-    /// this can happen unless Fanfold has a fault or somebody changed its records.
-    pub(crate) fn defects(&self, plan: &Plan) -> Vec<String> {
-        let mut defects = Vec::new();
-        let mut outcomes: Vec<(u64, u32)> =
-            self.results.iter().map(|result| (result.index, result.cut)).collect();
-        outcomes.extend(self.failures.iter().map(|failure| (failure.index, 0)));
-        outcomes.sort_unstable();
-        let mut expected = 0;
-        for (index, cut) in outcomes {
-            if cut == 0 && index == expected {
-                expected += 1;
-            } else if cut == 0 {
-                defects.push(format!("index {index} stands where index {expected} was expected"));
-                expected = index + 1;
-            }
-        }
-        if expected != plan.chunks {
-            defects.push(format!("the outcomes end at index {expected}, the plan at {}", plan.chunks));
-        }
-        defects.extend(self.results.windows(2).filter_map(|pair| gap(plan, &pair[0], &pair[1])));
-        defects
-    }
-
-    /// The counts of the report.
-    pub(crate) fn counts(&self, plan: &Plan) -> Counts {
-        let failed = self.failures.len() as u64;
-        Counts { total: plan.chunks, done: plan.chunks - failed, failed, cancelled: 0 }
-    }
-
-    /// Why there can be no output, if so.
-    pub(crate) fn verdict(&self, job: &Job, plan: &Plan) -> Result<(), NoOutput> {
-        let failed = self.failures.len() as u64;
-        let Some(first) = self.failures.first() else { return Ok(()) };
-        let tolerated = job.tolerated_failures;
-        let is_tolerated = tolerated.allows(failed, plan.chunks);
-        let misread = self.failures.iter().find(|failure| leaves_its_end_unproved(failure, plan));
-        let (blamed, why) = match misread {
-            None if is_tolerated => return Ok(()),
-            Some(misread) if is_tolerated => (misread, UNPROVED),
-            _ => (first, ""),
-        };
-        let Failure { index, code, message, attempts, .. } = blamed;
-        let message = format!(
-            "{failed} of {} chunks failed ({tolerated} tolerated), first index {index}, at attempt {attempts}: {message}{why}; {}",
-            plan.chunks,
-            code.advice()
-        );
-        Err(NoOutput { code: *code, message })
-    }
+/// Why there can be no output, if so.
+pub(crate) fn verdict(account: &Account, job: &Job, plan: &Plan) -> Result<(), NoOutput> {
+    let failed = account.failures.len() as u64;
+    let Some(first) = account.failures.first() else { return Ok(()) };
+    let tolerated = job.tolerated_failures;
+    let is_tolerated = tolerated.allows(failed, plan.chunks);
+    let misread = account.failures.iter().find(|failure| leaves_its_end_unproved(failure, plan));
+    let (blamed, why) = match misread {
+        None if is_tolerated => return Ok(()),
+        Some(misread) if is_tolerated => (misread, UNPROVED),
+        _ => (first, ""),
+    };
+    let Failure { index, code, message, attempts, .. } = blamed;
+    let message = format!(
+        "{failed} of {} chunks failed ({tolerated} tolerated), first index {index}, at attempt {attempts}: {message}{why}; {}",
+        plan.chunks,
+        code.advice()
+    );
+    Err(NoOutput { code: *code, message })
 }
 
 /// Why a failure that the job would tolerate is none to tolerate.

@@ -6,13 +6,12 @@ use fanfold_flow::concat::{ConcatPlan, Part, Range, Segment};
 use fanfold_flow::crc::Crc64;
 use fanfold_flow::keys::JobKeys;
 use fanfold_flow::plan::Plan;
+use fanfold_gather::Lease;
 use fanfold_runtime::{Deps, Error};
 use fanfold_store::{
     self as store, CompleteOptions, Condition, ETag, GetOptions, PutOptions, StoreError, StoreExt, Upload,
 };
 use futures::{StreamExt, TryStreamExt, stream};
-
-use crate::lease::Lease;
 
 /// Parts that S3 copies at once.
 const COPIES_IN_FLIGHT: usize = 16;

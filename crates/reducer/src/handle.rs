@@ -6,17 +6,15 @@ use fanfold_flow::event::Reduce;
 use fanfold_flow::job::Job;
 use fanfold_flow::keys::JobKeys;
 use fanfold_flow::plan::Plan;
-use fanfold_flow::report::{FAILURES_LISTED_MAX, Output, Report, Status};
-use fanfold_flow::version::Version;
-use fanfold_gather::{finish, read_groups};
+use fanfold_flow::report::Output;
+use fanfold_gather::{Account, Lease, NoOutput, clean_up, finish, output_of, read_groups, report_of};
 use fanfold_runtime::{Budget, Deps, Error};
 use fanfold_store::{ErrorKind, PutOptions, StoreError, StoreExt};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::account::{Account, NoOutput};
+use crate::account;
 use crate::execute::execute;
-use crate::lease::Lease;
 
 /// Reduces a job whose groups are all there, unless somebody did or does.
 ///
@@ -29,7 +27,7 @@ pub async fn handle(event: Value, deps: &Deps, budget: Budget) -> Result<(), Err
     let Reduce { reduce: job_id, attempt, .. } = Reduce::deserialize(&event)
         .map_err(|error| Error::caused(Code::InvalidJob, "read the event as the reducer's payload", error))?;
     let keys = deps.keys(&job_id);
-    if let Some(report) = result(deps, &keys).await? {
+    if let Some(report) = report_of(deps, &keys).await? {
         // Whoever put it may have died before the rest.
         return clean_up(deps, &keys, &report).await;
     }
@@ -40,7 +38,7 @@ pub async fn handle(event: Value, deps: &Deps, budget: Budget) -> Result<(), Err
     match reduce(deps, &keys, &mut lease).await {
         Ok(()) => Ok(()),
         // Whoever was first has deleted the chunk results, or its output stands in the way of this one.
-        Err(error) => match result(deps, &keys).await? {
+        Err(error) => match report_of(deps, &keys).await? {
             Some(report) => {
                 tracing::info!(job = %job_id, attempt, "the job has ended, in spite of a failure here: {}", error.chain());
                 clean_up(deps, &keys, &report).await
@@ -54,43 +52,19 @@ pub async fn handle(event: Value, deps: &Deps, budget: Budget) -> Result<(), Err
     }
 }
 
-async fn result(deps: &Deps, keys: &JobKeys) -> Result<Option<Report>, Error> {
-    match deps.store.get_json(&keys.result()).await {
-        Ok(report) => Ok(Some(report)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
 async fn reduce(deps: &Deps, keys: &JobKeys, lease: &mut Lease) -> Result<(), Error> {
     let job: Job = deps.store.get_json(&keys.job()).await?;
     let plan: Plan = deps.store.get_json(&keys.plan()).await?;
-    let account = Account::of(read_groups(deps, keys, plan.groups()).await?);
-    let defects = account.defects(&plan);
+    let account = Account::of(read_groups(deps, keys, plan.grouping().groups()).await?);
+    let defects = account::defects(&account, &plan);
     if !defects.is_empty() {
         return Err(Error::new(Code::Internal, format!("account for every index: {}", defects.join("; "))));
     }
-    let ended = match account.verdict(&job, &plan) {
+    let ended = match account::verdict(&account, &job, &plan) {
         Ok(()) => output(&job, &plan, &account, deps, keys, lease).await?,
         Err(failure) => Err(failure),
     };
-    let report = report(&job, &plan, account, ended, deps.world.now_ms());
-    tracing::info!(job = %report.job_id, status = ?report.status, reason = report.message, "the job has ended");
-    clean_up(deps, keys, &report).await
-}
-
-/// Puts the report, unless it is there, and takes away what nobody needs once it is: the marker, the uploads of workers that
-/// died, and the chunk results, which a job that failed keeps.
-async fn clean_up(deps: &Deps, keys: &JobKeys, report: &Report) -> Result<(), Error> {
-    finish(deps, keys, report).await?;
-    let chunks = keys.chunk_results();
-    for upload in deps.store.list_uploads(&chunks.bucket, &chunks.key).await? {
-        deps.store.abort_upload(&upload).await?;
-    }
-    if report.status == Status::Succeeded {
-        deps.store.delete_prefix(&chunks.bucket, &chunks.key).await?;
-    }
-    Ok(())
+    finish(deps, keys, account.report(&job, &plan, ended, deps.world.now_ms())).await
 }
 
 /// Puts the output together. The inner error is the job's own: trying again would not mend it.
@@ -112,13 +86,7 @@ async fn output(
     };
     deps.store.put_json(&keys.concat(), &concat, PutOptions::default()).await?;
     match execute(&concat, plan, job.output.overwrite, deps, keys, lease).await {
-        Ok(etag) => Ok(Ok(Output {
-            uri: plan.output.clone(),
-            bytes: concat.bytes,
-            crc64nvme: concat.crc,
-            etag: etag.to_string(),
-            streamed_bytes: concat.streamed_bytes(),
-        })),
+        Ok(etag) => Ok(Ok(output_of(plan, &concat, &etag))),
         Err(error) => match own_failure(&error, plan) {
             Some(failure) => Ok(Err(failure)),
             None => Err(error),
@@ -156,34 +124,4 @@ fn own_failure(error: &Error, plan: &Plan) -> Option<NoOutput> {
         _ => return None,
     };
     Some(NoOutput { code, message: format!("{} {}; {}", code.meaning(), error.chain(), code.advice()) })
-}
-
-fn report(
-    job: &Job,
-    plan: &Plan,
-    account: Account,
-    ended: Result<Output, NoOutput>,
-    ended_ms: i64,
-) -> Report {
-    let (status, output, code, message) = match ended {
-        Ok(output) => (Status::Succeeded, Some(output), None, String::new()),
-        Err(NoOutput { code, message }) => (Status::Failed, None, Some(code), message),
-    };
-    Report {
-        version: Version,
-        job_id: plan.job_id.clone(),
-        name: job.name.clone(),
-        status,
-        output,
-        chunks: account.counts(plan),
-        partitions: plan.partitions.len() as u64,
-        attempts: account.attempts,
-        records: account.results.iter().map(|result| result.records).sum(),
-        bytes_in: account.results.iter().map(|result| result.bytes_in).sum(),
-        failures: account.failures.into_iter().take(FAILURES_LISTED_MAX).collect(),
-        code,
-        message,
-        started_ms: plan.started_ms,
-        ended_ms,
-    }
 }

@@ -11,7 +11,6 @@
 mod account;
 mod execute;
 mod handle;
-mod lease;
 
 use std::process::ExitCode;
 

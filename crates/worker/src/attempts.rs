@@ -125,8 +125,8 @@ impl Round {
     }
 
     async fn claim(&self, work: &Work<'_>) -> Result<Claim, Error> {
-        let Work { partition, deps, sent, .. } = *work;
-        claim_attempt(deps, &deps.keys(&partition.job_id), partition.number, self.attempt, sent).await
+        let Work { partition, deps, sent, budget, .. } = *work;
+        claim_attempt(deps, &deps.keys(&partition.job_id), partition.number, self.attempt, sent, budget).await
     }
 
     /// Runs chunks as many at once as the pool allows.

@@ -1,5 +1,6 @@
 //! A lane: one partition, then the next one that waits for it.
 
+use std::io;
 use std::time::Duration;
 
 use fanfold_flow::code::Code;
@@ -7,7 +8,8 @@ use fanfold_flow::done::Done;
 use fanfold_flow::job::Job;
 use fanfold_flow::partition::Partition;
 use fanfold_gather::{Claim, Commit, Lane, Sent, advance, claim_attempt, commit, is_done};
-use fanfold_runtime::{Budget, Deps, Error};
+use fanfold_pool::{Usage, usage};
+use fanfold_runtime::{Budget, Deps, Error, Metric, Of};
 use fanfold_store::StoreExt;
 use serde::Deserialize;
 use serde_json::Value;
@@ -57,24 +59,44 @@ enum Ran {
 
 /// Runs a partition, unless another attempt is at it or was.
 async fn run(work: &Work<'_>) -> Result<Ran, Error> {
-    let Work { partition, deps, sent, .. } = *work;
+    let Work { job, partition, deps, sent, budget, .. } = *work;
     let keys = deps.keys(&partition.job_id);
-    if claim_attempt(deps, &keys, partition.number, partition.attempt, sent).await? == Claim::Taken {
+    if claim_attempt(deps, &keys, partition.number, partition.attempt, sent, budget).await? == Claim::Taken {
         tracing::info!(job = %partition.job_id, partition = partition.number, "this event came before; leaving it");
         return Ok(Ran::NotOurs);
     }
     if !is_done(deps, partition).await? {
-        let Some(done) = attempts::run(work).await? else {
+        let before = usage();
+        let done = attempts::run(work).await;
+        measure(work, before, usage());
+        let Some(done) = done? else {
             tracing::info!(job = %partition.job_id, partition = partition.number, "another worker tries it again");
             return Ok(Ran::NotOurs);
         };
-        if commit(deps, partition, &done).await? == Commit::Lost {
+        if commit(deps, job, partition, &done).await? == Commit::Lost {
             tracing::info!(job = %partition.job_id, partition = partition.number, "another attempt was first");
             delete_results(deps, done).await?;
         }
     }
     advance(deps, partition).await?;
     Ok(Ran::Ours)
+}
+
+/// Tells what the partition's processes took, whatever became of it. In this function's environment nobody else runs any.
+fn measure(work: &Work<'_>, before: io::Result<Usage>, after: io::Result<Usage>) {
+    match (before, after) {
+        (Ok(before), Ok(after)) => {
+            let cpu = after.cpu.saturating_sub(before.cpu).as_secs_f64();
+            let numbers = [
+                (Metric::ProcessCpuSeconds, cpu),
+                (Metric::ProcessPeakMemoryBytes, after.peak_memory_bytes as f64),
+            ];
+            work.deps.measure(Of::Job(&work.job.name, &work.partition.job_id), &numbers);
+        }
+        (Err(error), _) | (_, Err(error)) => {
+            tracing::warn!("failed to read what the processes took: {error}");
+        }
+    }
 }
 
 /// Deletes what a partition's attempt has stored and nobody will read.

@@ -12,11 +12,13 @@ use serde::{Deserialize, Serialize};
 
 /// Who reduces, until when, and what is under way.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Lease {
+pub struct Lease {
     version: Version,
-    attempt: u32,
+    /// Which try at reducing it is, from 1.
+    pub attempt: u32,
     holder: u64,
-    expires_ms: i64,
+    /// When its holder's invocation ends at the latest, in milliseconds since 1970 (UTC).
+    pub expires_ms: i64,
     /// The unfinished upload of the output.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     upload: Option<Upload>,
@@ -25,7 +27,10 @@ pub(crate) struct Lease {
 impl Lease {
     /// Takes the lease, unless somebody else holds it. One is taken over when it has expired, or when this is a later
     /// attempt: those are made only after an earlier one's invocation has ended. An upload that its holder left is dropped.
-    pub(crate) async fn take(
+    ///
+    /// # Errors
+    /// When the store fails. The lease may be ours then; to take it again is to wait for it, or to be a later attempt.
+    pub async fn take(
         deps: &Deps,
         keys: &JobKeys,
         attempt: u32,
@@ -56,17 +61,35 @@ impl Lease {
             }
             Err(error) => return Err(error.into()),
         }
-        if let Some(upload) = current.upload {
-            deps.store.abort_upload(&upload).await?;
-        }
+        current.drop_upload(deps).await?;
         Ok(Some(lease))
+    }
+
+    /// The lease as it stands; none when nobody ever took it.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn current(deps: &Deps, keys: &JobKeys) -> Result<Option<Self>, Error> {
+        match deps.store.get_json(&keys.lease()).await {
+            Ok(lease) => Ok(Some(lease)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Drops the upload that its holder noted. One that was completed is none any more, which is fine.
+    pub(crate) async fn drop_upload(&self, deps: &Deps) -> Result<(), Error> {
+        match &self.upload {
+            Some(upload) => Ok(deps.store.abort_upload(upload).await?),
+            None => Ok(()),
+        }
     }
 
     /// Notes the upload that is under way, so that whoever takes over can drop it.
     ///
     /// # Errors
     /// When somebody has taken over meanwhile, or the store fails.
-    pub(crate) async fn note(&mut self, deps: &Deps, keys: &JobKeys, upload: &Upload) -> Result<(), Error> {
+    pub async fn note(&mut self, deps: &Deps, keys: &JobKeys, upload: &Upload) -> Result<(), Error> {
         let (current, etag): (Self, _) = deps.store.get_json_tagged(&keys.lease()).await?;
         if current.holder != self.holder {
             return Err(Error::new(Code::Internal, "go on reducing: another reducer has taken over"));
@@ -77,7 +100,10 @@ impl Lease {
     }
 
     /// Whether nobody has taken over.
-    pub(crate) async fn is_held(&self, deps: &Deps, keys: &JobKeys) -> Result<bool, Error> {
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn is_held(&self, deps: &Deps, keys: &JobKeys) -> Result<bool, Error> {
         let current: Self = deps.store.get_json(&keys.lease()).await?;
         Ok(current.holder == self.holder)
     }

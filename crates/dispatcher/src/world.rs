@@ -1,0 +1,159 @@
+//! A world for tests: ports in memory, a clock that is set, and functions that only take note of what they are sent. What
+//! workers and reducers would do, the test does.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use fanfold_flow::done::Done;
+use fanfold_flow::keys::JobKeys;
+use fanfold_flow::plan::Plan;
+use fanfold_flow::report::Report;
+use fanfold_flow::result::ChunkResult;
+use fanfold_flow::uri::ObjectUri;
+use fanfold_flow::version::Version;
+use fanfold_gather::{Claim, Sent, claim_attempt, commit};
+use fanfold_invoke::memory::MemoryInvoke;
+use fanfold_runtime::{Budget, Deps, Functions, Metrics, SystemWorld, World as Clockwork};
+use fanfold_store::StoreExt;
+use fanfold_store::memory::MemoryStore;
+use serde_json::{Value, json};
+
+use crate::{Settings, handle};
+
+/// How long an invocation may take in this world.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(900);
+
+/// A clock that stands until it is set on.
+#[derive(Debug)]
+pub(crate) struct Clock(AtomicI64);
+
+impl Clockwork for Clock {
+    fn now_ms(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn random(&self) -> u64 {
+        SystemWorld.random()
+    }
+}
+
+/// A dispatcher with one job, `one`.
+pub(crate) struct World {
+    pub(crate) deps: Deps,
+    pub(crate) keys: JobKeys,
+    clock: Arc<Clock>,
+    invoke: Arc<MemoryInvoke>,
+}
+
+impl World {
+    /// A job of so many partitions of one chunk each, tried twice at most, in lanes where they are limited; submitted.
+    pub(crate) async fn with_job(partitions: u64, max_concurrency: Option<u32>) -> Self {
+        let invoke = Arc::new(MemoryInvoke::new());
+        for name in ["dispatcher", "worker", "reducer"] {
+            invoke.register(name, |_| async { Ok(Bytes::from_static(b"{}")) });
+        }
+        let clock = Arc::new(Clock(AtomicI64::new(1_000_000)));
+        let deps = Deps {
+            store: Arc::new(MemoryStore::new(["world"])),
+            invoke: invoke.clone(),
+            world: clock.clone(),
+            work: ObjectUri::new("world", "work/"),
+            functions: Functions {
+                dispatcher: "dispatcher".to_owned(),
+                worker: "worker".to_owned(),
+                reducer: "reducer".to_owned(),
+            },
+            metrics: Metrics::off(),
+        };
+        let keys = deps.keys(&"one".parse().unwrap());
+        let world = Self { deps, keys, clock, invoke };
+        let job = json!({
+            "version": 1,
+            "name": "one",
+            "source": { "range": { "end": partitions, "chunk": 1 } },
+            "task": { "command": ["true"] },
+            "output": { "uri": "s3://world/out" },
+            "max_concurrency": max_concurrency,
+            "retries": 1,
+            "token": "one"
+        });
+        world.dispatch(&job).await;
+        world
+    }
+
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.clock.now_ms()
+    }
+
+    pub(crate) fn budget(&self) -> Budget {
+        Budget::until(self.now_ms() + i64::try_from(TIMEOUT.as_millis()).unwrap())
+    }
+
+    pub(crate) fn pass(&self, time: Duration) {
+        self.clock.0.fetch_add(i64::try_from(time.as_millis()).unwrap(), Ordering::Relaxed);
+    }
+
+    /// What the dispatcher answers to an event.
+    pub(crate) async fn dispatch(&self, event: &Value) -> Value {
+        handle(event.clone(), &self.deps, &Settings::new(1), self.budget(), "request").await.unwrap()
+    }
+
+    /// What was sent to a function so far, as `(partition, attempt)`; to the reducer, as `(0, attempt)`.
+    pub(crate) async fn sent(&self, function: &str) -> Vec<(u64, u64)> {
+        self.invoke.idle().await;
+        let deliveries = self.invoke.deliveries().into_iter().map(|delivery| delivery.invocation);
+        let sent = deliveries.filter(|invocation| invocation.function == function).map(|invocation| {
+            let payload: Value = serde_json::from_slice(&invocation.payload).unwrap();
+            (payload["number"].as_u64().unwrap_or(0), payload["attempt"].as_u64().unwrap_or(0))
+        });
+        let mut sent: Vec<_> = sent.collect();
+        sent.sort_unstable();
+        sent
+    }
+
+    pub(crate) async fn plan(&self) -> Plan {
+        self.deps.store.get_json(&self.keys.plan()).await.unwrap()
+    }
+
+    /// A worker begins with an attempt that it was sent.
+    pub(crate) async fn begins(&self, partition: u64, attempt: u32) {
+        let by = Sent { partition, attempt };
+        let claim = claim_attempt(&self.deps, &self.keys, partition, attempt, by, self.budget()).await;
+        assert_eq!(claim.unwrap(), Claim::Ours);
+    }
+
+    /// A worker commits a partition, and dies before it looks any further.
+    pub(crate) async fn commits(&self, partition: u64, attempt: u32) {
+        let payload = self.plan().await.partition(partition, attempt).unwrap();
+        let job = self.deps.store.get_json(&self.keys.job()).await.unwrap();
+        let result = ChunkResult {
+            index: payload.chunks[0].index,
+            cut: 0,
+            attempt,
+            stored: None,
+            header: None,
+            records: 7,
+            input: None,
+            bytes_in: 9,
+            started_ms: self.now_ms(),
+            wall_ms: 1,
+        };
+        let done = Done { version: Version, partition, attempt, results: vec![result], failures: Vec::new() };
+        commit(&self.deps, &job, &payload, &done).await.unwrap();
+    }
+
+    pub(crate) async fn outcome(&self, partition: u64) -> Option<Done> {
+        let group = self.plan().await.grouping().group_of(partition);
+        self.deps.store.get_json(&self.keys.done(group, partition)).await.ok()
+    }
+
+    pub(crate) async fn report(&self) -> Option<Report> {
+        self.deps.store.get_json(&self.keys.result()).await.ok()
+    }
+
+    pub(crate) async fn is_there(&self, at: &ObjectUri) -> bool {
+        self.deps.store.head(at).await.is_ok()
+    }
+}
