@@ -14,6 +14,8 @@ mod schedule;
 
 pub use input::{Input, InputError, TemplateError};
 pub use path::{Path, PathError};
+pub(crate) use pattern::wildcard_matches;
 pub use pattern::{Pattern, PatternError};
 pub use rule::{DEFAULT_BUS, Receiver, Rule, Target};
 pub use schedule::Schedule;
+pub(crate) use schedule::timestamp;

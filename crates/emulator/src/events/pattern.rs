@@ -245,16 +245,16 @@ impl Text {
     }
 }
 
-/// The first piece begins the text, the last ends it, the others come between, each as early as it can.
-fn wildcard_matches(pieces: &[String], text: &str) -> bool {
+/// Whether a text is like a pattern that was cut at its asterisks: the first piece begins the text, the last ends it, the others come between, each as early as it can.
+pub(crate) fn wildcard_matches<Piece: AsRef<str>>(pieces: &[Piece], text: &str) -> bool {
     let Some((first, others)) = pieces.split_first() else { return text.is_empty() };
-    let Some(mut rest) = text.strip_prefix(first.as_str()) else { return false };
+    let Some(mut rest) = text.strip_prefix(first.as_ref()) else { return false };
     let Some((last, middle)) = others.split_last() else { return rest.is_empty() };
     for piece in middle {
-        let Some((_, after)) = rest.split_once(piece.as_str()) else { return false };
+        let Some((_, after)) = rest.split_once(piece.as_ref()) else { return false };
         rest = after;
     }
-    rest.ends_with(last.as_str())
+    rest.ends_with(last.as_ref())
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Rules: an event, or a time, and who is told.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::input::{Input, InputError, Occasion};
@@ -38,7 +39,8 @@ pub struct Target {
 }
 
 /// Who can be told of something.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Receiver {
     /// The function of this name, by an asynchronous invocation.
     Function(String),

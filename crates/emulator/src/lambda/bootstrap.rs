@@ -67,7 +67,7 @@ fn variables(
         ("AWS_LAMBDA_FUNCTION_VERSION", LATEST.into()),
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", function.memory_mb.to_string().into()),
         ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand".into()),
-        ("AWS_LAMBDA_LOG_GROUP_NAME", log_group(function).into()),
+        ("AWS_LAMBDA_LOG_GROUP_NAME", function.log_group_name().into()),
         ("AWS_LAMBDA_LOG_STREAM_NAME", log_stream.into()),
         ("AWS_ACCESS_KEY_ID", (&host.access_key_id).into()),
         ("AWS_SECRET_ACCESS_KEY", (&host.secret_access_key).into()),
@@ -87,9 +87,4 @@ fn variables(
         variables.push(("AWS_ENDPOINT_URL_S3", endpoint.into()));
     }
     variables
-}
-
-/// The log group that Lambda would write to.
-pub(super) fn log_group(function: &Function) -> String {
-    function.log_group.clone().unwrap_or_else(|| format!("/aws/lambda/{}", function.name))
 }

@@ -16,7 +16,6 @@ use time::OffsetDateTime;
 use super::Neighbour;
 use super::address::{Address, LATEST, NotAnAddress};
 use super::api_error::ApiError;
-use super::bootstrap::log_group;
 use super::event_queue::EventQueue;
 use super::invocation::{Invocation, Outcome};
 use super::scheduler::{Managed, NotRun, Scheduler};
@@ -224,7 +223,7 @@ impl InvokeApi {
             "Timeout": function.timeout.as_millis().div_ceil(1_000),
             "MemorySize": function.memory_mb,
             "Environment": { "Variables": variables },
-            "LoggingConfig": { "LogFormat": "Text", "LogGroup": log_group(function) },
+            "LoggingConfig": { "LogFormat": "Text", "LogGroup": function.log_group_name() },
         })
     }
 }

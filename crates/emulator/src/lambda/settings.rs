@@ -131,6 +131,12 @@ impl Function {
         }
     }
 
+    /// The log group that Lambda would write to.
+    #[must_use]
+    pub fn log_group_name(&self) -> String {
+        self.log_group.clone().unwrap_or_else(|| format!("/aws/lambda/{}", self.name))
+    }
+
     fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         let mut check = |holds: bool, problem: String| {
