@@ -83,6 +83,9 @@ fn variables(
     if function.logs_json {
         variables.push(("AWS_LAMBDA_LOG_FORMAT", "JSON".into()));
     }
+    if let Some(level) = &function.log_level {
+        variables.push(("AWS_LAMBDA_LOG_LEVEL", level.into()));
+    }
     if let Some(endpoint) = &host.s3_endpoint {
         variables.push(("AWS_ENDPOINT_URL_S3", endpoint.into()));
     }

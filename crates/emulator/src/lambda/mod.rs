@@ -11,6 +11,7 @@
 //! - START, END, REPORT and the log tail; request ids that stay over retries; signatures, verified.
 //!
 //! # Not true here
+//! - What a function's logging is configured to is told to it; START, END and REPORT are text all the same.
 //! - Memory size is told to the function, and not enforced; nor are the limits on descriptors, processes and `/tmp`, which
 //!   all environments share with this machine.
 //! - An idle environment is not frozen: what it left running runs on until its next invocation or its end.

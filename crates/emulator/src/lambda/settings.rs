@@ -106,6 +106,8 @@ pub struct Function {
     pub log_group: Option<String>,
     /// Whether it is told, by `AWS_LAMBDA_LOG_FORMAT`, to log JSON.
     pub logs_json: bool,
+    /// What it is told of the level that it should log at, by `AWS_LAMBDA_LOG_LEVEL`.
+    pub log_level: Option<String>,
     /// Added before a cold start, which takes some milliseconds here and some hundred on Lambda.
     pub cold_start_delay: Duration,
 }
@@ -127,6 +129,7 @@ impl Function {
             on_failure: None,
             log_group: None,
             logs_json: false,
+            log_level: None,
             cold_start_delay: Duration::ZERO,
         }
     }

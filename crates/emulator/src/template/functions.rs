@@ -97,6 +97,7 @@ impl<'a> Reading<'a> {
         function.environment = environment(properties)?;
         if let Some(logging) = properties.object("LoggingConfig")? {
             function.log_group = logging.text("LogGroup")?;
+            function.log_level = logging.text("ApplicationLogLevel")?;
             function.logs_json = logging.text("LogFormat")?.as_deref() == Some("JSON");
         }
         Ok(function)

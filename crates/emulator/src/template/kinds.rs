@@ -36,7 +36,7 @@ const HARMLESS: [&str; 16] = [
 pub(super) fn why_left_out(kind: &str) -> Option<&'static str> {
     let is_harmless =
         |harmless: &&str| kind == *harmless || (harmless.ends_with("::") && kind.starts_with(*harmless));
-    if EMULATED.contains(&kind) || HARMLESS.iter().any(|harmless| is_harmless(harmless)) {
+    if EMULATED.contains(&kind) || HARMLESS.iter().any(is_harmless) {
         return None;
     }
     Some(match kind {
