@@ -5,6 +5,7 @@
 //! deployed can be compared with it.
 
 use std::fmt::{self, Display};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use fanfold_flow::problem::{Problem, Problems};
@@ -72,6 +73,15 @@ impl<'a> Variables<'a> {
         self.parsed(name, meaning)
     }
 
+    /// A folder that may be missing from the environment. A relative one is relative to where Lambda unpacks the function's
+    /// zip, or to the current folder where nobody says where that is.
+    pub fn folder(&mut self, name: &'static str, meaning: &'static str) -> Option<PathBuf> {
+        let root: Option<PathBuf> =
+            self.optional("LAMBDA_TASK_ROOT", "where the function's zip is unpacked; Lambda sets it itself");
+        let folder: PathBuf = self.optional(name, meaning)?;
+        Some(root.map_or_else(|| folder.clone(), |root| root.join(&folder)))
+    }
+
     fn text(&self, name: &str) -> Option<String> {
         (self.lookup)(name).filter(|text| !text.is_empty())
     }
@@ -120,6 +130,18 @@ impl fmt::Debug for Variables<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_relative_folder_lies_in_the_functions_zip_and_an_absolute_one_does_not() {
+        let folder = |given: &'static str, root: Option<&'static str>| {
+            let lookup = move |name: &str| if name == "LAMBDA_TASK_ROOT" { root } else { Some(given) };
+            Variables::new(move |name| lookup(name).map(str::to_owned)).folder("TASKS", "where tasks are")
+        };
+        assert_eq!(folder("tasks", Some("/var/task")), Some("/var/task/tasks".into()));
+        assert_eq!(folder("/opt/tasks", Some("/var/task")), Some("/opt/tasks".into()));
+        assert_eq!(folder("tasks", None), Some("tasks".into()));
+        assert_eq!(folder("", Some("/var/task")), None);
+    }
 
     #[test]
     fn all_problems_of_an_environment_are_told_at_once() {

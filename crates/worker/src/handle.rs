@@ -65,7 +65,7 @@ async fn run(work: &Work<'_>) -> Result<Ran, Error> {
         tracing::info!(job = %partition.job_id, partition = partition.number, "this event came before; leaving it");
         return Ok(Ran::NotOurs);
     }
-    if !is_done(deps, partition).await? {
+    if !is_done(deps, &keys, partition.group(), partition.number).await? {
         let before = usage();
         let done = attempts::run(work).await;
         measure(work, before, usage());

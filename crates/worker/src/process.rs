@@ -3,10 +3,11 @@
 use fanfold_flow::chunk::Chunk;
 use fanfold_flow::code::Code;
 use fanfold_flow::done::Failure;
-use fanfold_flow::job::Job;
+use fanfold_flow::job::{Job, Task};
 use fanfold_flow::keys::JobKeys;
 use fanfold_flow::partition::Partition;
 use fanfold_flow::result::ChunkResult;
+use fanfold_flow::template::{self, Values};
 use fanfold_pool::{Ended, Exit, Pool, Program, RunError};
 use fanfold_runtime::{Budget, Deps, Error};
 
@@ -22,6 +23,8 @@ pub(crate) struct Shared {
     deps: Deps,
     settings: Settings,
     keys: JobKeys,
+    /// The job's task, placeholders filled in.
+    task: Task,
     argv: Vec<String>,
     pool: Pool,
     deadline_ms: i64,
@@ -39,13 +42,16 @@ impl Shared {
         settings: &Settings,
         budget: Budget,
     ) -> Result<Self, Error> {
+        let values = Values { job_id: &partition.job_id, name: &job.name, occasion: &partition.occasion };
+        let task = template::fill_task(&job.task, &values);
         Ok(Self {
             job: job.clone(),
             partition: partition.clone(),
             deps: deps.clone(),
             settings: settings.clone(),
             keys: deps.keys(&partition.job_id),
-            argv: program::argv(&job.task, settings)?,
+            argv: program::argv(&task, partition.occasion.deployed_task, settings)?,
+            task,
             pool: settings.pool(job.processes.on(settings.cores)),
             deadline_ms: budget.deadline_ms(),
         })
@@ -145,7 +151,7 @@ async fn try_run(shared: &Shared, chunk: &Chunk, attempt: u32) -> Result<ChunkRe
 
 fn prepared(shared: &Shared, chunk: &Chunk, attempt: u32) -> Result<Program, Reason> {
     let about = About { job_id: &shared.partition.job_id, chunk, attempt, deadline_ms: shared.deadline_ms };
-    program::program(&shared.argv, &shared.job.task, &shared.settings, &about)
+    program::program(&shared.argv, &shared.task, &shared.settings, &about)
         .map_err(|error| Reason::new(error.code, error.chain()))
 }
 

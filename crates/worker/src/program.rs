@@ -12,13 +12,15 @@ use fanfold_runtime::Error;
 
 use crate::Settings;
 
-/// The argv of a task: a registered one by its name, or the job's own where that is allowed.
-pub(crate) fn argv(task: &Task, settings: &Settings) -> Result<Vec<String>, Error> {
+/// The argv of a task: a registered one by its name; or the job's own where it was `deployed` with the job, or any command
+/// is allowed.
+pub(crate) fn argv(task: &Task, deployed: bool, settings: &Settings) -> Result<Vec<String>, Error> {
     match (&task.command, &task.name) {
-        (Some(command), _) if settings.allow_commands => Ok(command.clone()),
+        (Some(command), _) if deployed || settings.allow_commands => Ok(command.clone()),
         (Some(_), _) => Err(Error::new(
             Code::InvalidJob,
-            "run task.command: this deployment runs only registered tasks; name one under task.name",
+            "run task.command: of an event, this deployment runs only registered tasks; name one under task.name, or deploy \
+             the job with its command",
         )),
         (None, Some(name)) => registered(name, task, settings),
         (None, None) => {

@@ -48,7 +48,7 @@ impl FromStr for Tasks {
 impl Settings {
     /// Reads `AWS_LAMBDA_FUNCTION_MEMORY_SIZE` (how many cores there are follows from it), `FANFOLD_WORKER_CORES` (which
     /// overrides that), `FANFOLD_TASKS` (a JSON object of name to argv), `FANFOLD_ALLOW_COMMANDS` (`true` or `false`) and
-    /// `FANFOLD_TASK_DIRECTORY`.
+    /// `FANFOLD_TASK_DIRECTORY` (a relative one lies in the function's zip).
     pub fn read(variables: &mut Variables<'_>) -> Option<Self> {
         let memory_mb: Option<u32> =
             variables.required("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "the function's memory size in MB");
@@ -60,8 +60,7 @@ impl Settings {
             "FANFOLD_ALLOW_COMMANDS",
             "whether jobs may bring commands of their own: true or false",
         );
-        let directory: Option<PathBuf> =
-            variables.optional("FANFOLD_TASK_DIRECTORY", "the folder in which programs run");
+        let directory = variables.folder("FANFOLD_TASK_DIRECTORY", "the folder in which programs run");
         let memory_mb = memory_mb?;
         Some(Self {
             cores: cores.unwrap_or_else(|| memory_mb.div_ceil(MEMORY_MB_PER_VCPU).clamp(1, VCPUS_MAX)),
