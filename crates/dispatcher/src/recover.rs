@@ -5,7 +5,7 @@ use fanfold_flow::concat::ConcatPlan;
 use fanfold_flow::done::{Done, Failure};
 use fanfold_flow::event::{Failed, Reduce};
 use fanfold_flow::job::Job;
-use fanfold_flow::keys::{JobId, JobKeys};
+use fanfold_flow::keys::JobKeys;
 use fanfold_flow::partition::Partition;
 use fanfold_flow::plan::Plan;
 use fanfold_flow::report::Output;
@@ -18,7 +18,7 @@ use fanfold_runtime::{Budget, Deps, Error};
 use fanfold_store::{ErrorKind, StoreExt};
 
 /// How often reducing is tried before the job counts as failed.
-const REDUCER_ATTEMPTS: u32 = 3;
+pub(crate) const REDUCER_ATTEMPTS: u32 = 3;
 
 /// A worker died: what it was at is tried again while the job's retries allow, then recorded as failed.
 pub(crate) async fn worker(failed: Failed<Partition>, deps: &Deps) -> Result<(), Error> {
@@ -33,40 +33,34 @@ pub(crate) async fn worker(failed: Failed<Partition>, deps: &Deps) -> Result<(),
         return Ok(());
     };
     tracing::warn!(job = %partition.job_id, partition = partition.number, attempt, reason, "a worker died");
-    again_or_given_up(&job, partition, attempt, &reason, &mut lane, deps).await?;
-    Ok(())
+    if attempt <= job.retries {
+        return try_again(partition, attempt, deps).await;
+    }
+    give_up(&job, &partition, attempt, &reason, &mut lane, deps).await
 }
 
-/// What became of a partition whose last attempt is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Recovered {
-    /// A worker was sent its next attempt.
-    Again,
-    /// It is recorded as failed, and what waits for it goes on.
-    GivenUp,
+/// Has a partition tried again of which attempt `over` was the last and left no outcome. With an `over` of 0 it was never
+/// tried.
+pub(crate) async fn try_again(mut partition: Partition, over: u32, deps: &Deps) -> Result<(), Error> {
+    partition.attempt = over + 1;
+    deps.send(&deps.functions.worker, &partition).await
 }
 
-/// Tries a partition again of which attempt `over` was the last and left no outcome, while the job's retries allow; else
-/// records it as failed. With an `over` of 0 it was never tried.
-pub(crate) async fn again_or_given_up(
+/// Records a partition as failed after so many attempts; what waits for it goes on.
+pub(crate) async fn give_up(
     job: &Job,
-    mut partition: Partition,
-    over: u32,
+    partition: &Partition,
+    attempts: u32,
     reason: &str,
     lane: &mut Lane<'_>,
     deps: &Deps,
-) -> Result<Recovered, Error> {
-    if over <= job.retries {
-        partition.attempt = over + 1;
-        deps.send(&deps.functions.worker, &partition).await?;
-        return Ok(Recovered::Again);
+) -> Result<(), Error> {
+    commit(deps, job, partition, &given_up(partition, attempts, reason)).await?;
+    advance(deps, partition).await?;
+    match lane.next(partition).await? {
+        Some(next) => deps.send(&deps.functions.worker, &next).await,
+        None => Ok(()),
     }
-    commit(deps, job, &partition, &given_up(&partition, over, reason)).await?;
-    advance(deps, &partition).await?;
-    if let Some(next) = lane.next(&partition).await? {
-        deps.send(&deps.functions.worker, &next).await?;
-    }
-    Ok(Recovered::GivenUp)
 }
 
 /// The partition that the worker was at when it died: the first in its lane without an outcome. The one before it may have
@@ -76,13 +70,16 @@ async fn first_undone(
     lane: &mut Lane<'_>,
     deps: &Deps,
 ) -> Result<Option<Partition>, Error> {
+    let keys = deps.keys(&sent.job_id);
+    let is_done =
+        async |partition: &Partition| is_done(deps, &keys, partition.group(), partition.number).await;
     let mut partition = sent.clone();
-    while is_done(deps, &partition).await? {
+    while is_done(&partition).await? {
         let Some(next) = lane.next(&partition).await? else {
             advance(deps, &partition).await?;
             return Ok(None);
         };
-        if !is_done(deps, &next).await? {
+        if !is_done(&next).await? {
             advance(deps, &partition).await?;
         }
         partition = next;
@@ -126,29 +123,16 @@ fn given_up(partition: &Partition, attempts: u32, reason: &str) -> Done {
 pub(crate) async fn reducer(failed: Failed<Reduce>, deps: &Deps, budget: Budget) -> Result<(), Error> {
     let Failed { payload: Reduce { reduce: job_id, attempt, .. }, reason } = failed;
     tracing::warn!(job = %job_id, attempt, reason, "a reducer died");
-    reduced_again_or_given_up(&job_id, attempt, &reason, deps, budget).await?;
-    Ok(())
-}
-
-/// Has a job reduced again of which attempt `over` was the last at that and is over, while there are tries left; else ends
-/// it. With an `over` of 0 it was never tried.
-pub(crate) async fn reduced_again_or_given_up(
-    job_id: &JobId,
-    over: u32,
-    reason: &str,
-    deps: &Deps,
-    budget: Budget,
-) -> Result<Recovered, Error> {
-    if over < REDUCER_ATTEMPTS {
-        start_reducer(deps, job_id, over + 1).await?;
-        return Ok(Recovered::Again);
+    if attempt < REDUCER_ATTEMPTS {
+        return start_reducer(deps, &job_id, attempt + 1).await;
     }
-    end_without_reducer(&deps.keys(job_id), over, reason, deps, budget).await?;
-    Ok(Recovered::GivenUp)
+    let reason = format!("the last of {REDUCER_ATTEMPTS} tries ended with {reason}");
+    end_without_reducer(&deps.keys(&job_id), attempt, &reason, deps, budget).await
 }
 
-/// Ends a job that no reducer could end: as failed, unless the last one got so far that the output stands.
-async fn end_without_reducer(
+/// Ends a job that no reducer could end, `over` being the last attempt at that: as failed, unless the last one got so far
+/// that the output stands.
+pub(crate) async fn end_without_reducer(
     keys: &JobKeys,
     over: u32,
     reason: &str,
@@ -168,10 +152,7 @@ async fn end_without_reducer(
     let account = Account::of(read_groups(deps, keys, plan.grouping().groups()).await?);
     let ended = output_that_stands(&plan, keys, deps).await?.ok_or_else(|| NoOutput {
         code: Code::Internal,
-        message: format!(
-            "every chunk has its outcome, but the output could not be put together in {REDUCER_ATTEMPTS} tries; \
-             the last ended with {reason}"
-        ),
+        message: format!("every chunk has its outcome, but the output could not be put together: {reason}"),
     });
     finish(deps, keys, account.report(&job, &plan, ended, deps.world.now_ms())).await
 }

@@ -9,7 +9,7 @@ use fanfold_flow::result::ChunkResult;
 use fanfold_flow::uri::ObjectUri;
 use fanfold_flow::version::Version;
 use fanfold_runtime::{Deps, Error, Metric, Of};
-use fanfold_store::{Created, ErrorKind, StoreExt};
+use fanfold_store::{Created, StoreExt};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::de::DeserializeOwned;
 
@@ -52,19 +52,6 @@ fn measure(deps: &Deps, job: &Job, partition: &Partition, done: &Done) {
         (Metric::Attempts, f64::from(done.attempt)),
     ];
     deps.measure(Of::Job(&job.name, &partition.job_id), &numbers);
-}
-
-/// Whether a partition has an outcome.
-///
-/// # Errors
-/// When the store fails.
-pub async fn is_done(deps: &Deps, partition: &Partition) -> Result<bool, Error> {
-    let at = deps.keys(&partition.job_id).done(partition.group(), partition.number);
-    match deps.store.head(&at).await {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// Takes the gather as far as it goes after a partition's commit: its group, then all groups, then the reducer.

@@ -1,0 +1,94 @@
+//! What was decided, done: by the very functions that act when a death is told.
+
+use fanfold_flow::job::Job;
+use fanfold_flow::keys::JobKeys;
+use fanfold_flow::plan::Plan;
+use fanfold_gather::{Lane, advance_group, start_reducer};
+use fanfold_runtime::{Budget, Deps, Error};
+use fanfold_store::StoreExt;
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::Swept;
+use super::decide::{Action, SENDS_MAX};
+use crate::marker::Marker;
+use crate::recover::{REDUCER_ATTEMPTS, end_without_reducer, give_up, try_again};
+
+/// Most requests to Lambda at once, for one job.
+const INVOKES_IN_FLIGHT: usize = 16;
+
+/// Why an attempt that left no outcome counts as dead.
+const OVERDUE: &str = "it ran past its time limit, and nobody was told";
+
+/// Does what was decided about a job.
+///
+/// # Errors
+/// The first failure. What it left undone comes again after its pause.
+pub(super) async fn act(
+    deps: &Deps,
+    keys: &JobKeys,
+    marker: &Marker,
+    actions: Vec<Action>,
+    budget: Budget,
+) -> Result<Swept, Error> {
+    let mut swept = Swept::default();
+    let mut partitions = Vec::new();
+    for action in actions {
+        match action {
+            Action::Merge(group) => {
+                advance_group(deps, keys.job_id(), marker.grouping, group).await?;
+                swept.merged += 1;
+            }
+            Action::Reduce { over } if over < REDUCER_ATTEMPTS => {
+                start_reducer(deps, keys.job_id(), over + 1).await?;
+                swept.reducers += 1;
+            }
+            Action::Reduce { over } => {
+                let reason = format!("the last of {REDUCER_ATTEMPTS} tries: {OVERDUE}");
+                end_without_reducer(keys, over, &reason, deps, budget).await?;
+                swept.given_up += 1;
+            }
+            Action::EndUnreduced { over } => {
+                end_without_reducer(keys, over, &never_started("reducer"), deps, budget).await?;
+                swept.given_up += 1;
+            }
+            Action::TryAgain { partition, over } => partitions.push((partition, over, true)),
+            Action::GiveUp { partition, over } => partitions.push((partition, over, false)),
+        }
+    }
+    about_partitions(deps, keys, partitions, &mut swept).await?;
+    Ok(swept)
+}
+
+/// Partitions by number, with their last attempt and whether it may be followed by another.
+async fn about_partitions(
+    deps: &Deps,
+    keys: &JobKeys,
+    partitions: Vec<(u64, u32, bool)>,
+    swept: &mut Swept,
+) -> Result<(), Error> {
+    if partitions.is_empty() {
+        return Ok(());
+    }
+    let job: Job = deps.store.get_json(&keys.job()).await?;
+    let plan: Plan = deps.store.get_json(&keys.plan()).await?;
+    let (again, over): (Vec<_>, Vec<_>) =
+        partitions.into_iter().partition(|(_, over, again)| *again && *over <= job.retries);
+    let sends: Vec<_> = again
+        .iter()
+        .filter_map(|(number, over, _)| Some(try_again(plan.partition(*number, 1)?, *over, deps)))
+        .collect();
+    swept.sent += sends.len() as u64;
+    stream::iter(sends).buffer_unordered(INVOKES_IN_FLIGHT).try_collect::<()>().await?;
+    let mut lane = Lane::of(&job, deps);
+    for (number, over, again) in over {
+        let Some(partition) = plan.partition(number, over.max(1)) else { continue };
+        let reason = if again { OVERDUE.to_owned() } else { never_started("worker") };
+        give_up(&job, &partition, over.max(1), &reason, &mut lane, deps).await?;
+        swept.given_up += 1;
+    }
+    Ok(())
+}
+
+fn never_started(what: &str) -> String {
+    format!("no {what} started, though the event was sent again {SENDS_MAX} times in the course of hours")
+}

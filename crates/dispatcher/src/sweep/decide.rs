@@ -1,0 +1,143 @@
+//! What a sweep does about what it saw, and what it notes for the next one. Pure.
+//!
+//! An event that was sent may wait in Lambda's queue for hours, and nobody can ask the queue. So what stands still is not at
+//! once taken for lost, and not sent again at every sweep: the first time after a grace, then after pauses that double. A
+//! duplicate is harmless, since attempts are claimed; but it costs an invocation, and this bounds how many there are.
+
+use fanfold_flow::partition::Grouping;
+
+use super::look::{Piece, Seen};
+use crate::marker::{Note, Tally, Watch};
+
+const MINUTE_MS: i64 = 60_000;
+
+/// How long what was sent may take to start before it is sent again, in milliseconds. Without throttling it starts within
+/// seconds.
+pub(super) const START_GRACE_MS: i64 = 2 * MINUTE_MS;
+
+/// How long after an attempt's end the sweep leaves it to the on-failure record, which comes within seconds.
+pub(super) const DEATH_GRACE_MS: i64 = MINUTE_MS;
+
+/// The pause after the first time that something was sent again; each later one is twice as long as the one before.
+pub(super) const PAUSE_MS: i64 = 5 * MINUTE_MS;
+
+/// The longest pause.
+pub(super) const PAUSE_MAX_MS: i64 = 120 * MINUTE_MS;
+
+/// How often the same is sent again before it is given up: over the pauses, more than 12 hours, twice as long as Lambda
+/// keeps an event (6 hours; Lambda API reference, MaximumEventAgeInSeconds).
+pub(super) const SENDS_MAX: u32 = 10;
+
+/// Most partitions of a job about which notes are kept, and so most that are sent again at once. The others' turn comes when
+/// these have moved.
+pub(super) const NOTES_MAX: usize = 1_000;
+
+/// A job is stuck when nothing of it has moved or run for so long: twice what a worker may take, and until then what stood
+/// still was sent again three times.
+pub(super) const STUCK_AFTER_MS: i64 = 30 * MINUTE_MS;
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    /// Merge this group.
+    Merge(u64),
+    /// Try this partition again; attempt `over` was the last.
+    TryAgain { partition: u64, over: u32 },
+    /// Record it as failed: what should follow never started.
+    GiveUp { partition: u64, over: u32 },
+    /// Have the job reduced again.
+    Reduce { over: u32 },
+    /// End the job: what should reduce it never started.
+    EndUnreduced { over: u32 },
+}
+
+/// What follows from what was seen: the notes for the next sweep, and what to do now. The notes are to be kept first, so
+/// that two sweeps at once do not both act.
+pub(super) fn decide(watch: &Watch, seen: &Seen, grouping: Grouping, now_ms: i64) -> (Watch, Vec<Action>) {
+    match seen {
+        Seen::Piece(piece) => about_piece(watch, piece, grouping, now_ms),
+        Seen::Reducing => (Watch { moved_ms: now_ms, ..at_the_end(watch) }, Vec::new()),
+        Seen::Unreduced(over) => about_reducer(watch, *over, now_ms),
+    }
+}
+
+/// Of what sweeps noted of partitions nothing counts any more.
+fn at_the_end(watch: &Watch) -> Watch {
+    Watch { moved_ms: watch.moved_ms, ..Watch::default() }
+}
+
+fn about_reducer(watch: &Watch, over: u32, now_ms: i64) -> (Watch, Vec<Action>) {
+    let known = watch.reducing.filter(|note| note.over == over);
+    let (note, step) = next(known, over, now_ms);
+    let action = match step {
+        Step::Wait => None,
+        Step::Send => Some(Action::Reduce { over }),
+        Step::GiveUp => Some(Action::EndUnreduced { over }),
+    };
+    // It came this far, or another attempt was made and is over.
+    let moved_ms = if known.is_none() { now_ms } else { watch.moved_ms };
+    (Watch { reducing: Some(note), moved_ms, ..at_the_end(watch) }, action.into_iter().collect())
+}
+
+fn about_piece(watch: &Watch, piece: &Piece, grouping: Grouping, now_ms: i64) -> (Watch, Vec<Action>) {
+    let mut next_watch = counted(watch, piece, grouping, now_ms);
+    let mut actions: Vec<Action> = piece.complete.iter().map(|group| Action::Merge(*group)).collect();
+    next_watch.still.retain(|partition, _| !piece.groups.contains(&grouping.group_of(*partition)));
+    for (partition, over) in piece.still.iter().copied() {
+        if next_watch.still.len() >= NOTES_MAX {
+            break;
+        }
+        let known = watch.still.get(&partition).copied().filter(|note| note.over == over);
+        let (note, step) = next(known, over, now_ms);
+        next_watch.still.insert(partition, note);
+        match step {
+            Step::Wait => {}
+            Step::Send => actions.push(Action::TryAgain { partition, over }),
+            Step::GiveUp => actions.push(Action::GiveUp { partition, over }),
+        }
+    }
+    (next_watch, actions)
+}
+
+/// The round with this piece counted in, and whether anything moved.
+fn counted(watch: &Watch, piece: &Piece, grouping: Grouping, now_ms: i64) -> Watch {
+    let mut next_watch = Watch { reducing: None, ..watch.clone() };
+    let Tally { groups, done, attempts } = piece.tally;
+    next_watch.this_round.groups = groups;
+    next_watch.this_round.done += done;
+    next_watch.this_round.attempts += attempts;
+    next_watch.from_group = piece.groups.end;
+    let mut moves = piece.running > 0 || !piece.complete.is_empty();
+    if piece.groups.end >= grouping.groups() {
+        moves |= next_watch.this_round != watch.last_round;
+        next_watch.last_round = std::mem::take(&mut next_watch.this_round);
+        next_watch.from_group = 0;
+    }
+    if moves {
+        next_watch.moved_ms = now_ms;
+    }
+    next_watch
+}
+
+enum Step {
+    Wait,
+    Send,
+    GiveUp,
+}
+
+/// What to do about something that stands still, and what to note of it.
+fn next(known: Option<Note>, over: u32, now_ms: i64) -> (Note, Step) {
+    let Some(note) = known else {
+        let grace_ms = if over == 0 { START_GRACE_MS } else { DEATH_GRACE_MS };
+        return (Note { over, sent: 0, due_ms: now_ms.saturating_add(grace_ms) }, Step::Wait);
+    };
+    if note.due_ms > now_ms {
+        return (note, Step::Wait);
+    }
+    let pause_ms = (PAUSE_MS << note.sent.min(16)).min(PAUSE_MAX_MS);
+    let due_ms = now_ms.saturating_add(pause_ms);
+    if note.sent >= SENDS_MAX {
+        return (Note { due_ms, ..note }, Step::GiveUp);
+    }
+    (Note { over, sent: note.sent + 1, due_ms }, Step::Send)
+}

@@ -1,0 +1,168 @@
+//! What a sweep sees of a job: a piece of its partitions, or how the reducer stands. It looks and changes nothing.
+
+use std::collections::{BTreeSet, HashSet};
+use std::ops::Range;
+
+use fanfold_flow::keys::JobKeys;
+use fanfold_gather::{Lease, done_in, is_done, last_attempts, merged_groups, read_attempt};
+use fanfold_runtime::{Deps, Error};
+use futures::{StreamExt, TryStreamExt, stream};
+
+use crate::marker::{Marker, Tally};
+
+/// Most groups of a job that one sweep looks at, each with two list requests or little more. The largest job has 1,000.
+const GROUPS_PER_LOOK: usize = 100;
+
+/// After so many records were read of a job, a sweep begins with no further group. As many as workers run at once in an
+/// account, by default.
+const READS_PER_LOOK: usize = 1_000;
+
+/// Most records of a job that are read at once.
+const READS_IN_FLIGHT: usize = 16;
+
+/// How long after its deadline an attempt counts as over, in milliseconds: clocks differ.
+const DEADLINE_SLACK_MS: i64 = 30_000;
+
+/// What a sweep saw of a job.
+#[derive(Debug, PartialEq)]
+pub(super) enum Seen {
+    /// Partitions are without an outcome, or groups are not merged.
+    Piece(Piece),
+    /// All groups are merged, and somebody reduces.
+    Reducing,
+    /// All groups are merged, nobody reduces, and this attempt at it was the last; 0 where there was none.
+    Unreduced(u32),
+}
+
+impl Seen {
+    /// How many workers or reducers were seen at work.
+    pub(super) fn running(&self) -> u64 {
+        match self {
+            Self::Piece(piece) => piece.running,
+            Self::Reducing => 1,
+            Self::Unreduced(_) => 0,
+        }
+    }
+}
+
+/// Some groups of a job.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Piece {
+    /// Which groups these are; merged ones are among them.
+    pub(super) groups: Range<u64>,
+    /// What was counted in them. Of groups that are merged, it has the job's number.
+    pub(super) tally: Tally,
+    /// Groups in which every partition has its outcome, and which nobody has merged.
+    pub(super) complete: Vec<u64>,
+    /// How many workers are at partitions of the piece.
+    pub(super) running: u64,
+    /// Partitions whose turn it is and at which nobody is: by number, with their last attempt; 0 where there was none.
+    pub(super) still: Vec<(u64, u32)>,
+}
+
+/// Looks at a job, from the group on that its marker names.
+///
+/// # Errors
+/// When the store fails.
+pub(super) async fn look(deps: &Deps, keys: &JobKeys, marker: &Marker) -> Result<Seen, Error> {
+    let merged = merged_groups(deps, keys).await?;
+    let groups = marker.grouping.groups();
+    if merged.len() as u64 >= groups {
+        return look_at_lease(deps, keys).await;
+    }
+    let from = marker.watch.from_group.min(groups);
+    let tally = Tally { groups: merged.len() as u64, ..Tally::default() };
+    let piece = Piece { groups: from..groups, tally, ..Piece::default() };
+    let open: Vec<u64> = piece.groups.clone().filter(|group| !merged.contains(group)).collect();
+    let mut eye = Eye { deps, keys, marker, merged, lanes_met: HashSet::new(), reads: 0, piece };
+    for (looks, group) in open.into_iter().enumerate() {
+        if looks == GROUPS_PER_LOOK || eye.reads >= READS_PER_LOOK {
+            eye.piece.groups.end = group;
+            break;
+        }
+        eye.look_at(group).await?;
+        // In each lane one partition after the other is run: behind those whose turn it is, nothing has happened.
+        if eye.lanes_met.len() as u64 == marker.lanes {
+            break;
+        }
+    }
+    Ok(Seen::Piece(eye.piece))
+}
+
+async fn look_at_lease(deps: &Deps, keys: &JobKeys) -> Result<Seen, Error> {
+    Ok(match Lease::current(deps, keys).await? {
+        Some(lease) if !is_over(lease.expires_ms, deps) => Seen::Reducing,
+        Some(lease) => Seen::Unreduced(lease.attempt),
+        None => Seen::Unreduced(0),
+    })
+}
+
+fn is_over(expires_ms: i64, deps: &Deps) -> bool {
+    expires_ms.saturating_add(DEADLINE_SLACK_MS) < deps.world.now_ms()
+}
+
+struct Eye<'a> {
+    deps: &'a Deps,
+    keys: &'a JobKeys,
+    marker: &'a Marker,
+    merged: BTreeSet<u64>,
+    /// The lanes of which a partition without an outcome was met. The first such is the one whose turn it is.
+    lanes_met: HashSet<u64>,
+    reads: usize,
+    piece: Piece,
+}
+
+/// How a partition stands.
+enum Standing {
+    /// A worker is at it.
+    Running,
+    /// Nobody is; this attempt was the last.
+    Still(u32),
+    /// It is not its turn.
+    Waits,
+}
+
+impl Eye<'_> {
+    async fn look_at(&mut self, group: u64) -> Result<(), Error> {
+        let members = self.marker.grouping.members(group);
+        let done = done_in(self.deps, self.keys, group).await?;
+        self.piece.tally.done += done.len() as u64;
+        if done.len() as u64 >= members.end - members.start {
+            self.piece.complete.push(group);
+            return Ok(());
+        }
+        let last = last_attempts(self.deps, self.keys, members.clone()).await?;
+        self.piece.tally.attempts += last.values().map(|attempt| u64::from(*attempt)).sum::<u64>();
+        let lanes = self.marker.lanes.max(1);
+        let undone = members.filter(|partition| !done.contains(partition));
+        let first: Vec<u64> = undone.filter(|partition| self.lanes_met.insert(partition % lanes)).collect();
+        self.reads += first.len();
+        let standings: Vec<_> =
+            first.iter().map(|partition| self.standing(*partition, last.get(partition).copied())).collect();
+        let standings: Vec<Standing> =
+            stream::iter(standings).buffered(READS_IN_FLIGHT).try_collect().await?;
+        for (partition, standing) in first.into_iter().zip(standings) {
+            match standing {
+                Standing::Running => self.piece.running += 1,
+                Standing::Still(over) => self.piece.still.push((partition, over)),
+                Standing::Waits => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// How the first partition of its lane without an outcome stands; of its lane in this piece, that is.
+    async fn standing(&self, partition: u64, last: Option<u32>) -> Result<Standing, Error> {
+        if let Some(last) = last {
+            let attempt = read_attempt(self.deps, self.keys, partition, last).await?;
+            let over = is_over(attempt.expires_ms, self.deps);
+            return Ok(if over { Standing::Still(last) } else { Standing::Running });
+        }
+        let Some(before) = partition.checked_sub(self.marker.lanes) else { return Ok(Standing::Still(0)) };
+        let group = self.marker.grouping.group_of(before);
+        let is_its_turn = group >= self.piece.groups.start
+            || self.merged.contains(&group)
+            || is_done(self.deps, self.keys, group, before).await?;
+        Ok(if is_its_turn { Standing::Still(0) } else { Standing::Waits })
+    }
+}
