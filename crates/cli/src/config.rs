@@ -76,7 +76,7 @@ fn of_one(role: Role) -> Value {
 
 /// Lambda reserves these names.
 fn is_set_by_lambda(name: &str) -> bool {
-    name.starts_with("AWS_LAMBDA_")
+    name.starts_with("AWS_LAMBDA_") || name.starts_with("LAMBDA_")
 }
 
 #[cfg(test)]
@@ -114,8 +114,11 @@ mod tests {
             for (path, code) in sources(&crates.join(name).join("src")) {
                 let doors = usize::from(path.ends_with("runtime/src/serve.rs"));
                 assert_eq!(code.matches("env::var(").count(), doors, "{}", path.display());
-                for call in code.split(".required(").skip(1).chain(code.split(".optional(").skip(1)) {
-                    names.extend(call.split('"').nth(1).map(str::to_owned));
+                for way in [".required(", ".optional(", ".folder("] {
+                    let calls = code.split(way).skip(1);
+                    let named =
+                        calls.filter_map(|call| call.trim_start().strip_prefix('"')?.split('"').next());
+                    names.extend(named.map(str::to_owned));
                 }
             }
         }

@@ -35,15 +35,12 @@ pub(crate) struct Deployed {
     invoke: Arc<dyn Invoke>,
     /// The dispatcher function's name or ARN.
     dispatcher: String,
-    /// Where its functions log; none for a dispatcher of the environment.
-    logs: Option<Logs>,
+    /// Where its functions log; none where that is not known.
+    logs: Option<LogGroups>,
+    /// Who asks for the logs, and where.
+    cloud: CloudSettings,
     /// The options that lead here again, such as ` --stack Fanfold`.
     options: String,
-}
-
-struct Logs {
-    cloud: Cloud,
-    groups: LogGroups,
 }
 
 /// Does what is asked of a deployed stack.
@@ -72,18 +69,10 @@ impl Deployed {
     }
 
     async fn of(args: &StackArgs, variable: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
-        let (dispatcher, logs) = match (args.stack.clone().or_else(|| variable("FANFOLD_STACK")), args) {
-            (Some(stack), args) => of_stack(&stack, args).await?,
-            (None, StackArgs { pipeline: Some(_), .. }) => {
-                return Err(Error::new(Code::Stack, "use --pipeline: it goes with --stack"));
-            }
-            (None, _) => match variable("FANFOLD_DISPATCHER") {
-                Some(dispatcher) => (dispatcher, None),
-                None => {
-                    let message = "find a dispatcher: name a deployed stack with --stack or FANFOLD_STACK; or start `fanfold local` and take over the environment that it prints";
-                    return Err(Error::new(Code::Stack, message));
-                }
-            },
+        let cloud = CloudSettings { profile: args.profile.clone(), region: args.region.clone() };
+        let (dispatcher, logs) = match args.stack.clone().or_else(|| variable("FANFOLD_STACK")) {
+            Some(stack) => of_stack(&stack, args.pipeline.as_deref(), &cloud).await?,
+            None => of_environment(args.pipeline.as_deref(), variable)?,
         };
         let settings = LambdaSettings {
             region: args.region.clone(),
@@ -93,7 +82,19 @@ impl Deployed {
         let pacing = Pacing { total_time: PATIENCE, ..Pacing::default() };
         let lambda = Arc::new(LambdaInvoke::new(settings).await);
         let invoke = Arc::new(PacedInvoke::new(lambda, pacing, SystemWorld.random()));
-        Ok(Self { invoke, dispatcher, logs, options: args.to_string() })
+        Ok(Self { invoke, dispatcher, logs, cloud, options: args.to_string() })
+    }
+
+    /// A dispatcher in memory.
+    #[cfg(test)]
+    fn in_memory(invoke: Arc<dyn Invoke>) -> Self {
+        Self {
+            invoke,
+            dispatcher: "dispatcher".into(),
+            logs: None,
+            cloud: CloudSettings::default(),
+            options: " --stack S".into(),
+        }
     }
 
     /// What the dispatcher answers to an event.
@@ -110,13 +111,32 @@ impl Deployed {
     }
 }
 
-async fn of_stack(stack: &str, args: &StackArgs) -> Result<(String, Option<Logs>), Error> {
-    let settings = CloudSettings { profile: args.profile.clone(), region: args.region.clone() };
-    let cloud = Cloud::new(settings).await.map_err(failed)?;
-    let pipelines = cloud.pipelines(stack).await.map_err(failed)?;
-    let pipeline = fanfold_stack::choose(stack, pipelines, args.pipeline.as_deref()).map_err(failed)?;
-    let logs = pipeline.logs.map(|groups| Logs { cloud, groups });
-    Ok((pipeline.dispatcher, logs))
+/// The dispatcher and the log groups that a stack's outputs name.
+async fn of_stack(
+    stack: &str,
+    pipeline: Option<&str>,
+    cloud: &CloudSettings,
+) -> Result<(String, Option<LogGroups>), Error> {
+    let pipelines = Cloud::new(cloud).await.map_err(failed)?.pipelines(stack).await.map_err(failed)?;
+    let pipeline = fanfold_stack::choose(stack, pipelines, pipeline).map_err(failed)?;
+    Ok((pipeline.dispatcher, pipeline.logs))
+}
+
+/// The dispatcher of the environment, and where Lambda logs for the functions that it names.
+fn of_environment(
+    pipeline: Option<&str>,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<(String, Option<LogGroups>), Error> {
+    if pipeline.is_some() {
+        return Err(Error::new(Code::Stack, "use --pipeline: it goes with --stack"));
+    }
+    let Some(dispatcher) = variable("FANFOLD_DISPATCHER") else {
+        let message = "find a dispatcher: name a deployed stack with --stack or FANFOLD_STACK; or start `fanfold local` and take over the environment that it prints";
+        return Err(Error::new(Code::Stack, message));
+    };
+    let functions = variable("FANFOLD_WORKER").zip(variable("FANFOLD_REDUCER"));
+    let logs = functions.map(|(worker, reducer)| LogGroups::of_functions(&dispatcher, &worker, &reducer));
+    Ok((dispatcher, logs))
 }
 
 /// A stack's failure as one of ours.
@@ -147,7 +167,7 @@ mod tests {
         let args = StackArgs { region: Some("eu-central-1".into()), ..StackArgs::default() };
         let deployed = Deployed::of(&args, |name| (name == "FANFOLD_DISPATCHER").then(|| "d".into())).await;
         let deployed = deployed.ok().unwrap();
-        assert_eq!(deployed.dispatcher, "d");
+        assert_eq!((deployed.dispatcher.as_str(), &deployed.logs), ("d", &None));
         assert_eq!(deployed.command("watch", "run-1"), "fanfold watch run-1 --region eu-central-1");
     }
 }

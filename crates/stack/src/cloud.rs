@@ -44,7 +44,7 @@ impl Cloud {
     ///
     /// # Errors
     /// When no region is known.
-    pub async fn new(settings: CloudSettings) -> Result<Self, StackError> {
+    pub async fn new(settings: &CloudSettings) -> Result<Self, StackError> {
         let mut shared = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .retry_config(RetryConfig::standard().with_max_attempts(TRIES))
             .timeout_config(
@@ -54,12 +54,12 @@ impl Cloud {
             let credentials = ProfileFileCredentialsProvider::builder().profile_name(profile).build();
             shared = shared.profile_name(profile).credentials_provider(credentials);
         }
-        if let Some(region) = settings.region {
-            shared = shared.region(Region::new(region));
+        if let Some(region) = &settings.region {
+            shared = shared.region(Region::new(region.clone()));
         }
         let shared = shared.load().await;
         let Some(region) = shared.region().map(ToString::to_string) else {
-            return Err(StackError::NoRegion { profile: settings.profile });
+            return Err(StackError::NoRegion { profile: settings.profile.clone() });
         };
         let (cloudformation, logs) = (cloudformation::Client::new(&shared), logs::Client::new(&shared));
         Ok(Self { cloudformation, logs, region })

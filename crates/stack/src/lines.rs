@@ -24,7 +24,7 @@ pub struct LogLine {
     pub at_ms: i64,
     /// Which of the log groups, by its position among those that were asked for.
     pub group: usize,
-    /// What tells it from all other lines.
+    /// What tells it from all other lines of its group.
     pub id: String,
     /// The line as it was printed.
     pub text: String,

@@ -81,6 +81,14 @@ impl Pipeline {
 }
 
 impl LogGroups {
+    /// Where Lambda logs for functions of these names or ARNs, unless it is told otherwise.
+    pub fn of_functions(dispatcher: &str, worker: &str, reducer: &str) -> Self {
+        let group = |function: &str| {
+            format!("/aws/lambda/{}", function.rsplit_once(":function:").map_or(function, |(_, name)| name))
+        };
+        Self { dispatcher: group(dispatcher), worker: group(worker), reducer: group(reducer) }
+    }
+
     fn read(text: &str) -> Option<Self> {
         let mut names = text.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
         let groups = Self { dispatcher: names.next()?, worker: names.next()?, reducer: names.next()? };
@@ -112,6 +120,15 @@ mod tests {
         assert_eq!(found.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["Etl", "Orders"]);
         assert_eq!(found[1].logs.as_ref().unwrap().worker, "/l/orders-worker");
         assert_eq!(found[0].logs, None, "three groups, or it is not known which is whose");
+    }
+
+    #[test]
+    fn a_function_logs_to_the_group_of_its_name() {
+        let groups = LogGroups::of_functions("d", "arn:aws:lambda:us-east-1:1:function:w", "r");
+        assert_eq!(
+            [groups.dispatcher, groups.worker, groups.reducer],
+            ["/aws/lambda/d", "/aws/lambda/w", "/aws/lambda/r"]
+        );
     }
 
     #[test]

@@ -8,12 +8,12 @@ use anstyle::{AnsiColor, Style};
 use fanfold_flow::code::Code;
 use fanfold_flow::keys::JobId;
 use fanfold_runtime::Error;
-use fanfold_stack::{LogLine, LogQuery};
+use fanfold_stack::{Cloud, LogLine, LogQuery};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::standing::{self, State};
-use super::{Deployed, Logs, failed};
+use super::{Deployed, failed};
 use crate::args::stack::LogsArgs;
 use crate::exit::{FAILURE, Stop};
 use crate::stdout;
@@ -47,12 +47,14 @@ const LEFT_OUT: [&str; 7] = ["timestamp", "level", "target", "message", "job", "
 pub(crate) async fn show(args: &LogsArgs) -> Result<(), Stop> {
     let deployed = Deployed::find(&args.stack).await?;
     let Some(logs) = &deployed.logs else {
-        let message = "find the logs: they are those of a deployed stack, with an output of its log groups: name it with --stack; `fanfold local` names the folder of its own when it starts";
+        let message = "find the logs: neither an output of the stack nor FANFOLD_WORKER and FANFOLD_REDUCER say where the functions log";
         return Err(Error::new(Code::Stack, message).into());
     };
+    let cloud = Cloud::new(&deployed.cloud).await.map_err(failed)?;
+    let groups = [&logs.dispatcher, &logs.worker, &logs.reducer].map(Clone::clone);
     let (_, standing) = standing::ask(&deployed, &args.job_id).await?;
     let from_ms = args.since.map_or(standing.started_ms - LATE_MS, |since| since.from_ms(Timestamp::now()));
-    let mut printer = Printer { logs, seen: HashMap::new(), json: args.json };
+    let mut printer = Printer { cloud, groups, seen: HashMap::new(), json: args.json };
     let mut query = LogQuery { pattern: pattern(&args.job_id), from_ms };
     let (mut ended, mut quiet_looks) = (standing.status != State::Running, 0);
     loop {
@@ -81,10 +83,11 @@ fn pattern(job_id: &JobId) -> String {
     format!("{{ $.job = \"{job_id}\" }}")
 }
 
-struct Printer<'a> {
-    logs: &'a Logs,
-    /// The lines that were printed and may come again, and when they were logged.
-    seen: HashMap<String, i64>,
+struct Printer {
+    cloud: Cloud,
+    groups: [String; 3],
+    /// The lines that were printed and may come again, by group and id, and when they were logged.
+    seen: HashMap<(usize, String), i64>,
     json: bool,
 }
 
@@ -98,15 +101,13 @@ enum Look {
     Unread,
 }
 
-impl Printer<'_> {
+impl Printer {
     /// Prints the lines that were not printed before.
     async fn print(&mut self, query: &LogQuery) -> Result<Look, Error> {
-        let groups = &self.logs.groups;
-        let groups = [&groups.dispatcher, &groups.worker, &groups.reducer].map(Clone::clone);
-        let mut lines = self.logs.cloud.log_lines(&groups, query.clone());
+        let mut lines = self.cloud.log_lines(&self.groups, query.clone());
         let mut look = Look::Nothing;
         while let Some(line) = lines.next().await.map_err(failed)? {
-            if self.seen.insert(line.id.clone(), line.at_ms).is_some() {
+            if self.seen.insert((line.group, line.id.clone()), line.at_ms).is_some() {
                 continue;
             }
             let text = if self.json { line.text.clone() } else { told(&line) };

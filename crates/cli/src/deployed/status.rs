@@ -53,3 +53,23 @@ fn running(standing: &Standing, now: Timestamp) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_job_that_runs_is_told_with_what_is_done_of_what() {
+        let standing = Standing::deserialize(json!({
+            "job_id": "run-1", "status": "running", "started_ms": 1_795_316_400_000_i64,
+            "chunks": { "total": 1_900, "done": 475, "failed": 2 }, "partitions": { "total": 5, "done": 1 },
+            "output": "s3://out/orders.csv", "links": { "logs": "https://logs/" }, "message": "job run-1 runs"
+        }))
+        .unwrap();
+        let now = "2026-11-22T03:03:05Z".parse().unwrap();
+        insta::assert_snapshot!(told(&standing, now).unwrap());
+    }
+}

@@ -92,3 +92,57 @@ fn told(accepted: &Accepted) -> String {
     rows::links(&mut text, &accepted.links);
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        submit: SubmitArgs,
+    }
+
+    fn event_of(args: &[&str]) -> Value {
+        let Line { submit } = Line::try_parse_from([&["x"], args].concat()).unwrap();
+        event(&submit).unwrap()
+    }
+
+    #[test]
+    fn a_deployed_job_is_asked_for_by_name_with_the_changes_as_a_merge_patch() {
+        let event = event_of(&[
+            "orders",
+            "--with",
+            "source.objects.uri=s3://in/x",
+            "--with",
+            "retries=3",
+            "--token",
+            "t",
+            "--scheduled-time",
+            "2026-11-22T03:00:00Z",
+        ]);
+        let expected = json!({
+            "run": "orders", "token": "t", "scheduled_time": "2026-11-22T03:00:00Z",
+            "with": { "source": { "objects": { "uri": "s3://in/x" } }, "retries": 3 }
+        });
+        assert_eq!(event, expected);
+    }
+
+    #[test]
+    fn without_a_token_each_submission_is_a_run_of_its_own_that_is_named_after_the_job() {
+        let [one, other] = [event_of(&["orders"]), event_of(&["orders"])];
+        assert!(one["token"].as_str().unwrap().starts_with("orders-"), "{one}");
+        assert_ne!(one["token"], other["token"]);
+    }
+
+    #[test]
+    fn a_job_file_is_sent_as_it_is_with_its_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("job");
+        std::fs::write(&file, r#"{ "version": 1, "name": "n" }"#).unwrap();
+        let event = event_of(&[file.to_str().unwrap(), "--with", "name=m", "--token", "t"]);
+        assert_eq!(event, json!({ "version": 1, "name": "m", "token": "t" }));
+    }
+}

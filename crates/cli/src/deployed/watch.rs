@@ -91,3 +91,97 @@ pub(crate) fn told(report: &Report) -> String {
     let elapsed = Duration::from_millis(u64::try_from(took_ms).unwrap_or_default());
     summary::whole(report, &Facts { output: output.as_deref(), retried: None, elapsed })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use fanfold_invoke::memory::{Failure, MemoryInvoke};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn report() -> Value {
+        json!({
+            "version": 1, "job_id": "run-1", "name": "orders", "status": "failed", "partitions": 1, "attempts": 3,
+            "chunks": { "total": 1, "done": 0, "failed": 1, "cancelled": 0 }, "records": 0, "bytes_in": 0,
+            "failures": [], "code": "program_failed", "message": "1 of 1 chunks failed",
+            "started_ms": 1_000, "ended_ms": 186_000
+        })
+    }
+
+    /// A dispatcher whose job runs for so long.
+    fn dispatcher(job_time: Duration) -> (Arc<MemoryInvoke>, Deployed) {
+        let invoke = Arc::new(MemoryInvoke::new());
+        let began = Instant::now();
+        invoke.register("dispatcher", move |invocation| async move {
+            let event: Value = serde_json::from_slice(&invocation.payload).unwrap();
+            assert_eq!(event, json!({ "status": "run-1" }));
+            let mut answer = json!({ "job_id": "run-1", "status": "running", "started_ms": 1_000 });
+            if began.elapsed() >= job_time {
+                answer["status"] = json!("failed");
+                answer["report"] = report();
+            }
+            Ok(Bytes::from(answer.to_string()))
+        });
+        (Arc::clone(&invoke), Deployed::in_memory(invoke))
+    }
+
+    fn run_1() -> JobId {
+        "run-1".parse().unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_a_job_is_noticed_soon_and_a_long_job_costs_few_looks() {
+        for (seconds, looks) in [(0, 1), (1, 6), (60, 45), (3_600, 450)] {
+            let job_time = Duration::from_secs(seconds);
+            let (invoke, deployed) = dispatcher(job_time);
+            let began = Instant::now();
+            let report = until_ended(&deployed, &run_1(), &Progress::quiet()).await.unwrap();
+            assert_eq!(report.code, Some(Code::ProgramFailed));
+            let late = began.elapsed() - job_time;
+            assert!(late <= pause(job_time), "{late:?} after {job_time:?}");
+            let looked = invoke.deliveries().len();
+            assert!(looked <= looks, "{looked} looks in {job_time:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_job_that_failed_ends_the_watching_with_its_code() {
+        let (_invoke, deployed) = dispatcher(Duration::ZERO);
+        let stop = watch(&deployed, &run_1(), false).await.unwrap_err();
+        assert!(matches!(stop, Stop::Reported(Code::ProgramFailed)), "{stop:?}");
+    }
+
+    #[tokio::test]
+    async fn what_the_dispatcher_refuses_is_told_in_its_words_with_its_code() {
+        let (invoke, deployed) = dispatcher(Duration::ZERO);
+        invoke.register("dispatcher", |_| async {
+            Err(Failure::new("input_missing", "there is no job run-1"))
+        });
+        let error = until_ended(&deployed, &run_1(), &Progress::quiet()).await.unwrap_err();
+        assert_eq!((error.code, error.chain().as_str()), (Code::InputMissing, "there is no job run-1"));
+        invoke.register("dispatcher", |_| async { Err(Failure::new("Sandbox.Timedout", "timed out")) });
+        let error = until_ended(&deployed, &run_1(), &Progress::quiet()).await.unwrap_err();
+        assert!(error.code == Code::Internal && error.chain().contains("Sandbox.Timedout"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_job_that_ended_without_a_report_is_a_fault_and_not_a_success() {
+        let (invoke, deployed) = dispatcher(Duration::ZERO);
+        invoke.register("dispatcher", |_| async {
+            let answer = json!({ "job_id": "run-1", "status": "succeeded", "started_ms": 0 });
+            Ok(Bytes::from(answer.to_string()))
+        });
+        let error = until_ended(&deployed, &run_1(), &Progress::quiet()).await.unwrap_err();
+        assert!(error.code == Code::Internal && error.chain().contains("no report"), "{error}");
+    }
+
+    #[test]
+    fn the_summary_takes_the_time_from_the_report() {
+        let report: Report = serde_json::from_value(report()).unwrap();
+        let text = anstream::adapter::strip_str(&told(&report)).to_string();
+        assert!(text.contains("3 min 05 s") && text.contains("0 done, 1 failed of 1 chunk"), "{text}");
+    }
+}
