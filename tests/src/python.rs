@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// The interpreter with the packages of `python/requirements.txt`: boto3, awscrt, the AWS command line.
+/// The interpreter with the packages of `python/clients.txt`: boto3, awscrt, the AWS command line.
 pub fn clients() -> PathBuf {
     interpreter("FANFOLD_TEST_PYTHON", "clients")
 }
