@@ -174,7 +174,7 @@ mod tests {
     use bytes::Bytes;
     use fanfold_flow::concat;
     use fanfold_flow::crc::Crc64;
-    use fanfold_flow::report::{Counts, Report, Status};
+    use fanfold_flow::report::{Counts, Status};
     use fanfold_gather::advance_group;
     use fanfold_store::PutOptions;
     use serde_json::json;
@@ -186,14 +186,6 @@ mod tests {
     async fn worker_dies(world: &World, attempt: u32) {
         let payload = world.plan().await.partition(0, attempt).unwrap();
         worker(Failed { payload, reason: "it was killed".to_owned() }, &world.deps).await.unwrap();
-    }
-
-    /// And when the last reducer has.
-    async fn last_reducer_dies(world: &World) -> Report {
-        let payload = Reduce { version: Version, reduce: "one".parse().unwrap(), attempt: REDUCER_ATTEMPTS };
-        let failed = Failed { payload, reason: "it was killed".to_owned() };
-        reducer(failed, &world.deps, world.budget()).await.unwrap();
-        world.report().await.unwrap()
     }
 
     #[tokio::test]
@@ -229,7 +221,8 @@ mod tests {
         let failing = plan.partition(1, 1).unwrap();
         commit(&world.deps, &job, &failing, &given_up(&failing, 2, "memory")).await.unwrap();
         advance_group(&world.deps, &plan.job_id, plan.grouping(), 0).await.unwrap();
-        let report = last_reducer_dies(&world).await;
+        world.reducers_die().await;
+        let report = world.report().await.unwrap();
         assert_eq!(report.chunks, Counts { total: 2, done: 1, failed: 1, cancelled: 0 });
         assert_eq!((report.records, report.attempts, report.failures.len()), (7, 3, 1));
         assert!(report.message.contains("it was killed"), "{}", report.message);
@@ -255,7 +248,8 @@ mod tests {
             let output = world.plan().await.output;
             let put = world.deps.store.put(&output, Bytes::from_static(there), PutOptions::default());
             let etag = put.await.unwrap();
-            let report = last_reducer_dies(&world).await;
+            world.reducers_die().await;
+        let report = world.report().await.unwrap();
             assert_eq!(report.status, status);
             assert_eq!(
                 report.output.map(|output| output.etag),
@@ -263,7 +257,8 @@ mod tests {
             );
         }
         let nothing_there = planned_to_reduce(b"whole").await;
-        assert_eq!(last_reducer_dies(&nothing_there).await.status, Status::Failed);
+        nothing_there.reducers_die().await;
+        assert_eq!(nothing_there.report().await.unwrap().status, Status::Failed);
     }
 
     #[tokio::test]
@@ -274,7 +269,7 @@ mod tests {
         let mut lease =
             Lease::take(&world.deps, &world.keys, REDUCER_ATTEMPTS, world.budget()).await.unwrap().unwrap();
         lease.note(&world.deps, &world.keys, &upload).await.unwrap();
-        last_reducer_dies(&world).await;
+        world.reducers_die().await;
         assert_eq!(world.deps.store.list_uploads("world", "").await.unwrap(), []);
     }
 

@@ -144,6 +144,13 @@ impl World {
         commit(&self.deps, &job, &payload, &done).await.unwrap();
     }
 
+    /// The dispatcher is told that the last of the reducers has died.
+    pub(crate) async fn reducers_die(&self) {
+        let payload = json!({ "version": 1, "reduce": "one", "attempt": 3 });
+        let response = json!({ "errorType": "Runtime.ExitError", "errorMessage": "it was killed" });
+        self.dispatch(&json!({ "requestContext": {}, "requestPayload": payload, "responsePayload": response })).await;
+    }
+
     pub(crate) async fn outcome(&self, partition: u64) -> Option<Done> {
         let group = self.plan().await.grouping().group_of(partition);
         self.deps.store.get_json(&self.keys.done(group, partition)).await.ok()
