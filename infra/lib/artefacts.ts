@@ -2,6 +2,12 @@ import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, rm
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
 
+/** The folder of the deployed jobs beside the dispatcher's program. */
+export const JOBS_FOLDER = 'jobs';
+
+/** The folder of the task bundle beside the worker's program, in which tasks run. */
+export const TASKS_FOLDER = 'tasks';
+
 /** What is laid into a function's asset: its program, and files beside it. */
 export interface Contents {
   /** The built program, which becomes `bootstrap`. */
@@ -20,7 +26,7 @@ export function laidOut<T>(contents: Contents, use: (folder: string) => T): T {
   const folder = mkdtempSync(path.join(tmpdir(), 'fanfold-asset-'));
   try {
     for (const [name, source] of Object.entries(contents.folders ?? {})) {
-      cpSync(existingFolder(source), path.join(folder, name), { recursive: true });
+      cpSync(source, path.join(folder, name), { recursive: true });
     }
     for (const [name, text] of Object.entries(contents.files ?? {})) {
       const file = path.join(folder, name);

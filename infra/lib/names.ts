@@ -44,14 +44,16 @@ export class PipelineNames {
     return `/aws/lambda/${this.function(role)}`;
   }
 
-  /** A function's ARN, without a reference to the function. */
-  functionArn(scope: Construct, role: Role): string {
-    return Stack.of(scope).formatArn({
-      service: 'lambda',
-      resource: 'function',
-      resourceName: this.function(role),
-      arnFormat: ArnFormat.COLON_RESOURCE_NAME,
-    });
+  /** The functions' ARNs, without references to the functions. */
+  functionArns(scope: Construct): Record<Role, string> {
+    const arn = (role: Role) =>
+      Stack.of(scope).formatArn({
+        service: 'lambda',
+        resource: 'function',
+        resourceName: this.function(role),
+        arnFormat: ArnFormat.COLON_RESOURCE_NAME,
+      });
+    return { dispatcher: arn('dispatcher'), worker: arn('worker'), reducer: arn('reducer') };
   }
 }
 

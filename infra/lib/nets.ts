@@ -3,9 +3,10 @@ import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as scheduler from 'aws-cdk-lib/aws-scheduler';
 import * as sqs from 'aws-cdk-lib/aws-sqs';
 import type { Construct } from 'constructs';
+import { acknowledge } from './acknowledge';
 import type { PipelineFunctions } from './functions';
-import type { PipelineNames } from './names';
-import { invoke, permit } from './permissions';
+import { invoke, send } from './permissions';
+import { permit } from './permit';
 import type { DispatcherTarget } from './jobs/targets';
 
 /** The name of the sweep's schedule in the pipeline's group; no job with a schedule may have it. */
@@ -13,13 +14,15 @@ export const SWEEP = 'sweep';
 
 /** Where an event ends that nobody could handle: a trigger that never reached the dispatcher, or one that it failed. */
 export function makeDeadLetters(scope: Construct): sqs.Queue {
-  return new sqs.Queue(scope, 'DeadLetters', {
+  const queue = new sqs.Queue(scope, 'DeadLetters', {
     encryption: sqs.QueueEncryption.SQS_MANAGED,
     enforceSSL: true,
     retentionPeriod: Duration.days(14),
     // The letters say what was lost; a deployment that goes away has told.
     removalPolicy: RemovalPolicy.DESTROY,
   });
+  acknowledge(queue, 'SQS3', 'this is the dead-letter queue itself, of the dispatcher, the schedules and the rules');
+  return queue;
 }
 
 /**
@@ -27,19 +30,15 @@ export function makeDeadLetters(scope: Construct): sqs.Queue {
  * dispatcher, which counts the attempts, and never by Lambda itself, which would not. The dispatcher is tried again by
  * Lambda: every event of its can come twice.
  */
-export function catchFailures(scope: Construct, names: PipelineNames, functions: PipelineFunctions, deadLetters: sqs.Queue): void {
+export function catchFailures(scope: Construct, functions: PipelineFunctions, dispatcherArn: string, deadLetters: sqs.Queue): void {
   const { dispatcher, worker, reducer } = functions;
-  permit(dispatcher.role, {
-    neededBy: "the Lambda service, for the dispatcher's on-failure destination",
-    actions: ['sqs:SendMessage'],
-    resources: [deadLetters.queueArn],
-  });
+  const neededBy = 'the Lambda service, for the on-failure destination';
+  permit(dispatcher.role, { neededBy, ...send(deadLetters.queueArn) });
   onFailure(scope, 'DispatcherFailures', dispatcher.function, 2, deadLetters.queueArn);
-  for (const [id, failing] of [['WorkerFailures', worker], ['ReducerFailures', reducer]] as const) {
-    const told = invoke(`the Lambda service, for the on-failure destination (${id})`, [names.functionArn(scope, 'dispatcher')]);
-    permit(failing.role, told);
-    onFailure(scope, id, failing.function, 0, dispatcher.function.functionArn);
-  }
+  permit(worker.role, { neededBy, ...invoke(dispatcherArn) });
+  onFailure(scope, 'WorkerFailures', worker.function, 0, dispatcher.function.functionArn);
+  permit(reducer.role, { neededBy, ...invoke(dispatcherArn) });
+  onFailure(scope, 'ReducerFailures', reducer.function, 0, dispatcher.function.functionArn);
 }
 
 function onFailure(scope: Construct, id: string, failing: lambda.Function, retries: number, destination: string): void {

@@ -1,112 +1,98 @@
-import { Validations } from 'aws-cdk-lib';
-import * as iam from 'aws-cdk-lib/aws-iam';
-import type { IKey } from 'aws-cdk-lib/aws-kms';
 import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
+import type { Permission } from './permit';
 import type { DataPlace } from './props';
-
-/**
- * Something that a function may do, and the code that needs it. Nothing else is granted: no managed policy, no
- * `grantRead` that brings more than was asked for.
- */
-export interface Permission {
-  /** The code that makes the request. */
-  readonly neededBy: string;
-  readonly actions: readonly string[];
-  readonly resources: readonly string[];
-  readonly conditions?: Record<string, Record<string, unknown>>;
-  /** Why a resource has a `*`. Without a reason it may have none. */
-  readonly wildcard?: string;
-}
 
 /** Where the artefacts of the jobs are. */
 export interface WorkPlace extends DataPlace {
   readonly prefix: string;
 }
 
-const MADE_AT_RUN_TIME = 'the keys below the prefix are made at run time';
-const NAMED_BY_JOBS = 'which objects below the prefix are meant, the jobs say at run time';
-
-/** What the dispatcher does with the artefacts. */
-export function dispatcherOnWork(work: WorkPlace): Permission[] {
+/** What the dispatcher does with the artefacts, and with the functions. */
+export function dispatcherPermissions(work: WorkPlace, { dispatcher, worker, reducer }: FunctionArns): Permission[] {
   return [
     {
-      neededBy: 'dispatcher: job.json, plan.json and result.json of a job (submit, fan_out, status), done records, groups and attempts (recover, sweep)',
+      neededBy: 'what a job has left so far (crates/dispatcher/src/submit.rs, status.rs, sweep.rs, recover.rs, crates/gather/src/commit.rs)',
       ...artefacts(work, ['s3:GetObject'], '*'),
     },
     {
-      neededBy: 'dispatcher: job.json, plan.json and the marker (submit); done records, groups and result.json for those who died (recover, sweep)',
+      neededBy: 'job, plan and marker (crates/dispatcher/src/submit.rs, marker.rs), and what a dead worker or reducer should have written (crates/gather/src/commit.rs, finish.rs)',
       ...artefacts(work, ['s3:PutObject'], '*'),
     },
     {
-      neededBy: 'dispatcher: the marker of a job that has ended (submit, gather::finish)',
+      neededBy: 'the marker of a job that has ended (crates/dispatcher/src/submit.rs, crates/gather/src/finish.rs)',
       ...artefacts(work, ['s3:DeleteObject'], 'active/*'),
     },
     {
-      neededBy: 'dispatcher: markers (sweep), done records, groups and attempts (recover, status, gather::advance); NotFound instead of Denied for what is missing',
+      neededBy: 'markers, done records, groups, attempts (crates/dispatcher/src/sweep.rs, status.rs, crates/gather/src/attempt.rs, commit.rs)',
       ...list(work),
     },
+    {
+      neededBy: 'workers, itself and the reducer (crates/dispatcher/src/fan_out.rs, recover.rs, sweep.rs, crates/gather/src/commit.rs)',
+      ...invoke(dispatcher, worker, reducer),
+    },
+    ...useKey(work, ['kms:Decrypt', 'kms:GenerateDataKey'], 'artefacts under a KMS key (crates/store/src/s3/objects.rs)'),
   ];
 }
 
-/** What the worker does with the artefacts. */
-export function workerOnWork(work: WorkPlace): Permission[] {
+/** What the worker does with the artefacts, and with the functions. */
+export function workerPermissions(work: WorkPlace, { worker, reducer }: FunctionArns): Permission[] {
   return [
     {
-      neededBy: 'worker: job.json (handle), plan.json (gather::Lane), claims and done records of others (gather::claim_attempt, commit, advance)',
-      ...artefacts(work, ['s3:GetObject'], '*'),
+      neededBy: 'job and plan (crates/worker/src/handle.rs, crates/gather/src/lane.rs), attempts and done records of others (crates/gather/src/attempt.rs, commit.rs)',
+      ...artefacts(work, ['s3:GetObject'], 'jobs/*'),
     },
     {
-      neededBy: 'worker: chunk results, also as multipart uploads (output), claims, done records, groups (gather)',
+      neededBy: 'chunk results, also in parts (crates/worker/src/output.rs); attempts, done records, groups (crates/gather/src/attempt.rs, commit.rs)',
       ...artefacts(work, ['s3:PutObject'], 'jobs/*'),
     },
     {
-      neededBy: 'worker: chunk results of an attempt that came second (handle::delete_results)',
+      neededBy: 'chunk results of an attempt that came second (crates/worker/src/handle.rs)',
       ...artefacts(work, ['s3:DeleteObject'], 'jobs/*/chunks/*'),
     },
     {
-      neededBy: 'worker: the upload of a result that does not count (output::abort)',
+      neededBy: 'the parts of a result that does not count (crates/worker/src/output.rs)',
       ...artefacts(work, ['s3:AbortMultipartUpload'], 'jobs/*/chunks/*'),
     },
+    { neededBy: 'done records and groups (crates/gather/src/commit.rs)', ...list(work) },
     {
-      neededBy: 'worker: done records and groups (gather::advance); NotFound instead of Denied for what is missing',
-      ...list(work),
+      neededBy: 'the next partition of its lane (crates/worker/src/handle.rs), the reducer (crates/gather/src/commit.rs)',
+      ...invoke(worker, reducer),
     },
+    ...useKey(work, ['kms:Decrypt', 'kms:GenerateDataKey'], 'artefacts under a KMS key (crates/store/src/s3/uploads.rs)'),
   ];
 }
 
 /** What the reducer does with the artefacts. */
-export function reducerOnWork(work: WorkPlace): Permission[] {
+export function reducerPermissions(work: WorkPlace): Permission[] {
   return [
     {
-      neededBy: 'reducer: job.json, plan.json, groups, lease, result.json (handle, lease), chunk results, streamed or as the source of UploadPartCopy (execute)',
-      ...artefacts(work, ['s3:GetObject'], '*'),
+      neededBy: 'job, plan, groups and lease (crates/reducer/src/handle.rs, crates/gather/src/commit.rs); chunk results, streamed or copied (crates/reducer/src/execute.rs)',
+      ...artefacts(work, ['s3:GetObject'], 'jobs/*'),
     },
     {
-      neededBy: 'reducer: lease.json, concat.json, result.json (lease, handle, gather::finish)',
+      neededBy: 'lease, concat plan and report (crates/reducer/src/handle.rs, crates/gather/src/finish.rs)',
       ...artefacts(work, ['s3:PutObject'], 'jobs/*'),
     },
     {
-      neededBy: 'reducer: chunk results when the output is complete (handle::clean_up)',
+      neededBy: 'chunk results when the output is complete (crates/reducer/src/handle.rs)',
       ...artefacts(work, ['s3:DeleteObject'], 'jobs/*/chunks/*'),
     },
     {
-      neededBy: 'reducer: the marker of the job (gather::finish)',
+      neededBy: 'the marker of the job (crates/gather/src/finish.rs)',
       ...artefacts(work, ['s3:DeleteObject'], 'active/*'),
     },
     {
-      neededBy: 'reducer: uploads of chunk results that dead workers left (handle::clean_up)',
+      neededBy: 'parts of results that dead workers left (crates/reducer/src/handle.rs)',
       ...artefacts(work, ['s3:AbortMultipartUpload'], 'jobs/*/chunks/*'),
     },
     {
-      neededBy: 'reducer: the same uploads, to find them (handle::clean_up)',
+      neededBy: 'the same, to find them (crates/reducer/src/handle.rs)',
       actions: ['s3:ListBucketMultipartUploads'],
       // S3 knows no condition on the prefix for this action.
       resources: [work.bucket.bucketArn],
     },
-    {
-      neededBy: 'reducer: chunk results to delete (handle::clean_up); NotFound instead of Denied for what is missing',
-      ...list(work),
-    },
+    { neededBy: 'chunk results to delete (crates/reducer/src/handle.rs)', ...list(work) },
+    ...useKey(work, ['kms:Decrypt', 'kms:GenerateDataKey'], 'artefacts under a KMS key (crates/store/src/s3/objects.rs)'),
   ];
 }
 
@@ -114,22 +100,19 @@ export function reducerOnWork(work: WorkPlace): Permission[] {
 export function dispatcherOnInput(place: DataPlace): Permission[] {
   return [
     {
-      neededBy: 'dispatcher: size and etag of an object, the header of a CSV, the lines of items (listing)',
+      neededBy: 'size and etag of an object, the header of a CSV, the lines of items (crates/dispatcher/src/listing.rs)',
       ...objects(place, ['s3:GetObject']),
     },
-    {
-      neededBy: 'dispatcher: objects under a prefix or of a glob (listing); NotFound instead of Denied for what is missing',
-      ...list(place),
-    },
-    ...decrypt(place, 'dispatcher: objects that are encrypted with a KMS key (listing)'),
+    { neededBy: 'objects under a prefix or of a glob (crates/dispatcher/src/listing.rs)', ...list(place) },
+    ...useKey(place, ['kms:Decrypt'], 'objects under a KMS key (crates/dispatcher/src/listing.rs)'),
   ];
 }
 
 /** What the worker does with inputs. */
 export function workerOnInput(place: DataPlace): Permission[] {
   return [
-    { neededBy: 'worker: the bytes of a chunk (input::fetch)', ...objects(place, ['s3:GetObject']) },
-    ...decrypt(place, 'worker: objects that are encrypted with a KMS key (input::fetch)'),
+    { neededBy: 'the bytes of a chunk (crates/worker/src/input/fetch.rs)', ...objects(place, ['s3:GetObject']) },
+    ...useKey(place, ['kms:Decrypt'], 'objects under a KMS key (crates/worker/src/input/fetch.rs)'),
   ];
 }
 
@@ -137,14 +120,11 @@ export function workerOnInput(place: DataPlace): Permission[] {
 export function dispatcherOnOutput(place: DataPlace): Permission[] {
   return [
     {
-      neededBy: 'dispatcher: whether there is an object that must not be replaced (submit::output_is_free, a HEAD)',
+      neededBy: 'whether there is an object that must not be replaced (crates/dispatcher/src/submit.rs)',
       ...objects(place, ['s3:GetObject']),
     },
-    {
-      neededBy: 'dispatcher: NotFound instead of Denied where there is none (submit::output_is_free)',
-      ...list(place),
-    },
-    ...decrypt(place, 'dispatcher: a HEAD that asks for the checksum of an object that is encrypted with a KMS key'),
+    { neededBy: 'to be told that there is none (crates/dispatcher/src/submit.rs)', ...list(place) },
+    ...useKey(place, ['kms:Decrypt'], 'the checksum of an object under a KMS key (crates/dispatcher/src/submit.rs)'),
   ];
 }
 
@@ -152,29 +132,46 @@ export function dispatcherOnOutput(place: DataPlace): Permission[] {
 export function reducerOnOutput(place: DataPlace): Permission[] {
   return [
     {
-      neededBy: 'reducer: the output, in one request or as a multipart upload with copied parts (execute)',
+      neededBy: 'the output, in one request or in parts (crates/reducer/src/execute.rs)',
       ...objects(place, ['s3:PutObject']),
     },
     {
-      neededBy: 'reducer: size and checksum of an output whose answer was lost (store::surely, a HEAD)',
+      neededBy: 'whether an output is there whose answer was lost (crates/store/src/surely.rs)',
       ...objects(place, ['s3:GetObject']),
     },
     {
-      neededBy: 'reducer: the unfinished output of a reducer that died or failed (lease, execute)',
+      neededBy: 'the parts of an output that failed, or that a dead reducer left (crates/reducer/src/execute.rs, handle.rs)',
       ...objects(place, ['s3:AbortMultipartUpload']),
     },
-    ...encrypt(place, 'reducer: an output that is encrypted with a KMS key; S3 decrypts its parts to put them together'),
+    // S3 decrypts the parts to put them together.
+    ...useKey(place, ['kms:Decrypt', 'kms:GenerateDataKey'], 'an output under a KMS key (crates/reducer/src/execute.rs)'),
   ];
 }
 
-/** The use of the work bucket's KMS key, the same for all three functions. */
-export function keyOfWork(work: WorkPlace): Permission[] {
-  return encrypt(work, 'all: artefacts that are encrypted with a KMS key');
+/** Reading a secret. */
+export function readSecret(secret: ISecret): Permission[] {
+  const neededBy = 'tasks with "credentials": true (crates/worker/src/program.rs)';
+  const reading = { neededBy, actions: ['secretsmanager:GetSecretValue', 'secretsmanager:DescribeSecret'] };
+  const byName = {
+    resources: [`${secret.secretArn}-??????`],
+    wildcard: 'the ARN of a secret that is known by its name alone ends in six characters that are not known',
+  };
+  const { secretFullArn: arn, encryptionKey: key } = secret;
+  return [
+    { ...reading, ...(arn === undefined ? byName : { resources: [arn] }) },
+    ...(key ? [{ neededBy, actions: ['kms:Decrypt'], resources: [key.keyArn] }] : []),
+  ];
 }
 
-/** Invoking functions, asynchronously. */
-export function invoke(neededBy: string, functionArns: string[]): Permission {
-  return { neededBy, actions: ['lambda:InvokeFunction'], resources: functionArns };
+/** Writing logs, into a group that is there already. */
+export function writeLogs(logGroupArn: string): Permission {
+  return {
+    neededBy: 'the Lambda service, for what a function prints',
+    actions: ['logs:CreateLogStream', 'logs:PutLogEvents'],
+    // It ends with `:*`, which stands for the streams that the function's environments make.
+    resources: [logGroupArn],
+    wildcard: "a function's environments make their own streams, in the function's own group",
+  };
 }
 
 /** Telling X-Ray. */
@@ -197,86 +194,47 @@ export const JOIN_VPC: Permission = {
     'ec2:UnassignPrivateIpAddresses',
   ],
   resources: ['*'],
-  wildcard: 'the Lambda service makes and removes the interfaces itself, and checks for these actions on all resources',
+  wildcard: 'the Lambda service makes and removes the interfaces, and asks for these actions on all resources',
 };
 
-/** Writing logs, into one group that is there already. */
-export function log(logGroupArn: string): Permission {
-  return {
-    neededBy: 'the Lambda service, for what a function prints',
-    actions: ['logs:CreateLogStream', 'logs:PutLogEvents'],
-    // The ARN of a log group ends with `:*`, which stands for its streams.
-    resources: [logGroupArn],
-    wildcard: "a function's environments make their own log streams, within the function's own group",
-  };
+/** The functions, by ARNs that are no references to them. */
+export interface FunctionArns {
+  readonly dispatcher: string;
+  readonly worker: string;
+  readonly reducer: string;
 }
 
-/** Reading a secret. */
-export function readSecret(secret: ISecret): Permission[] {
-  const neededBy = 'tasks with "credentials": true';
-  const permission = { neededBy, actions: ['secretsmanager:GetSecretValue', 'secretsmanager:DescribeSecret'] };
-  const whole = secret.secretFullArn;
-  return [
-    whole !== undefined
-      ? { ...permission, resources: [whole] }
-      : {
-          ...permission,
-          resources: [`${secret.secretArn}-??????`],
-          wildcard: 'the ARN of a secret that is known by its name alone ends in six characters that are not known',
-        },
-    ...(secret.encryptionKey ? [{ neededBy, actions: ['kms:Decrypt'], resources: [secret.encryptionKey.keyArn] }] : []),
-  ];
+type Grant = Pick<Permission, 'actions' | 'resources' | 'conditions' | 'wildcard'>;
+
+/** Invoking functions. */
+export function invoke(...functionArns: string[]): Grant {
+  return { actions: ['lambda:InvokeFunction'], resources: functionArns };
 }
 
-/** Grants what is listed, and tells cdk-nag the reason of each `*`. */
-export function permit(role: iam.Role, ...permissions: Permission[]): void {
-  for (const permission of permissions) {
-    const wild = [...permission.actions, ...permission.resources].filter((text) => /[*?]/.test(text));
-    if (wild.length > 0 && permission.wildcard === undefined) {
-      throw new Error(`${wild.join(', ')} has a wildcard without a reason (${permission.neededBy})`);
-    }
-    if (permission.wildcard !== undefined) {
-      Validations.of(role).acknowledge({ id: 'AwsSolutions-IAM5', reason: permission.wildcard });
-    }
-    role.addToPolicy(
-      new iam.PolicyStatement({
-        actions: [...permission.actions],
-        resources: [...permission.resources],
-        ...(permission.conditions && { conditions: permission.conditions }),
-      }),
-    );
-  }
+/** Sending to a queue. */
+export function send(queueArn: string): Grant {
+  return { actions: ['sqs:SendMessage'], resources: [queueArn] };
 }
 
-function artefacts(work: WorkPlace, actions: string[], below: string): Pick<Permission, 'actions' | 'resources' | 'wildcard'> {
-  return { actions, resources: [work.bucket.arnForObjects(work.prefix + below)], wildcard: MADE_AT_RUN_TIME };
+function artefacts(work: WorkPlace, actions: string[], below: string): Grant {
+  const resources = [work.bucket.arnForObjects(work.prefix + below)];
+  return { actions, resources, wildcard: 'the keys of artefacts are made at run time' };
 }
 
-function objects({ bucket, prefix = '' }: DataPlace, actions: string[]): Pick<Permission, 'actions' | 'resources' | 'wildcard'> {
-  return { actions, resources: [bucket.arnForObjects(`${prefix}*`)], wildcard: NAMED_BY_JOBS };
+function objects({ bucket, prefix = '' }: DataPlace, actions: string[]): Grant {
+  return { actions, resources: [bucket.arnForObjects(`${prefix}*`)], wildcard: 'which objects below the prefix are meant, jobs say at run time' };
 }
 
 /**
- * Listing within the prefix. It is also what makes S3 answer 404 rather than 403 for a key that is missing: S3 then
- * evaluates `s3:ListBucket` with the key as `s3:prefix`.
+ * Listing within the prefix. It is also what makes S3 answer 404 rather than 403 for a key that is missing, which all
+ * functions rely on: S3 then evaluates `s3:ListBucket` with the key as `s3:prefix`.
  */
-function list({ bucket, prefix }: DataPlace): Pick<Permission, 'actions' | 'resources' | 'conditions'> {
+function list({ bucket, prefix }: DataPlace): Grant {
   const conditions = prefix ? { StringLike: { 's3:prefix': `${prefix}*` } } : undefined;
   return { actions: ['s3:ListBucket'], resources: [bucket.bucketArn], ...(conditions && { conditions }) };
 }
 
-function decrypt(place: DataPlace, neededBy: string): Permission[] {
-  return keyOf(place).map((key) => ({ neededBy, actions: ['kms:Decrypt'], resources: [key.keyArn] }));
-}
-
-function encrypt(place: DataPlace, neededBy: string): Permission[] {
-  return keyOf(place).map((key) => ({
-    neededBy,
-    actions: ['kms:Decrypt', 'kms:GenerateDataKey'],
-    resources: [key.keyArn],
-  }));
-}
-
-function keyOf({ bucket }: DataPlace): IKey[] {
-  return bucket.encryptionKey ? [bucket.encryptionKey] : [];
+function useKey({ bucket }: DataPlace, actions: string[], neededBy: string): Permission[] {
+  const key = bucket.encryptionKey;
+  return key ? [{ neededBy, actions, resources: [key.keyArn] }] : [];
 }

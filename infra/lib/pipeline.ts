@@ -1,4 +1,4 @@
-import { RemovalPolicy, Stack } from 'aws-cdk-lib';
+import { RemovalPolicy } from 'aws-cdk-lib';
 import type * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import type * as events from 'aws-cdk-lib/aws-events';
 import * as iam from 'aws-cdk-lib/aws-iam';
@@ -7,18 +7,21 @@ import type * as s3 from 'aws-cdk-lib/aws-s3';
 import * as scheduler from 'aws-cdk-lib/aws-scheduler';
 import type * as sqs from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
-import { makeFunctions, workerMemoryMb, type PipelineFunctions, type Special } from './functions';
+import { environments } from './environment';
+import { makeFunctions, type PipelineFunctions } from './functions';
 import type { JobDocument } from './jobs/document';
-import { readJobs, type DeployedJobs } from './jobs/read';
+import { makeObjectRule } from './jobs/object-rule';
+import { readJobs } from './jobs/read';
+import { makeSchedule } from './jobs/schedule';
 import { DispatcherTarget } from './jobs/targets';
 import { makeTestEvents } from './jobs/test-events';
-import { makeTriggers } from './jobs/triggers';
-import { consoleLinks, type Links } from './links';
-import { PipelineNames, type Role } from './names';
+import { consoleLinks } from './links';
+import { PipelineNames } from './names';
 import { catchFailures, makeDeadLetters, makeSweep } from './nets';
 import { makeAlarms, makeDashboard, type Alarms } from './observability';
 import { makeOutputs } from './outputs';
 import * as permissions from './permissions';
+import { permit } from './permit';
 import type { DataPlace, FanfoldPipelineProps } from './props';
 import { plainPlace, workBucket } from './work-bucket';
 
@@ -60,24 +63,32 @@ export class FanfoldPipeline extends Construct {
     this.pipelineName = names.pipeline;
     this.workBucket = place.work.bucket;
     this.jobs = deployed.jobs;
-    this.functions = makeFunctions(this, names, specials(this, names, workUri, namespace, deployed, links, props), props);
+    const told = environments(this, { names, workUri, namespace, deployed, links }, props);
+    this.functions = makeFunctions(this, names, told, deployed.jobs, props);
     this.dispatcher = this.functions.dispatcher.function;
     this.worker = this.functions.worker.function;
     this.reducer = this.functions.reducer.function;
 
-    this.permitWork(names, place.work, props);
+    const { dispatcher, worker, reducer } = this.functions;
+    const arns = names.functionArns(this);
+    permit(dispatcher.role, ...permissions.dispatcherPermissions(place.work, arns));
+    permit(worker.role, ...permissions.workerPermissions(place.work, arns), ...Object.values(props.secrets ?? {}).flatMap(permissions.readSecret));
+    permit(reducer.role, ...permissions.reducerPermissions(place.work));
     for (const input of [place.input, ...(props.inputs ?? [])]) this.allowInput(input);
     for (const output of [place.output, ...(props.outputs ?? [])]) this.allowOutput(output);
 
     this.deadLetters = makeDeadLetters(this);
-    catchFailures(this, names, this.functions, this.deadLetters);
+    catchFailures(this, this.functions, arns.dispatcher, this.deadLetters);
     const schedules = new scheduler.ScheduleGroup(this, 'Schedules', {
       scheduleGroupName: names.pipeline,
       removalPolicy: RemovalPolicy.DESTROY,
     });
     this.target = new DispatcherTarget(this, this.dispatcher, this.deadLetters);
     makeSweep(this, schedules, this.target, props.sweepInterval);
-    makeTriggers(this, deployed.jobs, deployed.values, schedules, this.target);
+    for (const { name, schedule, on_object_created: trigger } of deployed.jobs) {
+      if (schedule) makeSchedule(this, name, schedule, schedules, this.target);
+      if (trigger) makeObjectRule(this, name, trigger, deployed.values, this.target);
+    }
     if (props.testEvents ?? true) {
       makeTestEvents(this, names.function('dispatcher'), deployed.jobs, deployed.values, props.createTestEventRegistry ?? false);
     }
@@ -100,15 +111,15 @@ export class FanfoldPipeline extends Construct {
   /** Lets jobs read objects. */
   allowInput(place: DataPlace): void {
     plainPlace(place);
-    permissions.permit(this.functions.dispatcher.role, ...permissions.dispatcherOnInput(place));
-    permissions.permit(this.functions.worker.role, ...permissions.workerOnInput(place));
+    permit(this.functions.dispatcher.role, ...permissions.dispatcherOnInput(place));
+    permit(this.functions.worker.role, ...permissions.workerOnInput(place));
   }
 
   /** Lets jobs write objects. */
   allowOutput(place: DataPlace): void {
     plainPlace(place);
-    permissions.permit(this.functions.dispatcher.role, ...permissions.dispatcherOnOutput(place));
-    permissions.permit(this.functions.reducer.role, ...permissions.reducerOnOutput(place));
+    permit(this.functions.dispatcher.role, ...permissions.dispatcherOnOutput(place));
+    permit(this.functions.reducer.role, ...permissions.reducerOnOutput(place));
   }
 
   /**
@@ -131,82 +142,4 @@ export class FanfoldPipeline extends Construct {
     }
     return job;
   }
-
-  private permitWork(names: PipelineNames, work: permissions.WorkPlace, props: FanfoldPipelineProps): void {
-    const { dispatcher, worker, reducer } = this.functions;
-    const arns = (...roles: Role[]) => roles.map((role) => names.functionArn(this, role));
-    const key = permissions.keyOfWork(work);
-    permissions.permit(
-      dispatcher.role,
-      ...permissions.dispatcherOnWork(work),
-      ...key,
-      permissions.invoke('dispatcher: workers and itself (fan_out, recover, sweep), the reducer (gather::start_reducer)', arns('dispatcher', 'worker', 'reducer')),
-    );
-    permissions.permit(
-      worker.role,
-      ...permissions.workerOnWork(work),
-      ...key,
-      permissions.invoke('worker: the next partition of its lane (handle), the reducer (gather::start_reducer)', arns('worker', 'reducer')),
-    );
-    permissions.permit(reducer.role, ...permissions.reducerOnWork(work), ...key);
-    permissions.permit(worker.role, ...Object.values(props.secrets ?? {}).flatMap(permissions.readSecret));
-  }
-}
-
-/** What each function is told: the names that the Rust code reads (`fanfold config --schema` prints them). */
-function specials(
-  scope: Construct,
-  names: PipelineNames,
-  workUri: string,
-  namespace: string,
-  deployed: DeployedJobs,
-  links: Links,
-  props: FanfoldPipelineProps,
-): Record<Role, Special> {
-  const json = (value: unknown) => Stack.of(scope).toJsonString(value);
-  const shared = {
-    FANFOLD_WORK_URI: workUri,
-    FANFOLD_DISPATCHER: names.function('dispatcher'),
-    FANFOLD_WORKER: names.function('worker'),
-    FANFOLD_REDUCER: names.function('reducer'),
-    FANFOLD_METRICS_NAMESPACE: namespace,
-    FANFOLD_PIPELINE: names.pipeline,
-  };
-  const jobFiles = deployed.jobs.map((job) => [`jobs/${job.name}.json`, `${JSON.stringify(job, undefined, 2)}\n`]);
-  return {
-    dispatcher: {
-      environment: {
-        ...shared,
-        FANFOLD_WORKER_MEMORY_MB: String(workerMemoryMb(props)),
-        FANFOLD_DEPLOYMENT_VALUES: json(deployed.values),
-        FANFOLD_LINKS: json(links),
-        ...(deployed.jobs.length > 0 && { FANFOLD_JOBS: 'jobs' }),
-      },
-      files: Object.fromEntries(jobFiles),
-    },
-    worker: {
-      environment: {
-        ...ofTasks(props),
-        ...shared,
-        FANFOLD_ALLOW_COMMANDS: String(props.allowCommands ?? false),
-        ...(props.tasks && { FANFOLD_TASKS: JSON.stringify(props.tasks) }),
-        ...((props.taskBundle !== undefined || props.workerImage !== undefined) && { FANFOLD_TASK_DIRECTORY: 'tasks' }),
-      },
-    },
-    reducer: { environment: shared },
-  };
-}
-
-/** The variables that tasks find: the app's own, and the ARNs of secrets. */
-function ofTasks({ workerEnvironment = {}, secrets = {} }: FanfoldPipelineProps): Record<string, string> {
-  const arns = Object.fromEntries(Object.entries(secrets).map(([name, secret]) => [name, secret.secretArn]));
-  for (const name of [...Object.keys(workerEnvironment), ...Object.keys(secrets)]) {
-    if (/^(FANFOLD_|AWS_|_|LAMBDA_)/.test(name)) {
-      throw new Error(`the variable ${name} of the worker has a name that the platform or Fanfold keeps for itself; tasks would not see it`);
-    }
-    if (name in workerEnvironment && name in secrets) {
-      throw new Error(`the variable ${name} stands in workerEnvironment and in secrets; give it once`);
-    }
-  }
-  return { ...workerEnvironment, ...arns };
 }

@@ -62,7 +62,8 @@ export interface FanfoldPipelineProps {
 
   /**
    * The folder with the built programs: `dispatcher/bootstrap`, `worker/bootstrap`, `reducer/bootstrap`.
-   * @default - `bootstraps/<x86_64|arm64>` beside this package, where `build-bootstraps` puts them
+   * @default - the folder that the CDK context `bootstraps` names, else `bootstraps/<x86_64|arm64>` of this package, where
+   * `build-bootstraps` puts them
    */
   readonly bootstraps?: string;
 

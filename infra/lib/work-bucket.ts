@@ -1,6 +1,7 @@
-import { Duration, RemovalPolicy, Validations } from 'aws-cdk-lib';
+import { Duration, RemovalPolicy } from 'aws-cdk-lib';
 import * as s3 from 'aws-cdk-lib/aws-s3';
 import type { Construct } from 'constructs';
+import { acknowledge } from './acknowledge';
 import type { WorkPlace } from './permissions';
 import type { DataPlace, FanfoldPipelineProps } from './props';
 
@@ -54,9 +55,10 @@ function makeBucket(scope: Construct, workPrefix: string, props: FanfoldPipeline
   // CDK's own property for this brings a custom resource, a function with rights to every bucket.
   const resource = bucket.node.defaultChild as s3.CfnBucket;
   resource.notificationConfiguration = { eventBridgeConfiguration: { eventBridgeEnabled: true } };
-  Validations.of(bucket).acknowledge({
-    id: 'AwsSolutions-S1',
-    reason: 'access logs would need a second bucket and double the writes of a job; who needs them gives a bucket of their own, or logs data events by CloudTrail',
-  });
+  acknowledge(
+    bucket,
+    'S1',
+    'access logs would need a second bucket and double the writes of a job; who needs them gives a bucket of their own, or logs data events by CloudTrail',
+  );
   return bucket;
 }

@@ -1,9 +1,9 @@
 /** A job's document, as far as a deployment reads it. The rest is the dispatcher's. */
 export interface JobDocument {
   readonly name: string;
-  readonly schedule?: Schedule;
-  readonly on_object_created?: OnObjectCreated;
-  readonly task: { readonly command?: readonly string[] | null; readonly name?: string | null };
+  readonly schedule?: Schedule | null;
+  readonly on_object_created?: OnObjectCreated | null;
+  readonly task: { readonly name?: string | null };
   readonly output: { readonly uri: string };
 }
 
@@ -11,25 +11,29 @@ export interface JobDocument {
 export interface Schedule {
   readonly cron?: string | null;
   readonly rate?: string | null;
-  readonly time_zone?: string | null;
+  readonly time_zone?: string;
   readonly flexible_window?: string | null;
-  readonly enabled?: boolean | null;
+  readonly enabled?: boolean;
 }
 
-/** Which new objects start a job. */
+/** Which new objects start a job. The bucket's name may hold `{deployment.NAME}`. */
 export interface OnObjectCreated {
   readonly bucket: string;
-  readonly prefix?: string | null;
-  readonly suffix?: string | null;
+  readonly prefix?: string;
+  readonly suffix?: string;
 }
 
-/** Something wrong with a job: where it stands, which field, and what. */
-export interface Problem {
-  /** The file, or which of the app's own objects. */
-  readonly source: string;
+/** Something wrong with a document: which field, and what. */
+export interface Finding {
   /** The field, as in `source.range.chunk`; empty for the document itself. */
   readonly path: string;
   readonly message: string;
+}
+
+/** Something wrong with a job of this deployment. */
+export interface Problem extends Finding {
+  /** The file, or which of the app's own objects. */
+  readonly source: string;
 }
 
 /** All problems of all jobs, as one error. */

@@ -1,5 +1,5 @@
 import { Token, Tokenization } from 'aws-cdk-lib';
-import type { Finding } from './schema';
+import type { Finding } from './document';
 
 /** Values by the names that jobs use for them: `{deployment.NAME}`. */
 export type DeploymentValues = Readonly<Record<string, string>>;
@@ -13,7 +13,7 @@ const FILLED = [
   /^task\.(args|command)\[\d+\]$/,
   /^task\.environment\./,
   /^output\.uri$/,
-  /^on_object_created\.(bucket|prefix|suffix)$/,
+  /^on_object_created\.bucket$/,
 ];
 
 /**

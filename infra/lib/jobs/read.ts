@@ -34,7 +34,7 @@ export function readJobs(props: FanfoldPipelineProps, bucket: string): DeployedJ
     typeof entry === 'string' ? filesOf(entry).flatMap((file) => readFile(file, problems)) : [inline(entry, position, tokens, problems)],
   );
   const values = deploymentValues(props.deploymentValues ?? {}, tokens.found, bucket);
-  problems.push(...checkJobs(candidates, values, Object.keys(props.tasks ?? {}), props.allowCommands ?? false));
+  problems.push(...checkJobs(candidates, values, Object.keys(props.tasks ?? {})));
   if (problems.length > 0) throw new InvalidJobs(problems);
   return { jobs: candidates.map(({ document }) => document as JobDocument), values };
 }

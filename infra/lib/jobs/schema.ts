@@ -1,15 +1,10 @@
 import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020';
 import { existsSync, readFileSync } from 'node:fs';
 import * as path from 'node:path';
+import type { Finding } from './document';
 
 /** The one schema of jobs, which the Rust types print. There is no copy of it here, so none can be out of date. */
 const SCHEMA = path.join(__dirname, '..', '..', '..', 'crates', 'flow', 'job.schema.json');
-
-/** What a schema says against a document: a field and what is wrong with it. */
-export interface Finding {
-  readonly path: string;
-  readonly message: string;
-}
 
 let validate: ValidateFunction | undefined;
 

@@ -6,7 +6,8 @@ import type * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as scheduler from 'aws-cdk-lib/aws-scheduler';
 import type * as sqs from 'aws-cdk-lib/aws-sqs';
 import type { Construct } from 'constructs';
-import { invoke, permit } from '../permissions';
+import { invoke, send } from '../permissions';
+import { permit } from '../permit';
 
 /**
  * How long and how often a trigger that does not reach the dispatcher is sent again before it becomes a dead letter.
@@ -37,11 +38,8 @@ export class DispatcherTarget {
         },
       }),
     });
-    permit(this.role, invoke('EventBridge Scheduler, for the schedules', [dispatcher.functionArn]), {
-      neededBy: 'EventBridge Scheduler, for what it could not deliver',
-      actions: ['sqs:SendMessage'],
-      resources: [deadLetters.queueArn],
-    });
+    const neededBy = 'EventBridge Scheduler, for the schedules';
+    permit(this.role, { neededBy, ...invoke(dispatcher.functionArn) }, { neededBy, ...send(deadLetters.queueArn) });
   }
 
   /** A schedule's target that sends this input. */

@@ -40,7 +40,7 @@ export function makeTestEvents(
     content: Stack.of(scope).toJsonString(content),
   });
   if (createRegistry) {
-    schema.addDependency(new eventschemas.CfnRegistry(scope, 'TestEventRegistry', { registryName: REGISTRY }));
+    schema.addResourceDependency(new eventschemas.CfnRegistry(scope, 'TestEventRegistry', { registryName: REGISTRY }));
   }
 }
 
@@ -49,8 +49,7 @@ function eventFor({ name, on_object_created: trigger }: JobDocument, values: Dep
 }
 
 /** What EventBridge sends for a new object. Whoever presses Test puts the key of an object that is there. */
-function objectCreated(trigger: OnObjectCreated, values: DeploymentValues): object {
-  const text = (field: string | null | undefined) => filled(field ?? '', values);
+function objectCreated({ bucket, prefix = '', suffix = '' }: OnObjectCreated, values: DeploymentValues): object {
   return {
     version: '0',
     id: '00000000-0000-0000-0000-000000000000',
@@ -59,8 +58,8 @@ function objectCreated(trigger: OnObjectCreated, values: DeploymentValues): obje
     time: '2026-01-01T00:00:00Z',
     detail: {
       version: '0',
-      bucket: { name: text(trigger.bucket) },
-      object: { key: `${text(trigger.prefix)}EXAMPLE${text(trigger.suffix)}`, size: 1, etag: '', sequencer: '00' },
+      bucket: { name: filled(bucket, values) },
+      object: { key: `${prefix}EXAMPLE${suffix}`, size: 1, etag: '', sequencer: '00' },
       reason: 'PutObject',
     },
   };
