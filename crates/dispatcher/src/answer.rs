@@ -1,16 +1,25 @@
 //! What a synchronous caller is told.
 
+use std::collections::BTreeMap;
+
+use fanfold_flow::job::Job;
 use fanfold_flow::keys::JobId;
 use fanfold_flow::plan::Plan;
+use fanfold_flow::price::Expected;
+use fanfold_flow::report::{Report, Status};
 use fanfold_flow::uri::ObjectUri;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-/// The answer to a job: what will happen, and where.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The answer to a job: what will happen, and where; or what has happened, where the caller waited for it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
+    /// The same as all other fields, for a person.
+    pub message: String,
     /// The run.
     pub job_id: JobId,
+    /// The job's name.
+    pub name: String,
     /// How many worker invocations it takes at least.
     pub partitions: u64,
     /// How many processes it takes at least.
@@ -21,26 +30,48 @@ pub struct Answer {
     pub output: ObjectUri,
     /// Where the report will be.
     pub result: ObjectUri,
-    /// The same for a person.
-    pub message: String,
+    /// What it is expected to cost.
+    pub cost: Expected,
+    /// Where a person finds out more, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub links: BTreeMap<String, String>,
+    /// How it ended, where the caller waited and it ended in time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<Report>,
+}
+
+/// How a run stands when it is answered for.
+pub(crate) enum Standing {
+    /// It is under way.
+    UnderWay,
+    /// An earlier delivery of the same trigger was answered for, and the run has ended since.
+    HadEnded,
+    /// It is under way, though the caller waited.
+    NotInTime,
+    /// It ended while the caller waited, or before.
+    Ended(Box<Report>),
 }
 
 impl Answer {
     /// The answer for a planned job.
-    pub(crate) fn of(plan: &Plan, result: ObjectUri) -> Self {
-        let partitions = plan.partitions.len() as u64;
-        let message = format!(
-            "job {} runs: {} chunks in {partitions} partitions; the output will be at {}, the report at {result}",
-            plan.job_id, plan.chunks, plan.output
-        );
+    pub(crate) fn of(plan: &Plan, job: &Job, standing: Standing, about: About) -> Self {
+        let About { result, cost, links } = about;
+        let message = message(plan, &standing, &result);
         Self {
+            message,
             job_id: plan.job_id.clone(),
-            partitions,
+            name: job.name.clone(),
+            partitions: plan.partitions.len() as u64,
             chunks: plan.chunks,
             input_bytes: plan.input_bytes(),
             output: plan.output.clone(),
             result,
-            message,
+            cost,
+            links,
+            report: match standing {
+                Standing::Ended(report) => Some(*report),
+                Standing::UnderWay | Standing::HadEnded | Standing::NotInTime => None,
+            },
         }
     }
 
@@ -49,28 +80,38 @@ impl Answer {
     }
 }
 
-/// The answer to `{}`, which the console sends at first.
-pub(crate) fn help() -> Value {
-    json!({
-        "message": "this is Fanfold's dispatcher; send it a job, such as the one under 'example'",
-        "example": {
-            "version": 1,
-            "name": "copy",
-            "source": { "objects": { "uri": "s3://your-bucket/input/", "split": "lines" } },
-            "task": { "command": ["cat"] },
-            "output": { "uri": "s3://your-bucket/output/{start_date}.txt", "overwrite": true }
-        }
-    })
+/// What is known of a run beside its plan.
+pub(crate) struct About {
+    pub(crate) result: ObjectUri,
+    pub(crate) cost: Expected,
+    pub(crate) links: BTreeMap<String, String>,
 }
 
-#[cfg(test)]
-mod tests {
-    use fanfold_flow::job::Job;
-
-    use super::*;
-
-    #[test]
-    fn the_example_in_the_help_is_a_job() {
-        Job::from_json(&help()["example"]).unwrap();
+fn message(plan: &Plan, standing: &Standing, result: &ObjectUri) -> String {
+    let Plan { job_id, output, chunks, .. } = plan;
+    let extent = format!(
+        "{} in {}",
+        counted(*chunks, "chunk", "chunks"),
+        counted(plan.partitions.len() as u64, "partition", "partitions")
+    );
+    let later = format!("{extent}; the output will be at {output}, the report at {result}");
+    match standing {
+        Standing::UnderWay => format!("job {job_id} is under way: {later}"),
+        Standing::NotInTime => format!("job {job_id} is under way, and takes longer than the wait: {later}"),
+        Standing::HadEnded => {
+            format!(
+                "job {job_id} was run before and has ended: how, and where its output is, says its report at {result}"
+            )
+        }
+        Standing::Ended(report) => match report.status {
+            Status::Succeeded => format!("job {job_id} succeeded: {extent}; the output is at {output}"),
+            Status::Failed => format!("job {job_id} failed: {}", report.message),
+            Status::Cancelled => format!("job {job_id} was cancelled"),
+        },
     }
+}
+
+/// `1 chunk`, `2 chunks`.
+pub(crate) fn counted(number: u64, one: &str, more: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { more })
 }

@@ -4,8 +4,9 @@ use fanfold_flow::event::Event;
 use fanfold_runtime::{Budget, Deps, Error};
 use serde_json::{Value, json};
 
-use crate::answer::{self, Answer};
-use crate::{Settings, fan_out, recover, status, submit, sweep};
+use crate::answer::Answer;
+use crate::request::Request;
+use crate::{Settings, fan_out, help, recover, runs, status, sweep};
 
 /// Handles any event that a trigger may send. `request_id` names the run where the event itself does not.
 ///
@@ -20,10 +21,19 @@ pub async fn handle(
     request_id: &str,
 ) -> Result<Value, Error> {
     match Event::recognise(&event)? {
-        Event::Help => Ok(answer::help()),
+        Event::Help => Ok(help::help(settings)),
         Event::Submit(submit) => {
-            submit::submit(*submit, deps, settings, request_id).await.map(Answer::into_json)
+            let request = Request::of_submit(*submit, settings, request_id)?;
+            runs::one(&request, deps, settings, budget).await.map(Answer::into_json)
         }
+        Event::Run(run) => {
+            let request = Request::of_run(&run, settings, request_id)?;
+            runs::one(&request, deps, settings, budget).await.map(Answer::into_json)
+        }
+        Event::ObjectsCreated(objects) => runs::of_objects(&objects, deps, settings, budget).await,
+        Event::NoticeTest(bucket) => Ok(
+            json!({ "message": format!("the notifications of the bucket {bucket} arrive here; nothing was started") }),
+        ),
         Event::FanOut(range) => fan_out::go_on(&range, deps).await.map(|()| json!({})),
         Event::WorkerFailed(failed) => recover::worker(*failed, deps).await.map(|()| json!({})),
         Event::ReducerFailed(failed) => recover::reducer(failed, deps, budget).await.map(|()| json!({})),

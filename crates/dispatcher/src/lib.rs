@@ -1,21 +1,32 @@
 //! The dispatcher: an event becomes a job, a plan, and partitions under way.
 //!
+//! ```text
+//! event -> requests: which job, under which id, for what  -> plan    -> partitions sent to workers
+//!          (jobs of the event, deployed jobs by name,        (once)     (lanes, or a tree of invocations)
+//!           deployed jobs by object)
+//! ```
 //! A function that can be repeated at any point: the job id follows from the trigger, the plan is written with
 //! `If-None-Match: *`, and whoever comes second loads it and goes on from there. The price of planning in one invocation
 //! is that the listing must fit into its memory: about 300 bytes an object.
 #![forbid(unsafe_code)]
 
 mod answer;
+mod deployed;
 mod fan_out;
 mod handle;
+mod help;
 mod links;
 mod listing;
 mod marker;
+mod merge_patch;
 mod recover;
+mod request;
+mod runs;
 mod settings;
 mod status;
 mod submit;
 mod sweep;
+mod wait;
 #[cfg(test)]
 mod world;
 
@@ -24,6 +35,7 @@ use std::process::ExitCode;
 use fanfold_runtime::Variable;
 
 pub use answer::Answer;
+pub use deployed::Deployed;
 pub use handle::handle;
 pub use links::Links;
 pub use listing::{ListingError, list};

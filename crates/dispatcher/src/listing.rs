@@ -52,11 +52,7 @@ impl From<ListingError> for Error {
 ///
 /// # Errors
 /// When something that the job names is not there, or the store fails.
-pub async fn list(
-    job: &Job,
-    values: &Values<'_>,
-    store: &Arc<dyn Store>,
-) -> Result<Listing, ListingError> {
+pub async fn list(job: &Job, values: &Values<'_>, store: &Arc<dyn Store>) -> Result<Listing, ListingError> {
     match &job.source {
         Source::Objects(wanted) => objects(wanted, values, store).await,
         Source::Items(Items { uri: Some(uri), chunk, .. }) => {

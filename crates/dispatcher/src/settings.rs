@@ -1,15 +1,25 @@
 //! What the dispatcher's own environment says.
 
 use fanfold_flow::limits::{MEMORY_MB_PER_VCPU, VCPUS_MAX};
+use fanfold_flow::problem::Problem;
+use fanfold_flow::template::Deployment;
+use fanfold_flow::uri::ObjectUri;
 use fanfold_runtime::Variables;
 
+use crate::deployed::Deployed;
 use crate::links::Links;
 
 /// What the dispatcher's own environment says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
+    /// How much memory a worker has, in MB.
+    pub worker_memory_mb: u32,
     /// How many cores a worker has, which is how many chunks at once it is given by default.
     pub worker_cores: u32,
+    /// The jobs that were deployed with the functions.
+    pub deployed: Deployed,
+    /// What `{deployment.NAME}` stands for in jobs.
+    pub deployment: Deployment,
     /// Where a person finds out more.
     pub links: Links,
 }
@@ -17,11 +27,18 @@ pub struct Settings {
 impl Settings {
     /// A dispatcher whose workers have so many cores, and to which nothing else was deployed.
     pub fn new(worker_cores: u32) -> Self {
-        Self { worker_cores, links: Links::default() }
+        Self {
+            worker_memory_mb: worker_cores.saturating_mul(MEMORY_MB_PER_VCPU),
+            worker_cores,
+            deployed: Deployed::default(),
+            deployment: Deployment::default(),
+            links: Links::default(),
+        }
     }
 
     /// Reads `FANFOLD_WORKER_MEMORY_MB`, the worker function's memory size; `FANFOLD_WORKER_CORES`, which overrides what
-    /// would follow from it; and `FANFOLD_LINKS`.
+    /// would follow from it; `FANFOLD_DEPLOYMENT_VALUES` and `FANFOLD_LINKS`, JSON objects; and the deployed jobs, from the
+    /// folder that `FANFOLD_JOBS` names.
     pub fn read(variables: &mut Variables<'_>) -> Option<Self> {
         let memory_mb: Option<u32> =
             variables.required("FANFOLD_WORKER_MEMORY_MB", "the worker function's memory size in MB");
@@ -29,14 +46,62 @@ impl Settings {
             "FANFOLD_WORKER_CORES",
             "how many processes a worker runs at once, where not one for each core",
         );
+        let deployment: Option<Deployment> = variables.optional(
+            "FANFOLD_DEPLOYMENT_VALUES",
+            "what {deployment.NAME} stands for in jobs: a JSON object of name to text",
+        );
         let links: Option<Links> = variables.optional(
             "FANFOLD_LINKS",
             "where a person finds out more: a JSON object of name to URL, in which {job_id} is filled in",
         );
-        let memory_mb = memory_mb?;
-        Some(Self {
-            worker_cores: cores.unwrap_or_else(|| memory_mb.div_ceil(MEMORY_MB_PER_VCPU).clamp(1, VCPUS_MAX)),
-            links: links.unwrap_or_default(),
-        })
+        let deployment = deployment.unwrap_or_default();
+        let deployed = jobs(variables, &deployment);
+        let worker_memory_mb = memory_mb?;
+        let worker_cores =
+            cores.unwrap_or_else(|| worker_memory_mb.div_ceil(MEMORY_MB_PER_VCPU).clamp(1, VCPUS_MAX));
+        Some(Self { worker_memory_mb, worker_cores, deployed, deployment, links: links.unwrap_or_default() })
+    }
+}
+
+/// The deployed jobs; what is wrong with them is a problem of the environment.
+fn jobs(variables: &mut Variables<'_>, deployment: &Deployment) -> Deployed {
+    let meaning = "the folder of the deployed jobs, of which each file is <name of the job>.json";
+    let folder = variables.folder("FANFOLD_JOBS", meaning);
+    // That it is there, and right, is for those to say who use it.
+    let work: Option<ObjectUri> = variables.optional("FANFOLD_WORK_URI", "where artefacts are kept");
+    let Some(folder) = folder else { return Deployed::default() };
+    Deployed::read(&folder, deployment, work.as_ref()).unwrap_or_else(|problems| {
+        for Problem { path, message, suggestion } in problems {
+            variables.refuse(Problem { path: format!("FANFOLD_JOBS: {path}"), message, suggestion });
+        }
+        Deployed::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_jobs_and_with_anything_else_is_told_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.json"), r#"{ "version": 1, "name": "a" }"#).unwrap();
+        let jobs = folder.path().display().to_string();
+        let mut variables = Variables::new(|name| match name {
+            "FANFOLD_JOBS" => Some(jobs.clone()),
+            "FANFOLD_LINKS" => Some("[]".to_owned()),
+            "FANFOLD_DEPLOYMENT_VALUES" => Some(r#"{ "a b": "x" }"#.to_owned()),
+            _ => None,
+        });
+        let settings = Settings::read(&mut variables);
+        let told = variables.finish(settings).unwrap_err().to_string();
+        for part in [
+            "FANFOLD_WORKER_MEMORY_MB: is missing",
+            "FANFOLD_LINKS: is not right",
+            "FANFOLD_DEPLOYMENT_VALUES: is not right: 'a b' is no name",
+            "FANFOLD_JOBS: a.json: source: is missing",
+        ] {
+            assert!(told.contains(part), "{part} in {told}");
+        }
     }
 }

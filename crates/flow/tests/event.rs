@@ -1,12 +1,15 @@
 //! An event is known by its shape, and what is none is told what to send.
 
-use fanfold_flow::event::{Event, FanOut, Reduce};
+use fanfold_flow::event::{Asked, Event, FanOut, ObjectCreated, Reduce, Trigger};
 use fanfold_flow::job::Job;
 use fanfold_flow::keys::JobId;
 use fanfold_flow::occasion::Occasion;
 use fanfold_flow::partition::Partition;
 use fanfold_flow::plan::{Listing, make};
+use fanfold_flow::uri::ObjectUri;
 use fanfold_flow::version::Version;
+use std::time::Duration;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -67,17 +70,21 @@ fn a_job_is_submitted_with_or_without_a_token() {
             event["token"] = token;
         }
         let Ok(Event::Submit(submit)) = Event::recognise(&event) else { panic!("{event}") };
-        assert_eq!(submit.token.as_deref(), expected);
+        assert_eq!(submit.asked.token.as_deref(), expected);
         assert_eq!(submit.job, Job::from_json(&job()).unwrap());
     }
 }
 
 #[test]
 fn a_bad_token_and_a_bad_job_are_told_together() {
-    for token in [json!(""), json!(7), json!({})] {
+    for (token, told) in [
+        (json!(""), "token: must have one character or more"),
+        (json!(7), "token: must be a text, not 7"),
+        (json!({}), "token: must be a text, not an object"),
+    ] {
         let mut event = job();
         event["token"] = token;
-        assert_eq!(refusal(&event), "token: must be a text of one character or more");
+        assert_eq!(refusal(&event), told);
         event["name"] = json!("a b");
         event["retires"] = json!(1);
         assert_eq!(refusal(&event).lines().count(), 3, "{}", refusal(&event));
@@ -152,37 +159,212 @@ fn a_failure_of_something_else_names_the_payload_as_what_is_wrong() {
 
 #[test]
 fn what_is_nothing_known_is_told_what_to_send() {
-    let send = "send a job: {\"version\": 1, \"name\": …, \"source\": …, \"task\": …, \"output\": …}";
-    for event in [
-        Value::Null,
-        json!([]),
-        json!("go"),
-        json!(1),
-        json!({ "Records": [] }),
-        json!({ "key1": "value1", "key2": 2 }),
-    ] {
+    let send = "send a deployed job's name: {\"run\": \"<name>\"}; a job: {\"version\": 1, \"name\": …";
+    for event in [Value::Null, json!([]), json!("go"), json!(1), json!({ "key1": "value1", "key2": 2 })] {
         assert!(refusal(&event).contains(send), "{}", refusal(&event));
     }
     let told = refusal(&json!({ "a": 1, "sourse": {} }));
     assert!(told.ends_with("did you mean 'source'?"), "{told}");
 }
 
+/// A recorded event, by the name of its file.
+fn fixture(name: &str) -> Value {
+    let path = format!("{}/tests/fixtures/events/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn recognised(name: &str) -> Event {
+    Event::recognise(&fixture(name)).unwrap_or_else(|problems| panic!("{name}: {problems}"))
+}
+
+const ASKED: Asked = Asked { token: None, wait: None, scheduled_ms: None, trigger: None };
+
+/// 2026-11-22T03:00:00Z, and 17:30:00Z of that day.
+const AT_NIGHT_MS: i64 = 1_795_316_400_000;
+const AT_DAY_MS: i64 = 1_795_368_600_000;
+
 #[test]
-fn an_eventbridge_event_is_not_taken_for_a_job() {
-    let told = refusal(&json!({
-        "version": "0", "id": "6a7e8feb", "detail-type": "Scheduled Event", "source": "aws.events",
-        "account": "123456789012", "time": "2026-11-22T17:30:00Z", "region": "eu-west-1", "resources": [], "detail": "{}",
-    }));
+fn every_recorded_event_is_recognised_or_told_what_to_do() {
+    let folder = format!("{}/tests/fixtures/events", env!("CARGO_MANIFEST_DIR"));
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let name = name.strip_suffix(".json").unwrap();
+        let recognised = Event::recognise(&fixture(name));
+        assert_eq!(
+            recognised.is_ok(),
+            !["scheduler-default", "rule-raw"].contains(&name),
+            "{name}: {recognised:?}"
+        );
+    }
+}
+
+#[test]
+fn the_consoles_events_are_help_and_a_deployed_job() {
+    assert_eq!(recognised("empty"), Event::Help);
+    let Event::Run(run) = recognised("console-run") else { panic!() };
     assert_eq!(
-        told,
-        "the document: is an EventBridge event, which names no job; give the rule's target a job as its input"
+        (run.name.as_str(), run.asked),
+        ("orders-nightly", Asked { wait: Some(Duration::from_secs(60)), ..ASKED })
     );
+    assert_eq!(run.with.unwrap()["max_concurrency"], Value::Null, "a patch may take fields away");
+}
+
+#[test]
+fn a_schedules_and_a_rules_input_run_the_job_of_their_time_once() {
+    let (Event::Run(night), Event::Run(day)) = (recognised("scheduler-run"), recognised("rule-run")) else {
+        panic!()
+    };
+    assert_eq!((night.asked.scheduled(), day.asked.scheduled()), (Some(AT_NIGHT_MS), Some(AT_DAY_MS)));
+    let id = |asked: &Asked, name| asked.trigger.as_ref().and_then(|trigger| trigger.job_id(name)).unwrap();
+    let of_night = id(&night.asked, "orders-nightly");
+    assert!(of_night.as_str().starts_with("orders-nightly-20261122T030000Z-"), "{of_night}");
+    assert!(id(&day.asked, "orders-nightly").as_str().starts_with("orders-nightly-20261122T173000Z-"));
+    assert_eq!(of_night, id(&night.asked, "orders-nightly"));
+    let mut later = fixture("scheduler-run");
+    later["trigger"]["time"] = json!("2026-11-23T03:00:00Z");
+    let Ok(Event::Run(later)) = Event::recognise(&later) else { panic!() };
+    assert_ne!(of_night, id(&later.asked, "orders-nightly"), "the next night is another run");
+}
+
+#[test]
+fn an_object_is_the_same_by_both_of_s3s_ways() {
+    let expected = ObjectCreated {
+        object: ObjectUri::new("in", "orders/2026 11/한글+1*.csv"),
+        sequencer: "00692200A1B2C3D4E5".to_owned(),
+        time_ms: AT_DAY_MS,
+    };
+    let (Event::ObjectsCreated(by_rule), Event::ObjectsCreated(by_notification)) =
+        (recognised("s3-eventbridge"), recognised("s3-notification"))
+    else {
+        panic!()
+    };
+    assert_eq!(by_rule, std::slice::from_ref(&expected));
+    assert_eq!(by_notification[0].object, expected.object);
+    assert_eq!(by_rule[0].job_id("orders"), by_notification[0].job_id("orders"));
+    let again = ObjectCreated { sequencer: "00692200A1B2C3D4E6".to_owned(), ..expected };
+    assert_ne!(
+        by_rule[0].job_id("orders"),
+        again.job_id("orders"),
+        "the object written again is another run"
+    );
+    assert_ne!(by_rule[0].job_id("orders"), by_rule[0].job_id("other"));
+}
+
+#[test]
+fn a_notification_of_several_objects_is_several() {
+    let Event::ObjectsCreated(created) = recognised("s3-notification-two") else { panic!() };
+    let keys: Vec<_> = created.iter().map(|created| created.object.key.as_str()).collect();
+    assert_eq!(keys, ["orders/a.csv", "orders/b.csv"]);
+    assert_eq!(recognised("s3-test"), Event::NoticeTest("in".to_owned()));
+}
+
+#[test]
+fn what_is_wrong_with_a_notification_is_told_for_each_record() {
+    let mut event = fixture("s3-notification-two");
+    event["Records"][0]["eventName"] = json!("ObjectRemoved:Delete");
+    event["Records"][0]["s3"]["object"] = json!({ "key": "%FF" });
+    event["Records"][1]["eventTime"] = json!("yesterday");
+    let told = refusal(&event);
+    for part in [
+        "Records[0].eventName: is ObjectRemoved:Delete; only ObjectCreated starts jobs",
+        "Records[0].s3.object.key: '%FF' is not UTF-8",
+        "Records[0].s3.object.sequencer: is missing",
+        "Records[1].eventTime: 'yesterday' is not a time",
+    ] {
+        assert!(told.contains(part), "{part} in {told}");
+    }
+    event["Records"][1]["eventSource"] = json!("aws:sqs");
+    assert!(refusal(&event).contains("Records[1].eventSource: must be \"aws:s3\", not \"aws:sqs\""));
+    assert!(refusal(&json!({ "Records": [] })).starts_with("Records: must be a list of one record or more"));
+}
+
+#[test]
+fn an_event_that_names_no_job_is_told_which_input_would() {
+    let told = refusal(&fixture("rule-raw"));
+    for part in ["'EC2 Instance State-change Notification' of aws.ec2", "{\"run\": ", "<id> from $.id"] {
+        assert!(told.contains(part), "{part} in {told}");
+    }
+    let told = refusal(&fixture("scheduler-default"));
+    assert!(
+        told.contains("<aws.scheduler.schedule-arn>") && told.contains("<aws.scheduler.scheduled-time>"),
+        "{told}"
+    );
+    let mut deleted = fixture("s3-eventbridge");
+    deleted["detail-type"] = json!("Object Deleted");
+    assert!(refusal(&deleted).contains("'Object Deleted' of aws.s3"));
+    deleted["detail-type"] = json!("Object Created");
+    deleted["detail"] = json!({ "bucket": {}, "object": { "key": "k" } });
+    assert_eq!(refusal(&deleted).lines().count(), 2, "{}", refusal(&deleted));
+}
+
+#[test]
+fn a_job_by_the_command_line_has_its_token_its_time_and_a_wait() {
+    let Event::Submit(submit) = recognised("cli-job") else { panic!() };
+    assert_eq!(submit.job.name, "orders-nightly");
+    let Asked { token, wait, scheduled_ms, trigger } = submit.asked;
+    assert_eq!(token.as_deref(), Some("orders-nightly-20261122-173000-1f2e3d4c"));
+    assert_eq!(
+        (wait, scheduled_ms, trigger),
+        (Some(Duration::from_secs(300)), Some(1_795_197_600_000), None)
+    );
+}
+
+#[test]
+fn everything_wrong_with_a_run_is_told_at_once() {
+    let told = refusal(&json!({
+        "run": 7, "with": [], "wait": "soon", "scheduled_time": "2026-11-22", "tokn": "x",
+        "trigger": { "schedule": "arn", "event": "id", "tim": "2026-11-22T03:00:00Z" },
+    }));
+    for part in [
+        "run: must be a text, not 7",
+        "with: must be an object, not a list",
+        "wait: 'soon' is not a span of time",
+        "scheduled_time: '2026-11-22' is not a time",
+        "tokn: is unknown; the fields here are run, scheduled_time, token, trigger, wait, with; did you mean 'token'?",
+        "trigger.tim: is unknown",
+        "trigger: must have one of 'schedule', 'event' and 'object'",
+    ] {
+        assert!(told.contains(part), "{part} in {told}");
+    }
+    let told = refusal(&json!({ "run": "", "trigger": { "schedule": "arn" } }));
+    assert_eq!(told, "trigger.time: is missing\nrun: must be a deployed job's name, but is empty");
+}
+
+#[test]
+fn a_person_may_name_the_object_that_a_run_is_for() {
+    let event = json!({ "run": "orders", "trigger": { "object": "s3://in/orders/a b.csv" } });
+    let Ok(Event::Run(run)) = Event::recognise(&event) else { panic!() };
+    assert_eq!(run.asked.object(), Some(&ObjectUri::new("in", "orders/a b.csv")));
+    assert_eq!(run.asked.trigger, Some(Trigger::Object(ObjectUri::new("in", "orders/a b.csv"))));
+    let told = refusal(
+        &json!({ "run": "orders", "trigger": { "object": "s3://in/orders/", "time": "2026-11-22T03:00:00Z" } }),
+    );
+    assert_eq!(told.lines().count(), 2, "{told}");
+}
+
+#[test]
+fn a_sweep_and_a_question_for_the_status_stand_alone() {
+    assert_eq!(Event::recognise(&json!({ "sweep": {} })), Ok(Event::Sweep));
+    assert_eq!(
+        Event::recognise(&json!({ "status": "run-1" })),
+        Ok(Event::Status(JobId::from_token("run-1")))
+    );
+    for (event, told) in [
+        (json!({ "sweep": {}, "wait": "1s" }), "wait: is unknown; 'sweep' stands alone"),
+        (json!({ "sweep": { "all": true } }), "sweep: must be an empty object: {\"sweep\": {}}"),
+        (json!({ "status": 7 }), "status: must be a job id: {\"status\": \"<job id>\"}"),
+    ] {
+        assert_eq!(refusal(&event), told);
+    }
+    assert!(refusal(&json!({ "status": "a/b" })).starts_with("status: 'a/b' is not a job id"));
 }
 
 proptest! {
     #[test]
     fn no_event_makes_the_dispatcher_panic(names in prop::collection::vec(prop::sample::select(vec![
-        "version", "name", "source", "token", "fan_out", "from", "to", "requestContext", "requestPayload", "responsePayload", "reduce", "detail-type", "",
+        "version", "name", "source", "token", "fan_out", "from", "to", "requestContext", "requestPayload", "responsePayload", "reduce", "detail-type", "", "run", "trigger",
+        "Records", "Event", "status", "sweep", "source", "wait",
     ]), 0..6), values in prop::collection::vec(prop_oneof![
         Just(Value::Null), any::<u64>().prop_map(Value::from), "\\PC{0,5}".prop_map(Value::from), Just(json!([])), Just(json!({ "reduce": 1 })),
     ], 6)) {

@@ -87,6 +87,18 @@ pub trait StoreExt: Store {
         Ok((value, etag))
     }
 
+    /// Whether there is an object.
+    ///
+    /// # Errors
+    /// Those of [`Store::head`], but that there is none is an answer.
+    async fn exists(&self, at: &ObjectUri) -> Result<bool, StoreError> {
+        match self.head(at).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Writes a JSON document under the conditions of `options`.
     ///
     /// # Errors

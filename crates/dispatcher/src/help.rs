@@ -1,0 +1,99 @@
+//! The answer to `{}`, which the console sends at first.
+
+use fanfold_flow::job::{Job, Schedule};
+use serde_json::{Value, json};
+
+use crate::Settings;
+use crate::answer::counted;
+
+/// What there is to run, and how to ask for it.
+pub(crate) fn help(settings: &Settings) -> Value {
+    let jobs: Vec<Value> = settings.deployed.jobs().map(listed).collect();
+    let message = match jobs.len() as u64 {
+        0 => "this is Fanfold's dispatcher, and no job is deployed with it; send it a job, such as the one under 'example'".to_owned(),
+        number => format!(
+            "this is Fanfold's dispatcher, with {}; run one by its name, as under 'example', or send a whole job",
+            counted(number, "deployed job", "deployed jobs")
+        ),
+    };
+    let example = settings.deployed.jobs().next().map_or_else(whole_job, run_of);
+    json!({ "message": message, "jobs": jobs, "example": example })
+}
+
+/// A deployed job in a few words.
+fn listed(job: &Job) -> Value {
+    let mut listed = json!({ "name": job.name, "output": job.output.uri });
+    if let Some(schedule) = &job.schedule {
+        listed["schedule"] = json!(in_words(schedule));
+    }
+    if let Some(trigger) = &job.on_object_created {
+        listed["on_object_created"] =
+            json!(format!("s3://{}/{}*{}", trigger.bucket, trigger.prefix, trigger.suffix));
+    }
+    listed
+}
+
+fn in_words(schedule: &Schedule) -> String {
+    let times = match (&schedule.cron, &schedule.rate) {
+        (Some(cron), _) => format!("cron {cron} ({})", schedule.time_zone),
+        (None, Some(rate)) => format!("every {rate}"),
+        (None, None) => String::new(),
+    };
+    let window =
+        schedule.flexible_window.as_ref().map_or_else(String::new, |window| format!(", within {window}"));
+    let off = if schedule.enabled { "" } else { ", switched off" };
+    format!("{times}{window}{off}")
+}
+
+/// The event that runs a deployed job, and waits a while for its end.
+fn run_of(job: &Job) -> Value {
+    let mut event = json!({ "run": job.name, "wait": "60s" });
+    if let Some(trigger) = job.on_object_created.as_ref().filter(|_| job.needs_object()) {
+        let object = format!("s3://{}/{}name{}", trigger.bucket, trigger.prefix, trigger.suffix);
+        event["trigger"] = json!({ "object": object });
+    }
+    event
+}
+
+fn whole_job() -> Value {
+    json!({
+        "version": 1,
+        "name": "copy",
+        "source": { "objects": { "uri": "s3://your-bucket/input/", "split": "lines" } },
+        "task": { "command": ["cat"] },
+        "output": { "uri": "s3://your-bucket/output/{start_date}.txt", "overwrite": true }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use fanfold_flow::event::Event;
+    use fanfold_flow::template::Deployment;
+
+    use super::*;
+    use crate::Deployed;
+
+    #[test]
+    fn the_examples_in_the_help_are_events() {
+        let mut settings = Settings::new(1);
+        assert!(matches!(Event::recognise(&help(&settings)["example"]), Ok(Event::Submit(_))));
+        let job = json!({
+            "version": 1, "name": "arrivals", "source": { "objects": { "uri": "{object_uri}" } }, "task": { "name": "t" },
+            "output": { "uri": "s3://out/{object_name}" }, "schedule": { "rate": "1 day", "flexible_window": "15m", "enabled": false },
+            "on_object_created": { "bucket": "in", "prefix": "a/", "suffix": ".csv" }
+        });
+        settings.deployed =
+            Deployed::of_files([("arrivals.json".to_owned(), job)], &Deployment::default(), None).unwrap();
+        let help = help(&settings);
+        let Ok(Event::Run(run)) = Event::recognise(&help["example"]) else { panic!("{help}") };
+        assert_eq!(
+            (&*run.name, run.asked.object().unwrap().to_string()),
+            ("arrivals", "s3://in/a/name.csv".to_owned())
+        );
+        let expected = json!([{
+            "name": "arrivals", "output": "s3://out/{object_name}", "schedule": "every 1 day, within 15m, switched off",
+            "on_object_created": "s3://in/a/*.csv"
+        }]);
+        assert_eq!(help["jobs"], expected);
+    }
+}

@@ -1,0 +1,35 @@
+//! Lambda's on-failure records.
+
+use serde_json::{Map, Value};
+
+use super::{Event, read};
+use crate::problem::Problems;
+
+/// An invocation that ended without an outcome, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failed<P> {
+    /// What the function was given.
+    pub payload: P,
+    /// What Lambda says about it, such as `Sandbox.Timedout: … Task timed out after 900.00 seconds`.
+    pub reason: String,
+}
+
+pub(super) fn recognise(record: &Map<String, Value>) -> Result<Event, Problems> {
+    let payload = &record["requestPayload"];
+    let reason = reason(record);
+    if payload.get("reduce").is_some() {
+        return read(payload, "requestPayload")
+            .map(|payload| Event::ReducerFailed(Failed { payload, reason }));
+    }
+    read(payload, "requestPayload").map(|payload| Event::WorkerFailed(Box::new(Failed { payload, reason })))
+}
+
+fn reason(record: &Map<String, Value>) -> String {
+    let text = |value: Option<&Value>, name: &str| {
+        value.and_then(|value| value.get(name)).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    let response = record.get("responsePayload");
+    let words = [text(response, "errorType"), text(response, "errorMessage")];
+    let said: Vec<String> = words.into_iter().filter(|word| !word.is_empty()).collect();
+    if said.is_empty() { text(record.get("requestContext"), "condition") } else { said.join(": ") }
+}
