@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use fanfold_flow::keys::JobKeys;
 use fanfold_flow::uri::ObjectUri;
 use fanfold_runtime::{Deps, Error};
-use fanfold_store::{ErrorKind, StoreExt};
+use fanfold_store::StoreExt;
 
 /// The groups of a job that are merged, by number. At most a list request for every 1,000.
 ///
@@ -28,11 +28,7 @@ pub async fn done_in(deps: &Deps, keys: &JobKeys, group: u64) -> Result<BTreeSet
 /// # Errors
 /// When the store fails.
 pub async fn is_done(deps: &Deps, keys: &JobKeys, group: u64, partition: u64) -> Result<bool, Error> {
-    match deps.store.head(&keys.done(group, partition)).await {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error.into()),
-    }
+    Ok(deps.store.exists(&keys.done(group, partition)).await?)
 }
 
 async fn numbers_below(deps: &Deps, prefix: &ObjectUri) -> Result<BTreeSet<u64>, Error> {
