@@ -187,6 +187,17 @@ describe('the files of a folder', () => {
     expect(lines).toHaveLength(1 + wrong.length);
   });
 
+  it.each([
+    [{ schedule: { rate: '1 day', zone: 'UTC' } }, 'schedule.zone is no field; the fields here are cron, enabled, flexible_window, rate, time_zone'],
+    [{ schedule: 'daily' }, 'schedule must be an object with cron, enabled, flexible_window, rate, time_zone'],
+    [{ on_object_created: { prefix: 'x' } }, 'on_object_created.bucket is missing'],
+    [{ source: { objects: { uri: 's3://in/x', split: 'tabs' } } }, /source\.objects\.split must be .*"csv"/],
+    [{ processes: 'many' }, /processes must be .*"auto"/],
+    [{ output: { uri: '/tmp/x' } }, /output\.uri must match pattern/],
+  ])('say the form that was meant: %j', (changes, message) => {
+    expect(refusal([job(changes)])).toMatch(message);
+  });
+
   it('that are not there are named', () => {
     expect(refusal(path.join(folder, 'nowhere'))).toMatch(/there is no job file or folder of jobs at .*nowhere/);
   });

@@ -6,41 +6,64 @@ import type { Finding } from './document';
 /** The one schema of jobs, which the Rust types print. There is no copy of it here, so none can be out of date. */
 const SCHEMA = path.join(__dirname, '..', '..', '..', 'crates', 'flow', 'job.schema.json');
 
+interface Schema {
+  readonly $defs: Readonly<Record<string, Branch>>;
+}
+
+/** One form that a value may have. */
+interface Branch {
+  readonly $ref?: string;
+  readonly const?: unknown;
+  readonly enum?: readonly unknown[];
+  readonly type?: string;
+  readonly required?: readonly string[];
+  readonly properties?: object;
+  readonly description?: string;
+}
+
+let schema: Schema | undefined;
 let validate: ValidateFunction | undefined;
 
 /** Everything that the schema of jobs says against a document. */
 export function schemaFindings(document: unknown): Finding[] {
-  validate ??= compile();
+  schema ??= readSchema();
+  // The formats are Fanfold's own (sizes, shares, addresses); the dispatcher checks them.
+  validate ??= new Ajv2020({ allErrors: true, verbose: true, strict: false, validateFormats: false }).compile(schema);
   return validate(document) ? [] : tidied(validate.errors ?? []).map(finding);
 }
 
-function compile(): ValidateFunction {
+function readSchema(): Schema {
   if (!existsSync(SCHEMA)) {
     throw new Error(`the schema of jobs is not at ${SCHEMA}; this package is used from a checkout of Fanfold, where it stands`);
   }
-  // The formats are Fanfold's own (sizes, shares, addresses); the dispatcher checks them.
-  const ajv = new Ajv2020({ allErrors: true, verbose: true, strict: false, validateFormats: false });
-  const schema = JSON.parse(readFileSync(SCHEMA, 'utf8'));
-  schema.properties = { schedule: { type: 'object' }, on_object_created: { type: 'object' }, ...schema.properties };
-  return ajv.compile(schema);
+  return JSON.parse(readFileSync(SCHEMA, 'utf8'));
 }
 
 /**
- * Where a value may have one of several forms, each form that it does not have complains. Of those complaints the ones
- * that reach deepest into the value are about the form that was meant; where none does, one sentence lists the forms.
+ * Where a value may have one of several forms, each form that it does not have complains. Left of these complaints are
+ * those about the form that was meant: the ones that reach into the value, or the only ones about an object's fields.
+ * Where none was, one sentence lists the forms.
  */
 function tidied(errors: ErrorObject[]): ErrorObject[] {
-  const choices = errors.filter(isChoice);
+  const meant = new Map<string, unknown>();
+  for (const { instancePath } of errors.filter(isChoice)) {
+    const deeper = errors.some((error) => error.instancePath.startsWith(`${instancePath}/`));
+    const forms = new Set(errors.filter((error) => error.instancePath === instancePath && isAboutFields(error)).map(({ parentSchema }) => parentSchema));
+    meant.set(instancePath, forms.size === 1 ? [...forms][0] : deeper ? 'what lies deeper' : undefined);
+  }
   return errors.filter((error) => {
-    const choice = choices.find(({ instancePath }) => instancePath === error.instancePath);
-    if (choice === undefined) return true;
-    const deeper = errors.some(({ instancePath }) => instancePath.startsWith(`${choice.instancePath}/`));
-    return !deeper && error === choice;
+    if (!meant.has(error.instancePath)) return true;
+    const form = meant.get(error.instancePath);
+    return form === undefined ? isChoice(error) : error.parentSchema === form && isAboutFields(error);
   });
 }
 
 function isChoice({ keyword }: ErrorObject): boolean {
   return keyword === 'oneOf' || keyword === 'anyOf';
+}
+
+function isAboutFields({ keyword }: ErrorObject): boolean {
+  return keyword === 'additionalProperties' || keyword === 'required';
 }
 
 function finding(error: ErrorObject): Finding {
@@ -68,17 +91,21 @@ function finding(error: ErrorObject): Finding {
   }
 }
 
-/** The forms that a value may have, as its schema describes them. */
+/** The forms that a value may have, but for `null`, which is as good as nothing. */
 function forms(error: ErrorObject): string[] {
-  const branches = (error.schema ?? []) as Record<string, unknown>[];
-  return branches.map((branch) => {
-    if (Array.isArray(branch['required'])) return `an object with "${branch['required'].join('", "')}"`;
-    if ('const' in branch) return JSON.stringify(branch['const']);
-    if (Array.isArray(branch['enum'])) return branch['enum'].map((value) => JSON.stringify(value)).join(' or ');
-    if (typeof branch['description'] === 'string') return branch['description'].split(/[.\n]/)[0]!.toLowerCase();
-    if (typeof branch['type'] === 'string') return `a value of type ${branch['type']}`;
-    return 'another form of it';
+  return ((error.schema ?? []) as Branch[]).map(resolved).flatMap((branch) => {
+    if (branch.required) return [`an object with "${branch.required.join('", "')}"`];
+    if (branch.const !== undefined) return [JSON.stringify(branch.const)];
+    if (branch.enum) return [branch.enum.map((value) => JSON.stringify(value)).join(' or ')];
+    if (branch.properties) return [`an object with ${Object.keys(branch.properties).join(', ')}`];
+    if (branch.type === 'null') return [];
+    return [branch.description?.split(/[.\n]/)[0] ?? `of type ${branch.type}`];
   });
+}
+
+function resolved(branch: Branch): Branch {
+  const name = branch.$ref?.split('/').at(-1);
+  return (name === undefined ? undefined : schema?.$defs[name]) ?? branch;
 }
 
 function dotted(pointer: string): string {
