@@ -8,7 +8,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use fanfold_flow::job::Format;
 use fanfold_flow::size::{ByteCount, Tolerance};
 use fanfold_flow::uri::ObjectUri;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 pub(crate) mod stack;
 
@@ -47,6 +47,9 @@ pub(crate) enum Command {
     /// Keep Lambda and S3 up on this machine, with the three functions deployed, for `aws`, SDKs and other terminals.
     #[command(after_help = LOCAL_EXAMPLES)]
     Local(Box<LocalArgs>),
+    /// Fire a schedule of a stack that `fanfold local --template` keeps up, as if its time had come.
+    #[command(after_help = FIRE_EXAMPLES)]
+    Fire(FireArgs),
     #[command(flatten)]
     Stack(StackCommand),
     /// List what the three functions read of their environment.
@@ -92,7 +95,16 @@ const LOCAL_EXAMPLES: &str = "\
 Examples:
   fanfold local --data /tmp/fanfold > env.sh &    # then: . ./env.sh
   aws s3 ls s3://fanfold/
-  aws lambda invoke --function-name $FANFOLD_DISPATCHER --payload fileb://job.json /dev/stdout";
+  aws lambda invoke --function-name $FANFOLD_DISPATCHER --payload fileb://job.json /dev/stdout
+
+  # a whole stack as it would be deployed: functions, buckets, rules, schedules
+  fanfold local --template infra/cdk.out/Fanfold.template.json > env.sh &
+  . ./env.sh && fanfold fire orders-nightly";
+
+const FIRE_EXAMPLES: &str = "\
+Examples:
+  fanfold fire orders-nightly
+  fanfold fire orders-nightly --at 2026-11-22T03:00:00Z";
 
 #[derive(Args, Debug)]
 pub(crate) struct MapArgs {
@@ -217,8 +229,26 @@ pub(crate) struct LocalArgs {
     /// Where Lambda listens; 0 takes a free port.
     #[arg(long, default_value_t = 0, value_name = "PORT")]
     pub(crate) lambda_port: u16,
+    /// A stack that CDK synthesized, in place of the three functions: its template, with the assets beside it.
+    #[arg(long, value_name = "STACK.template.json", conflicts_with_all = ["workers", "worker_memory", "timeout", "s3", "work"])]
+    pub(crate) template: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) machine: MachineArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct FireArgs {
+    /// The schedule's name; where several groups have one of that name, GROUP/NAME.
+    pub(crate) schedule: String,
+    /// The time that it is to take for its own, such as 2026-11-22T03:00:00Z [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) at: Option<Timestamp>,
+    /// Who was told what, as JSON on standard output.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Where the stack is, as `fanfold local` prints it.
+    #[arg(long, value_name = "URL", env = "AWS_ENDPOINT_URL_LAMBDA", hide_env_values = true)]
+    pub(crate) endpoint: Option<String>,
 }
 
 #[derive(Args, Debug)]
@@ -307,7 +337,9 @@ mod tests {
         grammar.build();
         grammar.clone().debug_assert();
         insta::assert_snapshot!("help", grammar.render_long_help());
-        for name in ["map", "run", "plan", "local", "submit", "watch", "status", "logs", "jobs", "config"] {
+        for name in
+            ["map", "run", "plan", "local", "fire", "submit", "watch", "status", "logs", "jobs", "config"]
+        {
             let command = grammar.find_subcommand_mut(name).unwrap();
             insta::assert_snapshot!(format!("help_{name}"), command.render_long_help());
         }

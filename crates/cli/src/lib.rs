@@ -19,6 +19,7 @@ mod dispatcher;
 mod document;
 mod exit;
 mod find;
+mod fire;
 mod functions;
 mod local;
 mod logs;
@@ -33,6 +34,7 @@ mod run;
 mod signals;
 mod stdout;
 mod summary;
+mod synthesized;
 mod watch;
 
 use std::process::ExitCode;
@@ -72,6 +74,7 @@ async fn execute(command: Command) -> Result<(), Stop> {
         Command::Run(args) => run::run(document::read(&args.job)?, args.run).await,
         Command::Plan(args) => plan::show(&args).await,
         Command::Local(args) => local::serve(args).await,
+        Command::Fire(args) => fire::fire(&args).await,
         Command::Stack(command) => deployed::execute(command).await,
         Command::Config(args) => config::show(&args),
         // Dealt with before there was a runtime.

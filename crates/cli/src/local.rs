@@ -4,13 +4,16 @@ use crate::args::LocalArgs;
 use crate::exit::Stop;
 use crate::machine::{Machine, Wishes};
 use crate::signals::Signals;
-use crate::stdout;
+use crate::{stdout, synthesized};
 
 /// Starts the machine, says how to reach it, and keeps it up until a signal comes.
 ///
 /// # Errors
 /// When it does not start. That it was stopped by a signal is what is expected of it, and no error.
 pub(crate) async fn serve(args: Box<LocalArgs>) -> Result<(), Stop> {
+    if let Some(template) = &args.template {
+        return synthesized::serve(&args, template).await;
+    }
     let mut signals = Signals::listen()?;
     // Whoever comes in from outside may take an ETag for an MD5: they are, by default.
     let wishes = Wishes { s3_port: args.s3_port, lambda_port: args.lambda_port, ..Wishes::default() };

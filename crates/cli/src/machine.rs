@@ -29,7 +29,7 @@ pub(crate) const BUCKET: &str = "fanfold";
 const REGION: &str = "us-east-1";
 
 /// What Lambda's waits of minutes before it repeats a dispatcher that failed are multiplied by: nobody waits that long here.
-const RETRY_CLOCK: f64 = 0.05;
+pub(crate) const RETRY_CLOCK: f64 = 0.05;
 
 /// What the command line leaves to the command.
 #[derive(Debug, Default)]
@@ -68,8 +68,11 @@ pub(crate) struct Account {
     session_token: Option<String>,
 }
 
-enum Folder {
+/// Where objects and logs are.
+pub(crate) enum Folder {
+    /// A folder that stays.
     Kept(PathBuf),
+    /// A folder that is removed at the end.
     Temporary(TempDir),
 }
 
@@ -219,12 +222,7 @@ impl Machine {
         if let Some(s3) = s3 {
             s3.stop().await;
         }
-        if let Folder::Temporary(folder) = folder {
-            let path = folder.path().to_owned();
-            if let Err(error) = folder.close() {
-                tracing::warn!(%error, path = %path.display(), "failed to remove the temporary folder");
-            }
-        }
+        folder.close();
     }
 }
 
@@ -309,7 +307,11 @@ impl Account {
 }
 
 impl Folder {
-    fn open(data: Option<&Path>) -> Result<Self, Error> {
+    /// Makes the folder, where it is not there.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub(crate) fn open(data: Option<&Path>) -> Result<Self, Error> {
         let failed = |path: &Path, error| {
             Error::caused(Code::Store, format!("make a folder in {}", path.display()), error)
         };
@@ -326,7 +328,16 @@ impl Folder {
         }
     }
 
-    fn path(&self) -> &Path {
+    /// Removes the folder where it was temporary.
+    pub(crate) fn close(self) {
+        let Self::Temporary(folder) = self else { return };
+        let path = folder.path().to_owned();
+        if let Err(error) = folder.close() {
+            tracing::warn!(%error, path = %path.display(), "failed to remove the temporary folder");
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
         match self {
             Self::Kept(path) => path,
             Self::Temporary(folder) => folder.path(),
