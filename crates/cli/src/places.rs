@@ -105,7 +105,9 @@ impl Places {
     /// # Errors
     /// `invalid_job`, with a line for each problem.
     pub(crate) fn job(&self) -> Result<Job, Error> {
-        let placeholders = self.output.iter().flat_map(|output| template::problems(output));
+        let with_object = self.document.get("on_object_created").is_some_and(|trigger| !trigger.is_null());
+        let placeholders =
+            self.output.iter().flat_map(|output| template::problems_of_output(output, with_object));
         let mut found: Vec<Problem> =
             placeholders.map(|problem| Problem { path: "output.uri".into(), ..problem }).collect();
         let read = Job::from_json(&self.document);

@@ -9,7 +9,9 @@ use fanfold_flow::chunk::Input;
 use fanfold_flow::code::Code;
 use fanfold_flow::job::{Job, Task};
 use fanfold_flow::keys::JobId;
-use fanfold_flow::plan::{self, Plan, PlannedInput, Sizing, Span};
+use fanfold_flow::occasion::Occasion;
+use fanfold_flow::plan::{self, Plan, PlannedInput, Span};
+use fanfold_flow::template::Values;
 use fanfold_runtime::Error;
 use fanfold_store::Store;
 use fanfold_store::s3::S3Store;
@@ -91,12 +93,10 @@ async fn others(
 }
 
 async fn make(job: &Job, job_id: &JobId, args: &MachineArgs, store: &Arc<dyn Store>) -> Result<Plan, Error> {
-    let sizing = Sizing {
-        worker_cores: cores_per_worker(args.workers),
-        started_ms: Timestamp::now().as_millisecond(),
-        scheduled_ms: None,
-    };
-    let plan = plan::make(job, job_id, list(job, store).await?, sizing);
+    let occasion = Occasion::at(Timestamp::now().as_millisecond());
+    let values = Values { job_id, name: &job.name, occasion: &occasion };
+    let listing = list(job, &values, store).await?;
+    let plan = plan::make(job, job_id, listing, cores_per_worker(args.workers), occasion);
     let defects = plan::defects(&plan);
     if defects.is_empty() {
         return Ok(plan);
@@ -265,8 +265,7 @@ mod tests {
             "task": { "command": ["awk", "-F,", "NR==1 || $0 ~ /It's/"] }, "output": { "uri": "s3://b/out" }
         }))
         .unwrap();
-        let sizing = Sizing { worker_cores: 2, started_ms: 0, scheduled_ms: None };
-        let plan = plan::make(&job, &"run".parse().unwrap(), listing, sizing);
+        let plan = plan::make(&job, &"run".parse().unwrap(), listing, 2, Occasion::at(0));
         assert_eq!(plan::defects(&plan), Vec::<String>::new());
         text(&job, &plan, &Local { output: "out.csv", workers: 2, processes: 2 })
     }

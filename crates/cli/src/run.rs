@@ -7,9 +7,10 @@ use fanfold_emulator::s3::ETags;
 use fanfold_flow::code::Code;
 use fanfold_flow::job::Job;
 use fanfold_flow::keys::{JobId, JobKeys};
+use fanfold_flow::occasion::Occasion;
 use fanfold_flow::plan::Plan;
 use fanfold_flow::report::{Report, Status};
-use fanfold_flow::template;
+use fanfold_flow::template::{self, Values};
 use fanfold_flow::uri::ObjectUri;
 use fanfold_runtime::Error;
 use fanfold_store::StoreExt;
@@ -91,8 +92,8 @@ fn ready(document: Value, args: &ProgramRun) -> Result<Ready, Error> {
     let Places { document, inputs, output, reads_s3 } = places;
     let directory = machine::current_directory()?;
     if let Some(output) = &output {
-        let now_ms = Timestamp::now().as_millisecond();
-        Target::at(&filled(output, &job, &job_id, now_ms), &directory, job.output.overwrite)?;
+        let now = Occasion::at(Timestamp::now().as_millisecond());
+        Target::at(&filled(output, &job, &job_id, &now), &directory, job.output.overwrite)?;
         if output == "-" && args.json {
             return Err(Error::new(
                 Code::InvalidJob,
@@ -111,8 +112,8 @@ pub(crate) fn new_job_id(name: &str) -> JobId {
     JobId::from_token(&format!("{name}-{time}-{}", &random[..8]))
 }
 
-fn filled(address: &str, job: &Job, job_id: &JobId, started_ms: i64) -> String {
-    template::fill(address, &template::Values { job_id, name: &job.name, started_ms, scheduled_ms: None })
+fn filled(address: &str, job: &Job, job_id: &JobId, occasion: &Occasion) -> String {
+    template::fill(address, &Values { job_id, name: &job.name, occasion })
 }
 
 /// Copies in, submits, follows, copies out.
@@ -122,7 +123,9 @@ async fn whole(
     mut lines: mpsc::UnboundedReceiver<LogLine>,
     progress: &Progress,
 ) -> Result<Ended, Error> {
-    machine.ensure_bucket(&ready.job.output.uri.bucket).await?;
+    let occasion = Occasion::at(Timestamp::now().as_millisecond());
+    let values = Values { job_id: &ready.job_id, name: &ready.job.name, occasion: &occasion };
+    machine.ensure_bucket(&ready.job.output.uri.filled(&values).bucket).await?;
     progress.begin(Phase::Copy { verb: "copying in", done: 0, total: ready.found.bytes() });
     copy_in(&ready.found.files, &machine.store, machine.embedded_s3(), progress).await?;
     let keys = JobKeys::new(&machine.work, &ready.job_id);
@@ -163,7 +166,7 @@ async fn brought_home(
     progress: &Progress,
 ) -> Result<String, Error> {
     let Some(address) = &ready.output else { return Ok(output.uri.to_string()) };
-    let address = filled(address, &ready.job, &ready.job_id, plan.started_ms);
+    let address = filled(address, &ready.job, &ready.job_id, &plan.occasion);
     let target = Target::at(&address, &machine::current_directory()?, ready.job.output.overwrite)?;
     progress.begin(Phase::Copy { verb: "copying out", done: 0, total: output.bytes });
     copy_out(output, &target, &machine.store, machine.embedded_s3(), progress).await?;

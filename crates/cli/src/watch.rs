@@ -174,7 +174,8 @@ mod tests {
     use std::time::SystemTime;
 
     use fanfold_flow::job::Job;
-    use fanfold_flow::plan::{self, Listing, Sizing};
+    use fanfold_flow::occasion::Occasion;
+    use fanfold_flow::plan::{self, Listing};
     use serde_json::json;
 
     use super::*;
@@ -185,8 +186,7 @@ mod tests {
             "task": { "command": ["true"] }, "output": { "uri": "s3://b/k" }
         }))
         .unwrap();
-        let sizing = Sizing { worker_cores: 1, started_ms: 0, scheduled_ms: None };
-        let mut plan = plan::make(&job, &"run".parse().unwrap(), Listing::Nothing, sizing);
+        let mut plan = plan::make(&job, &"run".parse().unwrap(), Listing::Nothing, 1, Occasion::at(0));
         plan.partitions = vec![plan::Span { first: 0, chunks: 2 }, plan::Span { first: 2, chunks: 4 }];
         Watched::new(&plan)
     }
