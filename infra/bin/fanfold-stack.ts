@@ -40,10 +40,7 @@ export class FanfoldStack extends Stack {
       reducer: this.memory('reducerMemory'),
       jobs: this.text('jobs') ?? path.join(__dirname, '..', 'jobs'),
       taskBundle: path.join(__dirname, '..', 'tasks'),
-      tasks: {
-        squares: ['sh', 'squares.sh'],
-        keep: ['sh', 'keep.sh'],
-      },
+      tasks: { keep: ['sh', 'keep.sh'] },
       createTestEventRegistry: this.text('createTestEventRegistry') === 'true',
       ...(alarmTopic !== undefined && { alarmTopic: Topic.fromTopicArn(this, 'AlarmTopic', alarmTopic) }),
     });

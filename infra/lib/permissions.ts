@@ -11,23 +11,20 @@ export interface WorkPlace extends DataPlace {
 export function dispatcherPermissions(work: WorkPlace, { dispatcher, worker, reducer }: FunctionArns): Permission[] {
   return [
     {
-      neededBy: 'what a job has left so far (crates/dispatcher/src/submit.rs, status.rs, sweep.rs, recover.rs, crates/gather/src/commit.rs)',
+      neededBy: 'what a job has left so far (crates/dispatcher/src/submit.rs, status.rs, wait.rs, sweep.rs, recover.rs, crates/gather/src/commit.rs)',
       ...artefacts(work, ['s3:GetObject'], '*'),
     },
     {
-      neededBy: 'job, plan and marker (crates/dispatcher/src/submit.rs, marker.rs), and what a dead worker or reducer should have written (crates/gather/src/commit.rs, finish.rs)',
+      neededBy: 'job, plan and marker (crates/dispatcher/src/submit.rs, sweep.rs), and what a dead worker or reducer should have written (crates/gather/src/commit.rs, lease.rs, finish.rs)',
       ...artefacts(work, ['s3:PutObject'], '*'),
-    },
-    {
-      neededBy: 'the marker of a job that has ended (crates/dispatcher/src/submit.rs, crates/gather/src/finish.rs)',
-      ...artefacts(work, ['s3:DeleteObject'], 'active/*'),
     },
     {
       neededBy: 'markers, done records, groups, attempts (crates/dispatcher/src/sweep.rs, status.rs, crates/gather/src/attempt.rs, commit.rs)',
       ...list(work),
     },
+    ...cleanUp(work, 'crates/dispatcher/src/submit.rs, recover.rs, sweep.rs'),
     {
-      neededBy: 'workers, itself and the reducer (crates/dispatcher/src/fan_out.rs, recover.rs, sweep.rs, crates/gather/src/commit.rs)',
+      neededBy: 'workers, itself and the reducer (crates/dispatcher/src/fan_out.rs, recover.rs, crates/dispatcher/src/sweep/act.rs, crates/gather/src/commit.rs)',
       ...invoke(dispatcher, worker, reducer),
     },
     ...useKey(work, ['kms:Decrypt', 'kms:GenerateDataKey'], 'artefacts under a KMS key (crates/store/src/s3/objects.rs)'),
@@ -66,33 +63,32 @@ export function workerPermissions(work: WorkPlace, { worker, reducer }: Function
 export function reducerPermissions(work: WorkPlace): Permission[] {
   return [
     {
-      neededBy: 'job, plan, groups and lease (crates/reducer/src/handle.rs, crates/gather/src/commit.rs); chunk results, streamed or copied (crates/reducer/src/execute.rs)',
+      neededBy: 'job, plan, groups and lease (crates/reducer/src/handle.rs, crates/gather/src/commit.rs, lease.rs); chunk results, streamed or copied (crates/reducer/src/execute.rs)',
       ...artefacts(work, ['s3:GetObject'], 'jobs/*'),
     },
     {
-      neededBy: 'lease, concat plan and report (crates/reducer/src/handle.rs, crates/gather/src/finish.rs)',
+      neededBy: 'lease, concat plan and report (crates/reducer/src/handle.rs, crates/gather/src/lease.rs, finish.rs)',
       ...artefacts(work, ['s3:PutObject'], 'jobs/*'),
     },
+    { neededBy: 'chunk results, to delete them (crates/gather/src/finish.rs)', ...list(work) },
+    ...cleanUp(work, 'crates/reducer/src/handle.rs'),
+    ...useKey(work, ['kms:Decrypt', 'kms:GenerateDataKey'], 'artefacts under a KMS key (crates/store/src/s3/objects.rs)'),
+  ];
+}
+
+/** What whoever finds that a job has ended takes away. */
+function cleanUp(work: WorkPlace, callers: string): Permission[] {
+  const neededBy = (what: string) => `${what} (crates/gather/src/finish.rs, for ${callers})`;
+  return [
+    { neededBy: neededBy('the marker of the job'), ...artefacts(work, ['s3:DeleteObject'], 'active/*') },
+    { neededBy: neededBy('chunk results, once the output is complete'), ...artefacts(work, ['s3:DeleteObject'], 'jobs/*/chunks/*') },
+    { neededBy: neededBy('parts of results that dead workers left'), ...artefacts(work, ['s3:AbortMultipartUpload'], 'jobs/*/chunks/*') },
     {
-      neededBy: 'chunk results when the output is complete (crates/reducer/src/handle.rs)',
-      ...artefacts(work, ['s3:DeleteObject'], 'jobs/*/chunks/*'),
-    },
-    {
-      neededBy: 'the marker of the job (crates/gather/src/finish.rs)',
-      ...artefacts(work, ['s3:DeleteObject'], 'active/*'),
-    },
-    {
-      neededBy: 'parts of results that dead workers left (crates/reducer/src/handle.rs)',
-      ...artefacts(work, ['s3:AbortMultipartUpload'], 'jobs/*/chunks/*'),
-    },
-    {
-      neededBy: 'the same, to find them (crates/reducer/src/handle.rs)',
+      neededBy: neededBy('the same, to find them'),
       actions: ['s3:ListBucketMultipartUploads'],
       // S3 knows no condition on the prefix for this action.
       resources: [work.bucket.bucketArn],
     },
-    { neededBy: 'chunk results to delete (crates/reducer/src/handle.rs)', ...list(work) },
-    ...useKey(work, ['kms:Decrypt', 'kms:GenerateDataKey'], 'artefacts under a KMS key (crates/store/src/s3/objects.rs)'),
   ];
 }
 
@@ -120,10 +116,14 @@ export function workerOnInput(place: DataPlace): Permission[] {
 export function dispatcherOnOutput(place: DataPlace): Permission[] {
   return [
     {
-      neededBy: 'whether there is an object that must not be replaced (crates/dispatcher/src/submit.rs)',
+      neededBy: 'whether an object is in the way (crates/dispatcher/src/submit.rs), or is what a dead reducer was to write (recover.rs)',
       ...objects(place, ['s3:GetObject']),
     },
     { neededBy: 'to be told that there is none (crates/dispatcher/src/submit.rs)', ...list(place) },
+    {
+      neededBy: 'the parts of an output that a dead reducer left (crates/gather/src/lease.rs, for crates/dispatcher/src/recover.rs)',
+      ...objects(place, ['s3:AbortMultipartUpload']),
+    },
     ...useKey(place, ['kms:Decrypt'], 'the checksum of an object under a KMS key (crates/dispatcher/src/submit.rs)'),
   ];
 }
@@ -140,7 +140,7 @@ export function reducerOnOutput(place: DataPlace): Permission[] {
       ...objects(place, ['s3:GetObject']),
     },
     {
-      neededBy: 'the parts of an output that failed, or that a dead reducer left (crates/reducer/src/execute.rs, handle.rs)',
+      neededBy: 'the parts of an output that failed, or that a dead reducer left (crates/reducer/src/execute.rs, crates/gather/src/lease.rs)',
       ...objects(place, ['s3:AbortMultipartUpload']),
     },
     // S3 decrypts the parts to put them together.

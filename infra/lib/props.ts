@@ -130,7 +130,8 @@ export interface FanfoldPipelineProps {
   readonly outputs?: DataPlace[];
 
   /**
-   * The tasks that jobs may name, and the program and arguments of each. They run in the folder of the task bundle.
+   * The tasks that jobs may name, those of events too, and the program and arguments of each. They run in the folder of
+   * the task bundle, as do the commands of this deployment's own jobs.
    * @default - none
    */
   readonly tasks?: Readonly<Record<string, readonly string[]>>;
@@ -169,7 +170,8 @@ export interface FanfoldPipelineProps {
   readonly secrets?: Readonly<Record<string, secretsmanager.ISecret>>;
 
   /**
-   * Whether an event may bring a command of its own. Whoever may start a job may then run any program in the worker.
+   * Whether a job that comes with an event may bring a command. Whoever may start jobs may then run any program in the
+   * worker. The jobs of this deployment may have commands in any case.
    * @default false
    */
   readonly allowCommands?: boolean;

@@ -138,7 +138,7 @@ describe('the examples', () => {
     template.hasResourceProperties('AWS::Scheduler::Schedule', { Name: 'mask-orders', ScheduleExpression: 'cron(30 2 * * ? *)' });
     template.hasResourceProperties('AWS::Lambda::Function', {
       FunctionName: 'Nightly-Masking-worker',
-      Environment: { Variables: Match.objectLike({ FANFOLD_TASKS: '{"mask":["sh","mask.sh"]}', FANFOLD_TASK_DIRECTORY: 'tasks' }) },
+      Environment: { Variables: Match.objectLike({ FANFOLD_TASK_DIRECTORY: 'tasks', FANFOLD_ALLOW_COMMANDS: 'false' }) },
     });
     expect(readdirSync(out, { recursive: true }).map(String)).toContainEqual(expect.stringMatching(/^asset\.\w+\/tasks\/mask\.sh$/));
   });

@@ -7,7 +7,6 @@ const orders = new Bucket(stack, 'Orders', { enforceSSL: true });
 
 new FanfoldPipeline(stack, 'Masking', {
   taskBundle: `${__dirname}/tasks`,
-  tasks: { mask: ['sh', 'mask.sh'] },
   inputs: [{ bucket: orders, prefix: 'incoming/' }],
   outputs: [{ bucket: orders, prefix: 'masked/' }],
   jobs: [
@@ -15,7 +14,7 @@ new FanfoldPipeline(stack, 'Masking', {
       version: 1,
       name: 'mask-orders',
       source: { objects: { uri: `s3://${orders.bucketName}/incoming/`, split: 'lines' } },
-      task: { name: 'mask', args: ['card='] },
+      task: { command: ['sh', 'mask.sh', 'card='] },
       output: { uri: `s3://${orders.bucketName}/masked/{scheduled_date}.txt` },
       schedule: { cron: '30 2 * * ? *', time_zone: 'Europe/Berlin' },
     },

@@ -54,7 +54,9 @@ function tidied(errors: ErrorObject[]): ErrorObject[] {
   return errors.filter((error) => {
     if (!meant.has(error.instancePath)) return true;
     const form = meant.get(error.instancePath);
-    return form === undefined ? isChoice(error) : error.parentSchema === form && isAboutFields(error);
+    // A form may itself be a choice; the outermost comes last.
+    const isOutermost = () => error === errors.findLast((other) => isChoice(other) && other.instancePath === error.instancePath);
+    return form === undefined ? isOutermost() : error.parentSchema === form && isAboutFields(error);
   });
 }
 
@@ -99,7 +101,8 @@ function forms(error: ErrorObject): string[] {
     if (branch.enum) return [branch.enum.map((value) => JSON.stringify(value)).join(' or ')];
     if (branch.properties) return [`an object with ${Object.keys(branch.properties).join(', ')}`];
     if (branch.type === 'null') return [];
-    return [branch.description?.split(/[.\n]/)[0] ?? `of type ${branch.type}`];
+    const types: Record<string, string> = { integer: 'a whole number', array: 'a list' };
+    return [types[branch.type ?? ''] ?? branch.description?.split(/[.\n]/)[0] ?? `of type ${branch.type}`];
   });
 }
 
