@@ -1,7 +1,9 @@
 import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { Topic } from 'aws-cdk-lib/aws-sns';
+import { readFileSync } from 'node:fs';
+import * as path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { deploy, only, plain } from './deployments';
+import { deploy, only, plain, REPOSITORY } from './deployments';
 
 describe('alarms', () => {
   const { template } = deploy();
@@ -47,10 +49,7 @@ describe('the dashboard', () => {
     expect(dashboard.DashboardName).toBe('test');
   });
 
-  it.each([
-    ...['JobsStarted', 'JobsSucceeded', 'JobsFailed', 'JobsStuck', 'Partitions', 'Chunks', 'ChunksFailed', 'BytesIn', 'BytesOut'],
-    ...['Records', 'Attempts', 'ColdStarts', 'ProcessCpuSeconds', 'ProcessPeakMemoryBytes', 'JobSeconds'],
-  ])('shows %s', (metric) => {
+  it.each(metrics())('shows %s, which the functions tell', (metric) => {
     const shown = body.widgets.flatMap((widget: any) => widget.properties.metrics ?? []);
     expect(shown).toContainEqual(expect.arrayContaining(['Batches', metric, 'Pipeline', 'test']));
   });
@@ -82,3 +81,12 @@ describe('who may run jobs', () => {
     expect(plain(Statement[0].Resource)).toBe('<TestDispatcher.Arn>');
   });
 });
+
+/** The names of the metrics, from the list in the code that prints them. */
+function metrics(): string[] {
+  const source = readFileSync(path.join(REPOSITORY, 'crates', 'runtime', 'src', 'metrics.rs'), 'utf8');
+  const [, count, list] = /ALL: \[Self; (\d+)\] = \[([^\]]*)\]/.exec(source)!;
+  const names = [...list!.matchAll(/Self::(\w+)/g)].map(([, name]) => name!);
+  expect(names).toHaveLength(Number(count));
+  return names;
+}
