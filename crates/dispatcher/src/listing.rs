@@ -185,3 +185,69 @@ async fn item_lines(uri: &ObjectUri, chunk: u64, store: &Arc<dyn Store>) -> Resu
     }
     Ok(Listing::ItemLines { object, ends })
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use fanfold_flow::keys::JobId;
+    use fanfold_flow::occasion::Occasion;
+    use fanfold_store::PutOptions;
+    use fanfold_store::memory::MemoryStore;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    /// The keys that a source's address means, for a run that this object started.
+    fn meant(address: &str, object: &str, keys: &[&str]) -> Result<Vec<String>, ListingError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let job = Job::from_json(&json!({
+            "version": 1, "name": "n", "source": { "objects": { "uri": address } }, "task": { "name": "t" },
+            "output": { "uri": "s3://out/k" }, "on_object_created": { "bucket": "in" }
+        }));
+        let job = job.unwrap_or_else(|problems| panic!("{problems}"));
+        let job_id: JobId = "run".parse().unwrap();
+        let occasion = Occasion { object: Some(ObjectUri::new("in", object)), ..Occasion::at(0) };
+        let values = Values { job_id: &job_id, name: "n", occasion: &occasion };
+        runtime.block_on(async {
+            let store: Arc<dyn Store> = Arc::new(MemoryStore::new(["in"]));
+            for key in keys {
+                let at = ObjectUri::new("in", *key);
+                store.put(&at, Bytes::from_static(b"x\n"), PutOptions::default()).await.unwrap();
+            }
+            match list(&job, &values, &store).await? {
+                Listing::Objects { objects, .. } => {
+                    Ok(objects.into_iter().map(|object| object.uri.key).collect())
+                }
+                listing => panic!("{listing:?}"),
+            }
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
+        /// Keys made of what globs and placeholders are made of: the object stays one, and none of the others joins it.
+        #[test]
+        fn an_objects_key_is_taken_for_itself_in_any_address(
+            object in "[a*?\\[\\]{}\\\\,!^/-]{1,6}",
+            others in prop::collection::btree_set("[a*?\\[\\]{}\\\\,!^/-]{1,6}", 0..8),
+        ) {
+            let mut keys: Vec<&str> = others.iter().map(String::as_str).chain([object.as_str()]).collect();
+            keys.sort_unstable();
+            keys.dedup();
+            prop_assert_eq!(meant("{object_uri}", &object, &keys).unwrap(), std::slice::from_ref(&object));
+            prop_assert_eq!(meant("s3://in/{object_key}", &object, &keys).unwrap(), std::slice::from_ref(&object));
+            // With a star of the job's own behind it: all keys that begin with it and go on within its folder.
+            let within = |key: &&&str| key.strip_prefix(object.as_str()).is_some_and(|rest| !rest.contains('/'));
+            let expected: Vec<String> = keys.iter().filter(within).map(|key| (*key).to_owned()).collect();
+            prop_assert_eq!(meant("s3://in/{object_key}*", &object, &keys).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn an_object_that_is_gone_is_named() {
+        let told = meant("{object_uri}", "a*", &["ab"]).unwrap_err().to_string();
+        assert_eq!(told, "find the input s3://in/a*: there is no such object");
+    }
+}

@@ -100,3 +100,6 @@ fn all_or_errors(mut answers: Vec<Value>, mut errors: Vec<Error>) -> Result<Valu
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
