@@ -1,6 +1,7 @@
 //! Scenarios over the three functions, and the worlds in which they run.
 //!
 //! - [`memory`]: the real handlers over ports in memory, with real processes. Thousands of jobs a minute.
+//! - [`mortal`]: the same, where functions die in the middle of what they do.
 //! - [`deployment`]: the three functions' own bootstraps, on the emulator.
 //! - [`program`]: the program `fanfold` itself, in a folder of its own.
 //! - [`processes`]: what runs on this machine on behalf of a test.
@@ -12,6 +13,7 @@
 
 pub mod deployment;
 pub mod memory;
+pub mod mortal;
 pub mod processes;
 pub mod program;
 pub mod python;

@@ -53,28 +53,8 @@ impl MemoryWorld {
     pub fn new(cores: u32) -> Self {
         let store = Arc::new(MemoryStore::new([BUCKET]));
         let invoke = Arc::new(MemoryInvoke::new());
-        let deps = Deps {
-            store: store.clone(),
-            invoke: Arc::new(WeakInvoke(Arc::downgrade(&invoke))),
-            world: Arc::new(SystemWorld),
-            work: ObjectUri::new(BUCKET, "work/"),
-            functions: Functions {
-                dispatcher: "dispatcher".to_owned(),
-                worker: "worker".to_owned(),
-                reducer: "reducer".to_owned(),
-            },
-            metrics: Metrics::off(),
-        };
-        register(&invoke, "dispatcher", deps.clone(), move |event, deps, invocation| async move {
-            let settings = fanfold_dispatcher::Settings::new(cores);
-            fanfold_dispatcher::handle(event, &deps, &settings, budget(), invocation.request_id.as_str()).await
-        });
-        register(&invoke, "worker", deps.clone(), move |event, deps, _| async move {
-            fanfold_worker::handle(event, &deps, &worker_settings(cores), budget()).await.map(|()| json!({}))
-        });
-        register(&invoke, "reducer", deps, |event, deps, _| async move {
-            fanfold_reducer::handle(event, &deps, budget()).await.map(|()| json!({}))
-        });
+        let deps = deps(store.clone(), Arc::new(WeakInvoke(Arc::downgrade(&invoke))), Arc::new(SystemWorld));
+        deploy(&invoke, cores, move || deps.clone());
         Self { store, invoke }
     }
 
@@ -157,8 +137,43 @@ impl MemoryWorld {
     }
 }
 
-fn budget() -> Budget {
-    Budget::until(SystemWorld.now_ms() + TIMEOUT_MS)
+/// What the functions of a world in memory are given.
+pub(crate) fn deps(store: Arc<dyn Store>, invoke: Arc<dyn Invoke>, world: Arc<dyn World>) -> Deps {
+    Deps {
+        store,
+        invoke,
+        world,
+        work: ObjectUri::new(BUCKET, "work/"),
+        functions: Functions {
+            dispatcher: "dispatcher".to_owned(),
+            worker: "worker".to_owned(),
+            reducer: "reducer".to_owned(),
+        },
+        metrics: Metrics::off(),
+    }
+}
+
+/// Makes the three functions known, whose workers have so many cores. Each invocation is given its own `deps`.
+pub(crate) fn deploy(
+    invoke: &MemoryInvoke,
+    cores: u32,
+    deps: impl Fn() -> Deps + Clone + Send + Sync + 'static,
+) {
+    register(invoke, "dispatcher", deps.clone(), move |event, deps, invocation| async move {
+        let settings = fanfold_dispatcher::Settings::new(cores);
+        let request_id = invocation.request_id.as_str();
+        fanfold_dispatcher::handle(event, &deps, &settings, budget(&deps), request_id).await
+    });
+    register(invoke, "worker", deps.clone(), move |event, deps, _| async move {
+        fanfold_worker::handle(event, &deps, &worker_settings(cores), budget(&deps)).await.map(|()| json!({}))
+    });
+    register(invoke, "reducer", deps, |event, deps, _| async move {
+        fanfold_reducer::handle(event, &deps, budget(&deps)).await.map(|()| json!({}))
+    });
+}
+
+fn budget(deps: &Deps) -> Budget {
+    Budget::until(deps.world.now_ms() + TIMEOUT_MS)
 }
 
 fn worker_settings(cores: u32) -> fanfold_worker::Settings {
@@ -172,13 +187,14 @@ fn worker_settings(cores: u32) -> fanfold_worker::Settings {
     }
 }
 
-fn register<F, R>(invoke: &MemoryInvoke, name: &str, deps: Deps, handle: F)
+fn register<D, F, R>(invoke: &MemoryInvoke, name: &str, deps: D, handle: F)
 where
+    D: Fn() -> Deps + Send + Sync + 'static,
     F: Fn(Value, Deps, Invocation) -> R + Clone + Send + Sync + 'static,
     R: Future<Output = Result<Value, Error>> + Send + 'static,
 {
     invoke.register(name, move |invocation: Invocation| {
-        let (deps, handle) = (deps.clone(), handle.clone());
+        let (deps, handle) = (deps(), handle.clone());
         async move {
             let event = serde_json::from_slice(&invocation.payload)
                 .map_err(|error| Failure::new("Runtime.Unmarshal", error.to_string()))?;
@@ -190,7 +206,7 @@ where
 }
 
 /// The functions' own way to the functions, which must not keep them alive.
-struct WeakInvoke(Weak<MemoryInvoke>);
+pub(crate) struct WeakInvoke(pub(crate) Weak<MemoryInvoke>);
 
 impl fmt::Debug for WeakInvoke {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -249,7 +249,7 @@ mod tests {
             let put = world.deps.store.put(&output, Bytes::from_static(there), PutOptions::default());
             let etag = put.await.unwrap();
             world.reducers_die().await;
-        let report = world.report().await.unwrap();
+            let report = world.report().await.unwrap();
             assert_eq!(report.status, status);
             assert_eq!(
                 report.output.map(|output| output.etag),

@@ -130,7 +130,10 @@ async fn running(
     let job: Job = deps.store.get_json(&keys.job()).await?;
     let (chunks, partitions) = counted(plan, deps, keys).await?;
     let message = if partitions.done == partitions.total {
-        format!("job {} runs: every chunk has its outcome, the output is put together at {}", plan.job_id, plan.output)
+        format!(
+            "job {} runs: every chunk has its outcome, the output is put together at {}",
+            plan.job_id, plan.output
+        )
     } else {
         format!(
             "job {} runs: {}{} of {} chunks have their outcome, {} of {} partitions; the output will be at {}",
@@ -186,7 +189,10 @@ async fn unknown(job_id: &JobId, deps: &Deps) -> Result<Error, Error> {
         [] => "none runs now".to_owned(),
         few => {
             let more = if few.len() > NAMED_MAX || page.next.is_some() { ", and others" } else { "" };
-            format!("running now: {}{more}", few.iter().copied().take(NAMED_MAX).collect::<Vec<_>>().join(", "))
+            format!(
+                "running now: {}{more}",
+                few.iter().copied().take(NAMED_MAX).collect::<Vec<_>>().join(", ")
+            )
         }
     };
     let message = format!(

@@ -19,6 +19,8 @@
 mod act;
 mod decide;
 mod look;
+#[cfg(test)]
+mod tests;
 
 use std::ops::AddAssign;
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! A world for tests: ports in memory, a clock that is set, and functions that only take note of what they are sent. What
 //! workers and reducers would do, the test does.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use fanfold_flow::uri::ObjectUri;
 use fanfold_flow::version::Version;
 use fanfold_gather::{Claim, Sent, claim_attempt, commit};
 use fanfold_invoke::memory::MemoryInvoke;
-use fanfold_runtime::{Budget, Deps, Functions, Metrics, SystemWorld, World as Clockwork};
+use fanfold_runtime::{Budget, Deps, Functions, Metric, Metrics, SystemWorld, World as Clockwork};
 use fanfold_store::StoreExt;
 use fanfold_store::memory::MemoryStore;
 use serde_json::{Value, json};
@@ -45,6 +45,7 @@ pub(crate) struct World {
     pub(crate) keys: JobKeys,
     clock: Arc<Clock>,
     invoke: Arc<MemoryInvoke>,
+    lines: Arc<Mutex<Vec<Value>>>,
 }
 
 impl World {
@@ -55,6 +56,10 @@ impl World {
             invoke.register(name, |_| async { Ok(Bytes::from_static(b"{}")) });
         }
         let clock = Arc::new(Clock(AtomicI64::new(1_000_000)));
+        let lines: Arc<Mutex<Vec<Value>>> = Arc::default();
+        let kept = lines.clone();
+        let keep = move |line: &str| kept.lock().unwrap().push(serde_json::from_str(line).unwrap());
+        let metrics = Metrics::new("Test", Some("test"), keep).unwrap();
         let deps = Deps {
             store: Arc::new(MemoryStore::new(["world"])),
             invoke: invoke.clone(),
@@ -65,10 +70,10 @@ impl World {
                 worker: "worker".to_owned(),
                 reducer: "reducer".to_owned(),
             },
-            metrics: Metrics::off(),
+            metrics,
         };
         let keys = deps.keys(&"one".parse().unwrap());
-        let world = Self { deps, keys, clock, invoke };
+        let world = Self { deps, keys, clock, invoke, lines };
         let job = json!({
             "version": 1,
             "name": "one",
@@ -113,6 +118,12 @@ impl World {
         sent
     }
 
+    /// The sum of all numbers that were told under this name.
+    pub(crate) fn measured(&self, metric: Metric) -> f64 {
+        let lines = self.lines.lock().unwrap();
+        lines.iter().filter_map(|line| line[metric.name()].as_f64()).sum()
+    }
+
     pub(crate) async fn plan(&self) -> Plan {
         self.deps.store.get_json(&self.keys.plan()).await.unwrap()
     }
@@ -148,7 +159,10 @@ impl World {
     pub(crate) async fn reducers_die(&self) {
         let payload = json!({ "version": 1, "reduce": "one", "attempt": 3 });
         let response = json!({ "errorType": "Runtime.ExitError", "errorMessage": "it was killed" });
-        self.dispatch(&json!({ "requestContext": {}, "requestPayload": payload, "responsePayload": response })).await;
+        self.dispatch(
+            &json!({ "requestContext": {}, "requestPayload": payload, "responsePayload": response }),
+        )
+        .await;
     }
 
     pub(crate) async fn outcome(&self, partition: u64) -> Option<Done> {

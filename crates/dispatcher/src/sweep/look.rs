@@ -122,6 +122,16 @@ enum Standing {
     Waits,
 }
 
+/// What must be read to know it.
+enum Question {
+    /// It was begun: is its last attempt over?
+    IsOver { partition: u64, attempt: u32 },
+    /// It was never begun: is the one before it in its lane done, which lies before this piece?
+    IsDone { group: u64, partition: u64 },
+    /// It was never begun, and it is its turn.
+    Nothing,
+}
+
 impl Eye<'_> {
     async fn look_at(&mut self, group: u64) -> Result<(), Error> {
         let members = self.marker.grouping.members(group);
@@ -136,9 +146,10 @@ impl Eye<'_> {
         let lanes = self.marker.lanes.max(1);
         let undone = members.filter(|partition| !done.contains(partition));
         let first: Vec<u64> = undone.filter(|partition| self.lanes_met.insert(partition % lanes)).collect();
-        self.reads += first.len();
-        let standings: Vec<_> =
-            first.iter().map(|partition| self.standing(*partition, last.get(partition).copied())).collect();
+        let questions: Vec<Question> =
+            first.iter().map(|partition| self.question(*partition, last.get(partition).copied())).collect();
+        self.reads += questions.iter().filter(|question| !matches!(question, Question::Nothing)).count();
+        let standings: Vec<_> = questions.into_iter().map(|question| self.ask(question)).collect();
         let standings: Vec<Standing> =
             stream::iter(standings).buffered(READS_IN_FLIGHT).try_collect().await?;
         for (partition, standing) in first.into_iter().zip(standings) {
@@ -151,18 +162,34 @@ impl Eye<'_> {
         Ok(())
     }
 
-    /// How the first partition of its lane without an outcome stands; of its lane in this piece, that is.
-    async fn standing(&self, partition: u64, last: Option<u32>) -> Result<Standing, Error> {
-        if let Some(last) = last {
-            let attempt = read_attempt(self.deps, self.keys, partition, last).await?;
-            let over = is_over(attempt.expires_ms, self.deps);
-            return Ok(if over { Standing::Still(last) } else { Standing::Running });
+    /// What must be asked of the first partition of its lane without an outcome; of its lane in this piece, that is.
+    fn question(&self, partition: u64, last: Option<u32>) -> Question {
+        if let Some(attempt) = last {
+            return Question::IsOver { partition, attempt };
         }
-        let Some(before) = partition.checked_sub(self.marker.lanes) else { return Ok(Standing::Still(0)) };
+        let Some(before) = partition.checked_sub(self.marker.lanes) else { return Question::Nothing };
         let group = self.marker.grouping.group_of(before);
-        let is_its_turn = group >= self.piece.groups.start
-            || self.merged.contains(&group)
-            || is_done(self.deps, self.keys, group, before).await?;
-        Ok(if is_its_turn { Standing::Still(0) } else { Standing::Waits })
+        if group >= self.piece.groups.start || self.merged.contains(&group) {
+            return Question::Nothing;
+        }
+        Question::IsDone { group, partition: before }
+    }
+
+    async fn ask(&self, question: Question) -> Result<Standing, Error> {
+        Ok(match question {
+            Question::IsOver { partition, attempt } => {
+                let record = read_attempt(self.deps, self.keys, partition, attempt).await?;
+                if is_over(record.expires_ms, self.deps) {
+                    Standing::Still(attempt)
+                } else {
+                    Standing::Running
+                }
+            }
+            Question::IsDone { group, partition } => {
+                let done = is_done(self.deps, self.keys, group, partition).await?;
+                if done { Standing::Still(0) } else { Standing::Waits }
+            }
+            Question::Nothing => Standing::Still(0),
+        })
     }
 }
