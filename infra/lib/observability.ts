@@ -1,6 +1,7 @@
 import { Duration } from 'aws-cdk-lib';
 import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
+import type * as lambda from 'aws-cdk-lib/aws-lambda';
 import type * as sns from 'aws-cdk-lib/aws-sns';
 import type * as sqs from 'aws-cdk-lib/aws-sqs';
 import type { Construct } from 'constructs';
@@ -42,10 +43,12 @@ export function makeAlarms(scope: Construct, watched: Watched, topic?: sns.ITopi
     if (topic) made.addAlarmAction(new SnsAction(topic));
     return made;
   };
+  const failed = metric(watched, 'JobsFailed', 'Sum');
+  const stuck = metric(watched, 'JobsStuck', 'Maximum');
   const letters = watched.deadLetters.metricApproximateNumberOfMessagesVisible({ period: PERIOD, statistic: 'Maximum' });
   return {
-    jobsFailed: alarm('JobsFailedAlarm', 'jobs-failed', 'A job ended without its output; its result.json says why.', metric(watched, 'JobsFailed', 'Sum')),
-    jobsStuck: alarm('JobsStuckAlarm', 'jobs-stuck', 'A job goes on, but has made no progress for longer than a worker can take.', metric(watched, 'JobsStuck', 'Maximum')),
+    jobsFailed: alarm('JobsFailedAlarm', 'jobs-failed', 'A job ended without its output; its result.json says why.', failed),
+    jobsStuck: alarm('JobsStuckAlarm', 'jobs-stuck', 'A job goes on, but nothing of it runs or has moved for long.', stuck),
     deadLetters: alarm('DeadLettersAlarm', 'dead-letters', 'An event of a schedule, a rule or an invocation was lost; the queue has it.', letters),
   };
 }
@@ -56,6 +59,7 @@ export function makeDashboard(scope: Construct, watched: Watched, alarms: Alarms
     new cloudwatch.GraphWidget({ title, left, right, width: 8, height: 6 });
   const of = (name: string, statistic = 'Sum') => metric(watched, name, statistic);
   const functions = ROLES.map((role) => watched.functions[role].function);
+  const atOnce = (made: lambda.Function) => made.metric('ConcurrentExecutions', { statistic: 'Maximum' });
   const dashboard = new cloudwatch.Dashboard(scope, 'Dashboard', {
     dashboardName: watched.names.pipeline,
     defaultInterval: Duration.days(1),
@@ -74,8 +78,8 @@ export function makeDashboard(scope: Construct, watched: Watched, alarms: Alarms
     graph('Records', [of('Records')]),
   );
   dashboard.addWidgets(
-    graph("Processes: CPU seconds, peak memory", [of('ProcessCpuSeconds')], [of('ProcessPeakMemoryBytes', 'Maximum')]),
-    graph('Functions at once, cold starts', functions.map((made) => made.metric('ConcurrentExecutions', { statistic: 'Maximum' })), [of('ColdStarts')]),
+    graph('Processes: CPU seconds, peak memory', [of('ProcessCpuSeconds')], [of('ProcessPeakMemoryBytes', 'Maximum')]),
+    graph('Functions at once, cold starts', functions.map(atOnce), [of('ColdStarts')]),
     graph('Function errors and throttles', functions.flatMap((made) => [made.metricErrors(), made.metricThrottles()])),
   );
   return dashboard;

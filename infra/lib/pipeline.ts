@@ -23,7 +23,7 @@ import { makeOutputs } from './outputs';
 import * as permissions from './permissions';
 import { permit } from './permit';
 import type { DataPlace, FanfoldPipelineProps } from './props';
-import { plainPlace, workBucket } from './work-bucket';
+import { plainPlace, workBucket, type WorkBucket } from './work-bucket';
 
 /**
  * A Fanfold pipeline: a dispatcher, workers and a reducer, a bucket for what they leave, nets for what fails, and the
@@ -69,16 +69,10 @@ export class FanfoldPipeline extends Construct {
     this.worker = this.functions.worker.function;
     this.reducer = this.functions.reducer.function;
 
-    const { dispatcher, worker, reducer } = this.functions;
-    const arns = names.functionArns(this);
-    permit(dispatcher.role, ...permissions.dispatcherPermissions(place.work, arns));
-    permit(worker.role, ...permissions.workerPermissions(place.work, arns), ...Object.values(props.secrets ?? {}).flatMap(permissions.readSecret));
-    permit(reducer.role, ...permissions.reducerPermissions(place.work));
-    for (const input of [place.input, ...(props.inputs ?? [])]) this.allowInput(input);
-    for (const output of [place.output, ...(props.outputs ?? [])]) this.allowOutput(output);
+    this.permitAll(place, names, props);
 
     this.deadLetters = makeDeadLetters(this);
-    catchFailures(this, this.functions, arns.dispatcher, this.deadLetters);
+    catchFailures(this, this.functions, names.functionArns(this).dispatcher, this.deadLetters);
     const schedules = new scheduler.ScheduleGroup(this, 'Schedules', {
       scheduleGroupName: names.pipeline,
       removalPolicy: RemovalPolicy.DESTROY,
@@ -133,6 +127,17 @@ export class FanfoldPipeline extends Construct {
   /** A deployed job as the target of a schedule of your own. A time that is sent twice runs the job once. */
   scheduleTarget(job: string): scheduler.IScheduleTarget {
     return this.target.scheduleOf(this.known(job));
+  }
+
+  private permitAll({ work, input, output }: WorkBucket, names: PipelineNames, props: FanfoldPipelineProps): void {
+    const { dispatcher, worker, reducer } = this.functions;
+    const arns = names.functionArns(this);
+    const secrets = Object.values(props.secrets ?? {});
+    permit(dispatcher.role, ...permissions.dispatcherPermissions(work, arns));
+    permit(worker.role, ...permissions.workerPermissions(work, arns), ...secrets.flatMap(permissions.readSecret));
+    permit(reducer.role, ...permissions.reducerPermissions(work));
+    for (const place of [input, ...(props.inputs ?? [])]) this.allowInput(place);
+    for (const place of [output, ...(props.outputs ?? [])]) this.allowOutput(place);
   }
 
   private known(job: string): string {

@@ -27,7 +27,9 @@ export function checkJobs(candidates: readonly Candidate[], values: DeploymentVa
 function nameFindings({ name, schedule }: JobDocument, fileName: string | undefined, taken: string | undefined): Finding[] {
   const messages: string[] = [];
   if (!/^[a-zA-Z0-9._-]{1,64}$/.test(name)) messages.push(`must be 1 to 64 letters, digits, '.', '_' or '-', not '${name}'`);
-  if (fileName !== undefined && fileName !== name) messages.push(`is '${name}', but the file is called ${fileName}.json; call both alike, so that a job is found by its name`);
+  if (fileName !== undefined && fileName !== name) {
+    messages.push(`is '${name}', but the file is called ${fileName}.json; call both alike, so that a job is found by its name`);
+  }
   if (taken !== undefined) messages.push(`'${name}' is the name of the job of ${taken} too; a job is started by its name`);
   if (schedule && name === SWEEP) messages.push(`'${SWEEP}' is the name of the pipeline's own schedule; choose another`);
   return messages.map((message) => ({ path: 'name', message }));

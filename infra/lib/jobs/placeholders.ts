@@ -51,7 +51,8 @@ export class TokenNames {
   private replaceText(text: string, path: string, findings: Finding[]): string {
     if (!Token.isUnresolved(text)) return text;
     if (!FILLED.some((field) => field.test(path))) {
-      findings.push({ path, message: 'holds a text that only CloudFormation knows; such texts may stand in addresses and in the arguments and environment of a task' });
+      const message = 'holds a text that only CloudFormation knows; such texts may stand in addresses, and in arguments and variables of a task';
+      findings.push({ path, message });
       return text;
     }
     return Tokenization.reverseString(text)

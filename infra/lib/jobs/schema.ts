@@ -48,7 +48,8 @@ function tidied(errors: ErrorObject[]): ErrorObject[] {
   const meant = new Map<string, unknown>();
   for (const { instancePath } of errors.filter(isChoice)) {
     const deeper = errors.some((error) => error.instancePath.startsWith(`${instancePath}/`));
-    const forms = new Set(errors.filter((error) => error.instancePath === instancePath && isAboutFields(error)).map(({ parentSchema }) => parentSchema));
+    const aboutFields = errors.filter((error) => error.instancePath === instancePath && isAboutFields(error));
+    const forms = new Set(aboutFields.map(({ parentSchema }) => parentSchema));
     meant.set(instancePath, forms.size === 1 ? [...forms][0] : deeper ? 'what lies deeper' : undefined);
   }
   return errors.filter((error) => {
