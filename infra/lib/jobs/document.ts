@@ -38,7 +38,7 @@ export interface Problem extends Finding {
 
 /** All problems of all jobs, as one error. */
 export class InvalidJobs extends Error {
-  constructor(readonly problems: readonly Problem[]) {
+  constructor(problems: readonly Problem[]) {
     const lines = problems.map(({ source, path, message }) => `  ${source}: ${path === '' ? '' : `${path} `}${message}`);
     super(`the jobs of this deployment are not right:\n${lines.join('\n')}`);
     this.name = 'InvalidJobs';
