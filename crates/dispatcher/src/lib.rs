@@ -40,6 +40,7 @@ pub use handle::handle;
 pub use links::Links;
 pub use listing::{ListingError, list};
 pub use settings::Settings;
+pub use status::{Share, Standing, State};
 
 /// What the function reads of its environment.
 pub fn variables() -> Vec<Variable> {

@@ -16,7 +16,7 @@ use fanfold_gather::{done_in, merged_groups, report_of};
 use fanfold_runtime::{Deps, Error};
 use fanfold_store::{ErrorKind, StoreExt};
 use futures::{StreamExt, TryStreamExt, stream};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::Settings;
@@ -30,46 +30,64 @@ const LISTS_IN_FLIGHT: usize = 16;
 /// Most running jobs that are named to someone who asked for one that there is not.
 const NAMED_MAX: usize = 5;
 
-/// How far a run is.
-#[derive(Debug, Serialize)]
-struct Standing {
-    job_id: JobId,
-    name: String,
-    status: State,
-    chunks: Share,
-    partitions: Share,
-    started_ms: i64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ended_ms: Option<i64>,
+/// How far a run is: the answer to `{"status": "<job id>"}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// The run.
+    pub job_id: JobId,
+    /// The job's name.
+    pub name: String,
+    /// Whether it has ended, and how.
+    pub status: State,
+    /// How far its chunks are.
+    pub chunks: Share,
+    /// How far its partitions are.
+    pub partitions: Share,
+    /// When it was accepted, in milliseconds since 1970 (UTC).
+    pub started_ms: i64,
+    /// When it ended, likewise; none while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_ms: Option<i64>,
     /// Where the output is or will be; none of a job that failed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    output: Option<ObjectUri>,
-    links: BTreeMap<String, String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    report: Option<Report>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<ObjectUri>,
+    /// Where a person finds out more, by name.
+    #[serde(default)]
+    pub links: BTreeMap<String, String>,
+    /// How it ended, once it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<Report>,
     /// The same for a person.
-    message: String,
+    pub message: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// Whether a run has ended, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum State {
+pub enum State {
+    /// It has not.
     Running,
+    /// With an output.
     Succeeded,
+    /// Without one.
     Failed,
+    /// Without one, because it was stopped.
     Cancelled,
 }
 
 /// How many of how many. While a job runs, `done` counts what has an outcome, failed or not: only the report knows which.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-struct Share {
-    total: u64,
-    done: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    failed: Option<u64>,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// All there are.
+    pub total: u64,
+    /// How many of them are done.
+    pub done: u64,
+    /// How many failed; none where that is not known yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<u64>,
     /// Whether there may be more than `done`.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    at_least: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub at_least: bool,
 }
 
 /// Says how far a run is.

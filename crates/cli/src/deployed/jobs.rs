@@ -1,11 +1,37 @@
 //! `fanfold jobs`: what is deployed.
 
-use serde_json::{Value, json};
+use anstyle::Style;
+use fanfold_flow::code::Code;
+use fanfold_runtime::Error;
+use serde::Deserialize;
+use serde_json::json;
 
-use super::Deployed;
+use super::{Deployed, rows};
 use crate::args::stack::JobsArgs;
 use crate::exit::Stop;
 use crate::stdout;
+
+/// A job's name.
+const NAME: Style = Style::new().bold();
+
+/// The dispatcher's answer to `{}`, as far as it is shown.
+#[derive(Deserialize)]
+struct Help {
+    jobs: Vec<Listed>,
+}
+
+/// A deployed job in a few words.
+#[derive(Deserialize)]
+struct Listed {
+    name: String,
+    output: String,
+    /// When it runs by itself.
+    #[serde(default)]
+    schedule: Option<String>,
+    /// Which new objects it runs for.
+    #[serde(default)]
+    on_object_created: Option<String>,
+}
 
 /// Prints the deployed jobs.
 ///
@@ -17,10 +43,49 @@ pub(crate) async fn show(args: &JobsArgs) -> Result<(), Stop> {
     if args.json {
         return Ok(stdout::print_json(&answer)?);
     }
-    stdout::print_styled(&told(&answer))?;
+    let help = Help::deserialize(&answer).map_err(|error| {
+        Error::caused(Code::Internal, format!("read the dispatcher's answer: {answer}"), error)
+    })?;
+    stdout::print_styled(&told(&help, &deployed))?;
     Ok(())
 }
 
-fn told(answer: &Value) -> String {
-    format!("{answer}\n")
+fn told(help: &Help, deployed: &Deployed) -> String {
+    let mut text = String::new();
+    for Listed { name, output, schedule, on_object_created } in &help.jobs {
+        text += &format!("{NAME}{name}{NAME:#}\n");
+        if let Some(schedule) = schedule {
+            rows::row(&mut text, "runs", schedule);
+        }
+        if let Some(objects) = on_object_created {
+            rows::row(&mut text, "runs for", format!("new objects {objects}"));
+        }
+        rows::row(&mut text, "output", output);
+    }
+    let (say, what) = match help.jobs.first() {
+        Some(first) => ("Run one:", first.name.as_str()),
+        None => ("No job is deployed here. Send a job file:", "JOB.json"),
+    };
+    text + &format!("{say}\n  {}\n", deployed.command("submit", what))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use fanfold_invoke::memory::MemoryInvoke;
+
+    use super::*;
+
+    #[test]
+    fn deployed_jobs_are_listed_with_what_starts_them() {
+        let deployed = Deployed::in_memory(Arc::new(MemoryInvoke::new()));
+        let help = Help::deserialize(json!({ "message": "m", "example": {}, "jobs": [
+            { "name": "orders", "output": "s3://out/{start_date}", "schedule": "every 1 day (UTC)" },
+            { "name": "arrivals", "output": "s3://out/{object_name}", "on_object_created": "s3://in/a/*.csv" },
+        ] }));
+        insta::assert_snapshot!(anstream::adapter::strip_str(&told(&help.unwrap(), &deployed)));
+        let none = told(&Help { jobs: Vec::new() }, &deployed);
+        assert!(none.contains("No job is deployed") && none.contains("submit JOB.json --stack S"), "{none}");
+    }
 }

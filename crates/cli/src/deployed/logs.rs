@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
+use fanfold_dispatcher::State;
 use fanfold_flow::code::Code;
 use fanfold_flow::keys::JobId;
 use fanfold_runtime::Error;
@@ -12,8 +13,7 @@ use fanfold_stack::{Cloud, LogLine, LogQuery};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::standing::{self, State};
-use super::{Deployed, failed};
+use super::{Deployed, failed, standing};
 use crate::args::stack::LogsArgs;
 use crate::exit::{FAILURE, Stop};
 use crate::stdout;

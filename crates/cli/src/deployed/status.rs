@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
+use fanfold_dispatcher::Standing;
 use fanfold_runtime::Error;
 use jiff::Timestamp;
 
-use super::standing::{self, Share, Standing};
-use super::{Deployed, rows, watch};
+use super::{Deployed, rows, standing, watch};
 use crate::args::stack::StatusArgs;
 use crate::exit::Stop;
-use crate::measures::{count, counted, time};
+use crate::measures::time;
 use crate::stdout;
 
 /// Prints how a job stands.
@@ -27,29 +27,20 @@ pub(crate) async fn show(args: &StatusArgs) -> Result<(), Stop> {
 }
 
 fn told(standing: &Standing, now: Timestamp) -> Result<String, Error> {
-    let mut text = match standing.clone().ended()? {
-        Some(report) => watch::told(&report),
+    let mut text = match standing::ended(standing)? {
+        Some(report) => watch::told(report),
         None => running(standing, now),
     };
     rows::links(&mut text, &standing.links);
     Ok(text)
 }
 
+/// The dispatcher's own words, and since when it runs.
 fn running(standing: &Standing, now: Timestamp) -> String {
     let mut text = format!("{}\n", standing.message);
-    let share = |share: Share, one, more| {
-        let failed =
-            if share.failed > 0 { format!(", {} failed", count(share.failed)) } else { String::new() };
-        format!("{} of {} done{failed}", count(share.done), counted(share.total, one, more))
-    };
-    rows::row(&mut text, "chunks", share(standing.chunks, "chunk", "chunks"));
-    rows::row(&mut text, "partitions", share(standing.partitions, "partition", "partitions"));
     if let Ok(started) = Timestamp::from_millisecond(standing.started_ms) {
         let ago = Duration::try_from(now.duration_since(started)).unwrap_or_default();
         rows::row(&mut text, "started", format!("{} UTC, {} ago", started.strftime("%F %T"), time(ago)));
-    }
-    if let Some(output) = &standing.output {
-        rows::row(&mut text, "output", output);
     }
     text
 }
@@ -62,11 +53,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_job_that_runs_is_told_with_what_is_done_of_what() {
+    fn a_job_that_runs_is_told_in_the_dispatchers_words_with_links() {
         let standing = Standing::deserialize(json!({
-            "job_id": "run-1", "status": "running", "started_ms": 1_795_316_400_000_i64,
-            "chunks": { "total": 1_900, "done": 475, "failed": 2 }, "partitions": { "total": 5, "done": 1 },
-            "output": "s3://out/orders.csv", "links": { "logs": "https://logs/" }, "message": "job run-1 runs"
+            "job_id": "run-1", "name": "orders", "status": "running", "started_ms": 1_795_316_400_000_i64,
+            "chunks": { "total": 1_900, "done": 475, "at_least": true }, "partitions": { "total": 5, "done": 1 },
+            "links": { "logs": "https://logs/", "bucket": "https://bucket/" },
+            "message": "job run-1 runs: at least 475 of 1900 chunks have their outcome"
         }))
         .unwrap();
         let now = "2026-11-22T03:03:05Z".parse().unwrap();

@@ -1,10 +1,8 @@
 //! `fanfold submit`: a job to a deployed stack.
 
-use std::collections::BTreeMap;
-
 use anstyle::Style;
+use fanfold_dispatcher::Answer;
 use fanfold_flow::code::Code;
-use fanfold_flow::keys::JobId;
 use fanfold_runtime::Error;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -19,17 +17,6 @@ use crate::stdout;
 /// What is said first, and stands out.
 const HEADLINE: Style = Style::new().bold();
 
-/// What a person wants to know of the dispatcher's answer.
-#[derive(Deserialize)]
-struct Accepted {
-    job_id: JobId,
-    message: String,
-    #[serde(default)]
-    cost: Value,
-    #[serde(default)]
-    links: BTreeMap<String, String>,
-}
-
 /// Hands a job to the dispatcher, and tells what it answers.
 ///
 /// # Errors
@@ -37,19 +24,19 @@ struct Accepted {
 pub(crate) async fn submit(args: &SubmitArgs) -> Result<(), Stop> {
     let event = event(args)?;
     let deployed = Deployed::find(&args.stack).await?;
-    let answer = deployed.ask(&event).await?;
-    let accepted = Accepted::deserialize(&answer).map_err(|error| {
-        Error::caused(Code::Internal, format!("read the dispatcher's answer: {answer}"), error)
+    let as_it_came = deployed.ask(&event).await?;
+    let answer = Answer::deserialize(&as_it_came).map_err(|error| {
+        Error::caused(Code::Internal, format!("read the dispatcher's answer: {as_it_came}"), error)
     })?;
     if args.wait {
-        anstream::eprint!("{}", told(&accepted));
-        return watch::watch(&deployed, &accepted.job_id, args.json).await;
+        anstream::eprint!("{}", told(&answer));
+        return watch::watch(&deployed, &answer.job_id, args.json).await;
     }
     if args.json {
-        return Ok(stdout::print_json(&answer)?);
+        return Ok(stdout::print_json(&as_it_came)?);
     }
-    let watch = deployed.command("watch", accepted.job_id.as_str());
-    stdout::print_styled(&format!("{}Follow it:\n  {watch}\n", told(&accepted)))?;
+    let watch = deployed.command("watch", answer.job_id.as_str());
+    stdout::print_styled(&format!("{}Follow it:\n  {watch}\n", told(&answer)))?;
     Ok(())
 }
 
@@ -84,12 +71,11 @@ fn event(args: &SubmitArgs) -> Result<Value, Error> {
     Ok(event)
 }
 
-fn told(accepted: &Accepted) -> String {
-    let mut text = format!("{HEADLINE}{}{HEADLINE:#}\n", accepted.message);
-    if let Some(cost) = accepted.cost.get("message").and_then(Value::as_str) {
-        rows::row(&mut text, "cost", cost);
-    }
-    rows::links(&mut text, &accepted.links);
+/// The dispatcher's own words, what it costs, and where to find out more.
+fn told(answer: &Answer) -> String {
+    let mut text = format!("{HEADLINE}{}{HEADLINE:#}\n", answer.message);
+    rows::row(&mut text, "cost", &answer.cost.message);
+    rows::links(&mut text, &answer.links);
     text
 }
 

@@ -59,9 +59,9 @@ async fn until_ended(deployed: &Deployed, job_id: &JobId, progress: &Progress) -
         let (_, standing) = standing::ask(deployed, job_id).await?;
         let running_ms = Timestamp::now().as_millisecond().saturating_sub(standing.started_ms);
         let running = Duration::from_millis(u64::try_from(running_ms).unwrap_or_default());
-        progress.join(standing.phase(), running);
-        if let Some(report) = standing.ended()? {
-            return Ok(report);
+        progress.join(standing::phase(&standing), running);
+        if let Some(report) = standing::ended(&standing)? {
+            return Ok(report.clone());
         }
         let next = Instant::now() + pause(began.elapsed());
         while Instant::now() < next {
@@ -118,7 +118,10 @@ mod tests {
         invoke.register("dispatcher", move |invocation| async move {
             let event: Value = serde_json::from_slice(&invocation.payload).unwrap();
             assert_eq!(event, json!({ "status": "run-1" }));
-            let mut answer = json!({ "job_id": "run-1", "status": "running", "started_ms": 1_000 });
+            let mut answer = json!({
+                "job_id": "run-1", "name": "orders", "status": "running", "started_ms": 1_000, "message": "it runs",
+                "chunks": { "total": 1, "done": 0 }, "partitions": { "total": 1, "done": 0 }
+            });
             if began.elapsed() >= job_time {
                 answer["status"] = json!("failed");
                 answer["report"] = report();
@@ -171,7 +174,10 @@ mod tests {
     async fn a_job_that_ended_without_a_report_is_a_fault_and_not_a_success() {
         let (invoke, deployed) = dispatcher(Duration::ZERO);
         invoke.register("dispatcher", |_| async {
-            let answer = json!({ "job_id": "run-1", "status": "succeeded", "started_ms": 0 });
+            let answer = json!({
+                "job_id": "run-1", "name": "orders", "status": "succeeded", "started_ms": 0, "message": "x",
+                "chunks": { "total": 1, "done": 1 }, "partitions": { "total": 1, "done": 1 }
+            });
             Ok(Bytes::from(answer.to_string()))
         });
         let error = until_ended(&deployed, &run_1(), &Progress::quiet()).await.unwrap_err();
