@@ -3,9 +3,9 @@
 //! **The decision.** The programs that run on AWS run here unchanged, as processes of their own that speak the Runtime
 //! API, and reach S3 and one another by the endpoints in their environment. So what is tested is what ships, including what is
 //! usually faked: throttles, retries of asynchronous events, timeouts that kill, crashes, cold starts, payload limits,
-//! conditional writes and checksums. **The price:** this is a second implementation of two services. Where it departs from
-//! them is listed at the top of [`lambda`] and [`s3`]; everything else is held by conformance tests with the official SDKs
-//! as callers. It needs a Unix, and measures memory only on Linux.
+//! conditional writes and checksums. **The price:** this is a second implementation of two services, and of slivers of
+//! others. Where it departs from them is listed at the top of [`lambda`], [`s3`], [`events`] and [`logs`]; everything else is
+//! held by conformance tests with the official SDKs as callers. It needs a Unix, and measures memory only on Linux.
 //!
 //! A pipeline that was synthesized for AWS can be set up from its template; then what starts functions there starts them
 //! here: new objects, rules, and schedules, which are fired by hand.

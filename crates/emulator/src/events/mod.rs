@@ -2,7 +2,8 @@
 //!
 //! # Not true here
 //! - No schedule fires by itself: each is fired by hand. Expressions, time zones and flexible windows are kept for show.
-//! - An event is delivered once, at once; there are no retries by EventBridge, no archives, no replays, no pipes.
+//! - An event is delivered once, at once: so EventBridge has nothing to retry, and its own dead-letter queues get nothing.
+//!   There are no archives, replays or pipes.
 //! - Patterns know exact values, `prefix`, `suffix`, `wildcard`, `anything-but` and `exists`. A rule with another operator
 //!   is refused when it is read, since one that silently never matches would look like a pipeline that does not work.
 

@@ -84,7 +84,7 @@ impl InvokeApi {
             Err(error) => return Err(ApiError::invalid_content(format!("the body was cut off: {error}"))),
         };
         if let Some(neighbour) = self.neighbour.get()
-            && let Some(answer) = neighbour.answer(&head, &body).await
+            && let Some(answer) = neighbour.answer(&head, &body)
         {
             return Ok(answer);
         }

@@ -7,7 +7,7 @@
 //! - Deadlines, timeouts with SIGKILL to the whole process group, crashes told in Lambda's words.
 //! - Account and reserved concurrency with 429 and its reasons; payload limits both ways.
 //! - `Event` with a queue, retries after 1 and 2 minutes (times [`Settings::retry_clock`]), a maximum age, and the
-//!   on-failure destination.
+//!   on-failure destination, a function or a queue.
 //! - START, END, REPORT and the log tail; request ids that stay over retries; signatures, verified.
 //!
 //! # Not true here
@@ -115,10 +115,9 @@ pub struct EnvironmentInfo {
 }
 
 /// Another service at Lambda's address: whatever is not Lambda's own is shown to it.
-#[async_trait::async_trait]
 pub(crate) trait Neighbour: std::fmt::Debug + Send + Sync {
     /// Answers a request, or leaves it to Lambda. Who sent it has not been checked.
-    async fn answer(&self, head: &Parts, body: &Bytes) -> Option<Answer>;
+    fn answer(&self, head: &Parts, body: &Bytes) -> Option<Answer>;
 }
 
 /// The way in for what other services send.

@@ -1,8 +1,8 @@
 //! CloudWatch Logs' place for what functions print: kept in memory, read by filter and time.
 //!
 //! # Not true here
-//! - The newest [`EVENTS_KEPT`] lines of a log group are kept, and none of them outlives the emulator; the files in the
-//!   data folder have everything.
+//! - The newest lines of a log group are kept, at most [`EVENTS_KEPT`] and [`BYTES_KEPT`], and none of them outlives the
+//!   emulator; the files in the data folder have everything.
 //! - Filters know words, quoted texts, and `{ $.field = value }` with `=` and `!=`, joined by `&&`. Others are refused.
 //! - START, END and REPORT are text, also for a function that logs JSON.
 
@@ -10,5 +10,5 @@ mod filter;
 mod store;
 
 pub(crate) use filter::Filter;
-pub use store::EVENTS_KEPT;
+pub use store::{BYTES_KEPT, EVENTS_KEPT};
 pub(crate) use store::{LogStore, Selection};

@@ -7,9 +7,10 @@ use std::time::UNIX_EPOCH;
 use super::filter::Filter;
 use crate::lambda::LogLine;
 
-/// How many lines of a log group are kept. A line is some 300 bytes, so that the three groups of a pipeline stay below
-/// 100 MB.
+/// How many lines of a log group are kept.
 pub const EVENTS_KEPT: usize = 100_000;
+/// How many bytes of lines of a log group are kept: those of as many lines of usual length, twice.
+pub const BYTES_KEPT: usize = 64 << 20;
 /// How many bytes of lines a page has, give or take one line. Source: API reference of `FilterLogEvents`, 1 MB.
 const PAGE_BYTES: usize = 1_000_000;
 
@@ -26,6 +27,8 @@ struct Group {
     /// The number of the first line that is kept.
     first: u64,
     lines: VecDeque<Line>,
+    /// Those of the lines.
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -83,9 +86,12 @@ impl LogStore {
         let at_ms = i64::try_from(at).unwrap_or(i64::MAX);
         let mut groups = self.groups();
         let Some(group) = groups.get_mut(name) else { return };
+        group.bytes += line.line.len();
         group.lines.push_back(Line { at_ms, stream: line.log_stream, message: line.line });
-        if group.lines.len() > EVENTS_KEPT {
-            group.lines.pop_front();
+        while (group.lines.len() > EVENTS_KEPT || group.bytes > BYTES_KEPT)
+            && let Some(oldest) = group.lines.pop_front()
+        {
+            group.bytes -= oldest.message.len();
             group.first += 1;
         }
     }
@@ -183,6 +189,18 @@ mod tests {
         let other = Selection { stream_prefix: "other".into(), limit: 10, ..Selection::default() };
         assert_eq!(store.find("group", &other).unwrap(), Page { lines: Vec::new(), next: None });
         assert!(store.find("elsewhere", &other).is_none());
+    }
+
+    #[test]
+    fn long_lines_push_out_older_ones_by_their_bytes() {
+        let store = store(3);
+        let page = |store: &LogStore| {
+            numbers(&store.find("group", &Selection { limit: 10, ..Selection::default() }).unwrap())
+        };
+        store.keep(LogLine { line: "x".repeat(BYTES_KEPT - 10), ..line(3) });
+        assert_eq!(page(&store), [2, 3]);
+        store.keep(LogLine { line: "x".repeat(BYTES_KEPT), ..line(4) });
+        assert_eq!(page(&store), [4]);
     }
 
     #[test]

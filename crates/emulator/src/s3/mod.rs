@@ -24,6 +24,8 @@
 //! - No versions, ACLs, policies, encryption, object lock or storage classes: headers that ask for them are accepted and
 //!   have no effect; operations about them answer `NotImplemented`.
 //! - Lifecycle rules are kept and given back, and never carried out.
+//! - Whom a bucket tells of new objects is the emulator's setting, not a request's; it is told before the client has its
+//!   answer, and once. Nobody is told of anything else, such as deletions.
 //! - Completing an upload a second time answers `NoSuchUpload`; S3 repeats its success for a while.
 //! - A signature's region is not compared with the server's.
 //! - A part of a copy may be taken from a source of any size; there is no 5 GiB limit on a part or a put.

@@ -70,9 +70,8 @@ impl Stack {
 /// The protocol of EventBridge and CloudWatch Logs: the operation in a header, JSON both ways.
 const TARGET: &str = "x-amz-target";
 
-#[async_trait::async_trait]
 impl Neighbour for Services {
-    async fn answer(&self, head: &Parts, body: &Bytes) -> Option<Answer> {
+    fn answer(&self, head: &Parts, body: &Bytes) -> Option<Answer> {
         if head.uri.path().starts_with(own::PREFIX) {
             return Some(own::answer(&self.deliveries, head));
         }

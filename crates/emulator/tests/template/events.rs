@@ -56,6 +56,20 @@ async fn copies_and_multipart_uploads_are_told_too_and_the_later_has_the_greater
 }
 
 #[tokio::test]
+async fn a_file_that_is_imported_is_told_of_as_if_it_had_been_put() {
+    let mut stack = Stack::deploy().await;
+    let file = stack.folder.path().join("file");
+    std::fs::write(&file, "hello").unwrap();
+    let bucket = stack.work_bucket().to_owned();
+    stack.emulator.s3().import(&bucket, "orders/file.csv", &file, |_| {}).await.unwrap();
+    let events = stack.events().await;
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0]["detail"]["reason"], "PutObject");
+    assert_eq!(events[0]["detail"]["object"]["size"], 5);
+    stack.emulator.stop().await;
+}
+
+#[tokio::test]
 async fn a_bucket_of_others_that_a_rule_names_is_there_and_told_of() {
     let mut stack = Stack::deploy().await;
     stack.put("elsewhere", "orders/a.csv").await;
@@ -142,6 +156,27 @@ async fn an_event_that_keeps_failing_is_in_the_dead_letter_queue_with_its_record
     assert_eq!(record["requestPayload"], event);
     let file = stack.folder.path().join("data/queues").join(format!("{queue}.jsonl"));
     assert_eq!(std::fs::read_to_string(file).unwrap().lines().count(), 1);
+    stack.emulator.stop().await;
+}
+
+#[tokio::test]
+async fn a_function_finds_what_its_template_says_of_it() {
+    let stack = Stack::deploy().await;
+    let invoked = lambda_client(&stack).invoke().function_name("orders-dispatcher").send().await.unwrap();
+    let answer: serde_json::Value = serde_json::from_slice(invoked.payload().unwrap().as_ref()).unwrap();
+    let code = stack.template.functions.iter().find(|it| it.name == "orders-dispatcher").unwrap();
+    assert_eq!(answer["directory"].as_str(), code.directory.as_ref().unwrap().to_str());
+    for (name, value) in [
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512"),
+        ("AWS_LAMBDA_LOG_FORMAT", "JSON"),
+        ("AWS_LAMBDA_LOG_LEVEL", "INFO"),
+        ("AWS_LAMBDA_LOG_GROUP_NAME", "/orders/dispatcher"),
+        ("LAMBDA_TASK_ROOT", answer["directory"].as_str().unwrap()),
+        ("STAGE", "test"),
+        ("WORK_URI", &format!("s3://{}/work/", stack.work_bucket())),
+    ] {
+        assert_eq!(answer["environment"][name], value, "{name}");
+    }
     stack.emulator.stop().await;
 }
 
