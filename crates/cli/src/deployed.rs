@@ -105,9 +105,9 @@ impl Deployed {
         dispatcher::ask(&*self.invoke, &self.dispatcher, event).await
     }
 
-    /// A command line about a job of this stack, for a person to copy.
-    pub(crate) fn command(&self, name: &str, job_id: &str) -> String {
-        format!("fanfold {name} {job_id}{}", self.options)
+    /// A command line for this stack, for a person to copy.
+    pub(crate) fn command(&self, name: &str, what: &str) -> String {
+        format!("fanfold {name} {what}{}", self.options)
     }
 }
 

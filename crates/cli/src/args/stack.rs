@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use fanfold_flow::keys::JobId;
+use fanfold_flow::uri::ObjectUri;
 use jiff::{SignedDuration, Timestamp};
 
 /// What is asked of a deployed stack.
@@ -77,6 +78,9 @@ pub(crate) struct SubmitArgs {
     /// The time that the job takes as scheduled, such as 2026-11-22T03:00:00Z.
     #[arg(long, value_name = "TIME")]
     pub(crate) scheduled_time: Option<Timestamp>,
+    /// The object that the job takes as newly created, where it is one that runs for new objects.
+    #[arg(long, value_name = "S3-URI")]
+    pub(crate) object: Option<ObjectUri>,
     /// Follow the job to its end, as `fanfold watch` does.
     #[arg(long)]
     pub(crate) wait: bool,

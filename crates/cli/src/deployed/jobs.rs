@@ -18,6 +18,20 @@ const NAME: Style = Style::new().bold();
 #[derive(Deserialize)]
 struct Help {
     jobs: Vec<Listed>,
+    example: Example,
+}
+
+/// An event that would run something: where jobs are deployed, one of them.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Example {
+    run: Option<String>,
+    trigger: Option<OfObject>,
+}
+
+#[derive(Deserialize)]
+struct OfObject {
+    object: String,
 }
 
 /// A deployed job in a few words.
@@ -62,11 +76,12 @@ fn told(help: &Help, deployed: &Deployed) -> String {
         }
         rows::row(&mut text, "output", output);
     }
-    let (say, what) = match help.jobs.first() {
-        Some(first) => ("Run one:", first.name.as_str()),
-        None => ("No job is deployed here. Send a job file:", "JOB.json"),
+    let object = help.example.trigger.as_ref().map(|trigger| format!(" --object {}", trigger.object));
+    let (say, what) = match &help.example.run {
+        Some(name) => ("Run one:", name.clone() + &object.unwrap_or_default()),
+        None => ("No job is deployed here. Send a job file:", "JOB.json".to_owned()),
     };
-    text + &format!("{say}\n  {}\n", deployed.command("submit", what))
+    text + &format!("{say}\n  {}\n", deployed.command("submit", &what))
 }
 
 #[cfg(test)]
@@ -80,12 +95,14 @@ mod tests {
     #[test]
     fn deployed_jobs_are_listed_with_what_starts_them() {
         let deployed = Deployed::in_memory(Arc::new(MemoryInvoke::new()));
-        let help = Help::deserialize(json!({ "message": "m", "example": {}, "jobs": [
+        let example =
+            json!({ "run": "arrivals", "wait": "60s", "trigger": { "object": "s3://in/a/name.csv" } });
+        let help = Help::deserialize(json!({ "message": "m", "example": example, "jobs": [
             { "name": "orders", "output": "s3://out/{start_date}", "schedule": "every 1 day (UTC)" },
             { "name": "arrivals", "output": "s3://out/{object_name}", "on_object_created": "s3://in/a/*.csv" },
         ] }));
         insta::assert_snapshot!(anstream::adapter::strip_str(&told(&help.unwrap(), &deployed)));
-        let none = told(&Help { jobs: Vec::new() }, &deployed);
+        let none = told(&Help { jobs: Vec::new(), example: Example::default() }, &deployed);
         assert!(none.contains("No job is deployed") && none.contains("submit JOB.json --stack S"), "{none}");
     }
 }

@@ -68,6 +68,9 @@ fn event(args: &SubmitArgs) -> Result<Value, Error> {
     if let Some(time) = args.scheduled_time {
         fields.insert("scheduled_time".into(), json!(time.to_string()));
     }
+    if let Some(object) = &args.object {
+        fields.insert("trigger".into(), json!({ "object": object }));
+    }
     Ok(event)
 }
 
@@ -82,6 +85,7 @@ fn told(answer: &Answer) -> String {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use fanfold_flow::event::Event;
 
     use super::*;
 
@@ -108,12 +112,16 @@ mod tests {
             "t",
             "--scheduled-time",
             "2026-11-22T03:00:00Z",
+            "--object",
+            "s3://in/x/1.csv",
         ]);
         let expected = json!({
             "run": "orders", "token": "t", "scheduled_time": "2026-11-22T03:00:00Z",
+            "trigger": { "object": "s3://in/x/1.csv" },
             "with": { "source": { "objects": { "uri": "s3://in/x" } }, "retries": 3 }
         });
         assert_eq!(event, expected);
+        assert!(matches!(Event::recognise(&event), Ok(Event::Run(_))), "the dispatcher takes it");
     }
 
     #[test]
