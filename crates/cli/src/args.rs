@@ -10,7 +10,10 @@ use fanfold_flow::size::{ByteCount, Tolerance};
 use fanfold_flow::uri::ObjectUri;
 use jiff::{SignedDuration, Timestamp};
 
+mod job;
 pub(crate) mod stack;
+
+pub(crate) use job::JobArgs;
 
 use self::stack::{StackArgs, StackCommand};
 use crate::exit;
@@ -83,6 +86,10 @@ Examples:
   fanfold run orders.json
   fanfold run orders.json --set source.objects.chunk_bytes=8MiB --set output.uri=/tmp/out.csv
   fanfold run orders.json --json > report.json
+
+  # a job of a deployment, with what the deployment would give it
+  fanfold run jobs/squares.json --task squares='sh tasks/squares.sh' --scheduled-time 2026-11-22T03:00:00Z
+  fanfold run jobs/arrivals.json --object s3://in/orders/1.csv --set source.objects.uri=1.csv --value team=sales
 
 Addresses in the job that do not begin with s3:// are files, folders or globs here, relative to the current folder.";
 
@@ -159,6 +166,10 @@ impl MapArgs {
 pub(crate) struct RunJobArgs {
     #[command(flatten)]
     pub(crate) job: JobArgs,
+    /// The command of a task that a deployment would have registered, so that jobs may name it: words between spaces, or a
+    /// JSON list. May be given several times.
+    #[arg(long, value_name = "NAME=COMMAND", value_parser = job::task)]
+    pub(crate) task: Vec<(String, Vec<String>)>,
     #[command(flatten)]
     pub(crate) run: ProgramRun,
 }
@@ -172,17 +183,6 @@ pub(crate) struct PlanArgs {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) machine: MachineArgs,
-}
-
-/// A job file, and what is changed in it.
-#[derive(Args, Debug)]
-pub(crate) struct JobArgs {
-    /// The job file, JSON; - for standard input.
-    #[arg(value_name = "JOB.json")]
-    pub(crate) file: PathBuf,
-    /// Sets a field of the job: JSON where the value is JSON, else text. May be given several times.
-    #[arg(long, value_name = "PATH=VALUE")]
-    pub(crate) set: Vec<String>,
 }
 
 /// How a job is run and told of.
@@ -342,6 +342,18 @@ mod tests {
         {
             let command = grammar.find_subcommand_mut(name).unwrap();
             insta::assert_snapshot!(format!("help_{name}"), command.render_long_help());
+        }
+    }
+
+    #[test]
+    fn a_template_is_not_overruled_by_options_that_it_answers_itself() {
+        let line = |more: &[&str]| {
+            let line = ["fanfold", "local", "--template", "S.template.json"].iter().chain(more).copied();
+            Cli::try_parse_from(line.collect::<Vec<_>>()).map(drop)
+        };
+        assert!(line(&["--data", "/tmp/x", "--s3-port", "9000"]).is_ok());
+        for more in [["--workers", "3"], ["--worker-memory", "512"], ["--timeout", "1m"], ["--s3", "embedded"]] {
+            assert_eq!(line(&more).unwrap_err().kind(), ErrorKind::ArgumentConflict, "{more:?}");
         }
     }
 

@@ -1,22 +1,36 @@
-//! A job file, and what `--set` changes in it. What a job's fields mean is `fanfold_flow`'s affair.
+//! A job file, and what `--set` and `--value` change in it. What a job's fields mean is `fanfold_flow`'s affair.
 
 use std::path::Path;
 
 use fanfold_flow::code::Code;
 use fanfold_flow::problem::Problem;
+use fanfold_flow::template::Deployment;
 use fanfold_runtime::Error;
 use serde_json::{Map, Value};
 
 use crate::args::JobArgs;
 
-/// Reads a job file and changes it as the command line says.
+/// Reads a job file, changes it as the command line says, and fills in what a deployment would. Its own objects are in
+/// `bucket`.
 ///
 /// # Errors
-/// When the file cannot be read or is no JSON, and when a change does not fit into it.
-pub(crate) fn read(args: &JobArgs) -> Result<Value, Error> {
+/// When the file cannot be read or is no JSON, when a change does not fit into it, and when a value is missing or not right.
+pub(crate) fn read(args: &JobArgs, bucket: &str) -> Result<Value, Error> {
     let mut document = of_file(&args.file)?;
     change(&mut document, "--set", &args.set)?;
-    Ok(document)
+    let mut deployment = Deployment::default();
+    let bucket = ("bucket".to_owned(), bucket.to_owned());
+    for (name, value) in std::iter::once(&bucket).chain(&args.value) {
+        deployment
+            .insert(name, value)
+            .map_err(|error| Error::caused(Code::InvalidJob, format!("use --value {name}={value}"), error))?;
+    }
+    let missing = deployment.fill(&mut document);
+    if missing.is_empty() {
+        return Ok(document);
+    }
+    let lines: String = missing.iter().map(|problem| format!("\n  {problem}")).collect();
+    Err(Error::new(Code::InvalidJob, format!("fill in the deployment's values (--value NAME=TEXT):{lines}")))
 }
 
 /// Reads a job file as it is; `-` is standard input.

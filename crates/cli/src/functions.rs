@@ -1,5 +1,6 @@
 //! The three functions as they are deployed on this machine: this very program, started as their bootstrap.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::os::unix::process::CommandExt;
@@ -11,6 +12,7 @@ use fanfold_emulator::lambda::Function;
 use fanfold_flow::code::Code;
 use fanfold_flow::uri::ObjectUri;
 use fanfold_runtime::{Error, Variable};
+use serde_json::json;
 
 use crate::args::MachineArgs;
 use crate::exit::Stop;
@@ -71,6 +73,8 @@ pub(crate) struct Deployment<'a> {
     pub(crate) directory: PathBuf,
     /// Set where the functions use another S3 than the embedded one: its session token, empty for none.
     pub(crate) session_token: Option<String>,
+    /// The commands that jobs may name, by name.
+    pub(crate) tasks: BTreeMap<String, Vec<String>>,
 }
 
 /// The three functions.
@@ -98,6 +102,7 @@ pub(crate) fn deployed(deployment: &Deployment<'_>) -> Result<Vec<Function>, Err
     worker.memory_mb = deployment.args.worker_memory;
     worker.reserved_concurrency = Some(deployment.args.workers);
     worker.environment.push(("FANFOLD_ALLOW_COMMANDS".into(), "true".into()));
+    worker.environment.push(("FANFOLD_TASKS".into(), json!(deployment.tasks).to_string()));
     let reducer = function(REDUCER, "reducer", 0, Some(DISPATCHER));
     Ok(vec![dispatcher, worker, reducer])
 }
@@ -192,6 +197,7 @@ mod tests {
             variables: own.iter().map(|(name, value)| (name.into(), value.into())).collect(),
             directory: "/somewhere".into(),
             session_token: None,
+            tasks: BTreeMap::new(),
         };
         let [dispatcher, worker, reducer] = deployed(&deployment).unwrap().try_into().unwrap();
         assert_eq!((worker.memory_mb, worker.reserved_concurrency), (512, Some(3)));

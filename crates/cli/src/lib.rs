@@ -35,6 +35,7 @@ mod signals;
 mod stdout;
 mod summary;
 mod synthesized;
+mod wanted;
 mod watch;
 
 use std::process::ExitCode;
@@ -44,6 +45,7 @@ use fanfold_runtime::Error;
 
 use crate::args::Command;
 use crate::exit::Stop;
+use crate::wanted::Wanted;
 
 /// The whole program: reads the command line, does what it says, and gives the exit status of [`Code`].
 pub fn main() -> ExitCode {
@@ -70,8 +72,8 @@ pub fn main() -> ExitCode {
 
 async fn execute(command: Command) -> Result<(), Stop> {
     match command {
-        Command::Map(args) => run::run(map::document(&args)?, args.program_run()).await,
-        Command::Run(args) => run::run(document::read(&args.job)?, args.run).await,
+        Command::Map(args) => run::run(Wanted::alone(map::document(&args)?), args.program_run()).await,
+        Command::Run(args) => run::run(Wanted::to_run(&args)?, args.run).await,
         Command::Plan(args) => plan::show(&args).await,
         Command::Local(args) => local::serve(args).await,
         Command::Fire(args) => fire::fire(&args).await,

@@ -2,6 +2,7 @@
 //!
 //! What it owes the rest: after [`Machine::stop`] no process is left, and no temporary folder.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -42,6 +43,8 @@ pub(crate) struct Wishes {
     pub(crate) etags: ETags,
     /// Who reads what the functions log.
     pub(crate) log_lines: Option<mpsc::UnboundedSender<LogLine>>,
+    /// The commands that jobs may name, by name.
+    pub(crate) tasks: BTreeMap<String, Vec<String>>,
 }
 
 /// A running machine.
@@ -126,6 +129,7 @@ impl Machine {
             variables: std::env::vars_os().collect(),
             directory: current_directory()?,
             session_token: account.session_token.clone(),
+            tasks: wishes.tasks,
         };
         let lambda = lambda::Server::start(lambda::Config {
             address: loopback(wishes.lambda_port),

@@ -9,17 +9,14 @@ use fanfold_flow::chunk::Input;
 use fanfold_flow::code::Code;
 use fanfold_flow::job::{Job, Task};
 use fanfold_flow::keys::JobId;
-use fanfold_flow::occasion::Occasion;
 use fanfold_flow::plan::{self, Plan, PlannedInput, Span};
-use fanfold_flow::template::Values;
+use fanfold_flow::template::{self, Values};
 use fanfold_runtime::Error;
 use fanfold_store::Store;
 use fanfold_store::s3::S3Store;
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::args::{MachineArgs, PlanArgs, S3Choice};
-use crate::document;
 use crate::exit::Stop;
 use crate::find::{Found, find};
 use crate::functions::cores_per_worker;
@@ -28,6 +25,7 @@ use crate::measures::{bytes, count, counted};
 use crate::places;
 use crate::plan_store::PlanStore;
 use crate::stdout;
+use crate::wanted::{self, Wanted};
 
 /// Most partitions and most objects that are shown; of more, the first and the last.
 const ROWS_SHOWN: usize = 12;
@@ -43,17 +41,25 @@ const HEADER_SHOWN: usize = 60;
 /// # Errors
 /// What is wrong with the job or its input, as a run would say it.
 pub(crate) async fn show(args: &PlanArgs) -> Result<(), Stop> {
-    let document = document::read(&args.job)?;
+    let wanted = Wanted::of_file(&args.job, &args.machine)?;
+    let occasion = wanted.occasion();
+    let document = wanted.document;
     let job_id: JobId =
         JOB_ID.parse().map_err(|error| Error::caused(Code::Internal, "name the plan", error))?;
     let mut local = machine::work_of(&args.machine)?;
     local.key.push_str("local/planned/");
     let places = places::part(document.clone(), &local);
     let job = places.job()?;
-    let found = find(&places.inputs, &machine::current_directory()?)?;
+    wanted::has_its_object(&job, places.output.as_deref(), &occasion)?;
+    let values = Values { job_id: &job_id, name: &job.name, occasion: &occasion };
+    let mut inputs = places.inputs;
+    for input in &mut inputs {
+        input.address = template::fill(&input.address, &values);
+    }
+    let found = find(&inputs, &machine::current_directory()?)?;
     let (others, embedded) = others(&args.machine, places.reads_s3).await?;
     let store: Arc<dyn Store> = Arc::new(PlanStore::new(found.files.clone(), local, others));
-    let planned = make(&job, &job_id, &args.machine, &store).await;
+    let planned = make(&job, &values, &args.machine, &store).await;
     drop(store);
     if let Some(embedded) = embedded {
         embedded.stop().await;
@@ -92,11 +98,15 @@ async fn others(
     }
 }
 
-async fn make(job: &Job, job_id: &JobId, args: &MachineArgs, store: &Arc<dyn Store>) -> Result<Plan, Error> {
-    let occasion = Occasion::at(Timestamp::now().as_millisecond());
-    let values = Values { job_id, name: &job.name, occasion: &occasion };
-    let listing = list(job, &values, store).await?;
-    let plan = plan::make(job, job_id, listing, cores_per_worker(args.workers), occasion);
+async fn make(
+    job: &Job,
+    values: &Values<'_>,
+    args: &MachineArgs,
+    store: &Arc<dyn Store>,
+) -> Result<Plan, Error> {
+    let listing = list(job, values, store).await?;
+    let plan =
+        plan::make(job, values.job_id, listing, cores_per_worker(args.workers), values.occasion.clone());
     let defects = plan::defects(&plan);
     if defects.is_empty() {
         return Ok(plan);
@@ -255,6 +265,7 @@ fn shortened(
 mod tests {
     use fanfold_flow::chunk::ObjectVersion;
     use fanfold_flow::literal::Literal;
+    use fanfold_flow::occasion::Occasion;
     use fanfold_flow::plan::Listing;
 
     use super::*;

@@ -15,7 +15,7 @@ use fanfold_flow::uri::ObjectUri;
 use fanfold_runtime::Error;
 use fanfold_store::StoreExt;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -32,6 +32,7 @@ use crate::progress::{Phase, Progress};
 use crate::signals::Signals;
 use crate::stdout;
 use crate::summary::{self, Facts};
+use crate::wanted::{self, Wanted};
 use crate::watch::{self, Watched};
 
 /// A job that is ready to be run: checked, its files found, its output's place free.
@@ -39,6 +40,8 @@ struct Ready {
     document: Value,
     job: Job,
     job_id: JobId,
+    /// What it is run for, as far as that is known before there is a plan.
+    occasion: Occasion,
     /// Below here stands what is copied in and out.
     local: ObjectUri,
     found: Found,
@@ -60,15 +63,16 @@ struct Ended {
 ///
 /// # Errors
 /// Whatever keeps the job from an output. After a signal everything has been stopped and removed.
-pub(crate) async fn run(document: Value, args: ProgramRun) -> Result<(), Stop> {
+pub(crate) async fn run(wanted: Wanted, args: ProgramRun) -> Result<(), Stop> {
     let began = Instant::now();
-    let ready = ready(document, &args)?;
+    let ready = ready(&wanted, &args)?;
     // From here on there is something to clean up.
     let mut signals = Signals::listen()?;
     let progress = if args.quiet { Progress::quiet() } else { Progress::on_stderr() };
     let (log_lines, lines) = mpsc::unbounded_channel();
     // Nobody here takes an ETag for an MD5, and hashing would take longer than most programs do.
-    let wishes = Wishes { log_lines: Some(log_lines), etags: ETags::Opaque, ..Wishes::default() };
+    let wishes =
+        Wishes { log_lines: Some(log_lines), etags: ETags::Opaque, tasks: wanted.tasks, ..Wishes::default() };
     let machine = Machine::start(&args.machine, wishes).await?;
     let ended = tokio::select! {
         ended = whole(&ready, &machine, lines, &progress) => ended.map_err(Stop::Failed),
@@ -82,18 +86,19 @@ pub(crate) async fn run(document: Value, args: ProgramRun) -> Result<(), Stop> {
 }
 
 /// Checks everything that can be checked before anything is started.
-fn ready(document: Value, args: &ProgramRun) -> Result<Ready, Error> {
+fn ready(wanted: &Wanted, args: &ProgramRun) -> Result<Ready, Error> {
     let work = machine::work_of(&args.machine)?;
-    let name = document.get("name").and_then(Value::as_str).unwrap_or("job");
+    let name = wanted.document.get("name").and_then(Value::as_str).unwrap_or("job");
     let job_id = new_job_id(name);
     let local = ObjectUri::new(&work.bucket, format!("{}local/{job_id}/", work.key));
-    let places = places::part(document, &local);
+    let places = places::part(wanted.document.clone(), &local);
     let job = places.job()?;
-    let Places { document, inputs, output, reads_s3 } = places;
+    let Places { document, mut inputs, output, reads_s3 } = places;
+    let occasion = wanted.occasion();
+    wanted::has_its_object(&job, output.as_deref(), &occasion)?;
     let directory = machine::current_directory()?;
     if let Some(output) = &output {
-        let now = Occasion::at(Timestamp::now().as_millisecond());
-        Target::at(&filled(output, &job, &job_id, &now), &directory, job.output.overwrite)?;
+        Target::at(&filled(output, &job, &job_id, &occasion), &directory, job.output.overwrite)?;
         if output == "-" && args.json {
             return Err(Error::new(
                 Code::InvalidJob,
@@ -101,8 +106,11 @@ fn ready(document: Value, args: &ProgramRun) -> Result<Ready, Error> {
             ));
         }
     }
+    for input in &mut inputs {
+        input.address = filled(&input.address, &job, &job_id, &occasion);
+    }
     let found = find(&inputs, &directory)?;
-    Ok(Ready { document, job, job_id, local, found, output, reads_s3 })
+    Ok(Ready { document, job, job_id, occasion, local, found, output, reads_s3 })
 }
 
 /// A name for this run that no other has: the job's name, the time, and a random part.
@@ -123,8 +131,7 @@ async fn whole(
     mut lines: mpsc::UnboundedReceiver<LogLine>,
     progress: &Progress,
 ) -> Result<Ended, Error> {
-    let occasion = Occasion::at(Timestamp::now().as_millisecond());
-    let values = Values { job_id: &ready.job_id, name: &ready.job.name, occasion: &occasion };
+    let values = Values { job_id: &ready.job_id, name: &ready.job.name, occasion: &ready.occasion };
     machine.ensure_bucket(&ready.job.output.uri.filled(&values).bucket).await?;
     progress.begin(Phase::Copy { verb: "copying in", done: 0, total: ready.found.bytes() });
     copy_in(&ready.found.files, &machine.store, machine.embedded_s3(), progress).await?;
@@ -141,10 +148,7 @@ async fn whole(
 }
 
 async fn submit(ready: &Ready, machine: &Machine) -> Result<(), Error> {
-    let mut event = ready.document.clone();
-    if let Some(fields) = event.as_object_mut() {
-        fields.insert("token".into(), json!(ready.job_id));
-    }
+    let event = wanted::event(&ready.document, &ready.job_id, &ready.occasion);
     let Err(error) = dispatcher::ask(&*machine.invoke, functions::DISPATCHER, &event).await else {
         return Ok(());
     };

@@ -99,6 +99,11 @@ pub fn problems_of_output(text: &str, with_object: bool) -> Vec<Problem> {
     names.filter_map(|name| refusal(name, with_object)).collect()
 }
 
+/// Whether one of the text's placeholders stands for the object that starts the run.
+pub fn mentions_object(text: &str) -> bool {
+    names(text).any(|name| OBJECT_PLACEHOLDERS.contains(&name))
+}
+
 /// What is wrong with a placeholder in an address.
 fn refusal(name: &str, with_object: bool) -> Option<Problem> {
     if OBJECT_PLACEHOLDERS.contains(&name) {

@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use super::deployment::misnamed;
-use super::{OBJECT_PLACEHOLDERS, UriTemplate, is_deployment, names, refusal, without_object};
+use super::{OBJECT_PLACEHOLDERS, UriTemplate, is_deployment, mentions_object, names, refusal, without_object};
 use crate::problem::Problem;
 use crate::shape;
 
@@ -84,11 +84,7 @@ pub(crate) fn problems(document: &Value) -> Vec<Problem> {
 /// Whether one of a document's placeholders stands for the object that starts the run.
 pub(crate) fn needs_object(document: &Value) -> bool {
     let texts = places(document).into_iter().filter_map(|place| document.pointer(&place.pointer)?.as_str());
-    let of_object = |text: &str| {
-        let text = text.parse::<UriTemplate>().map_or_else(|_| text.to_owned(), String::from);
-        names(&text).any(|name| OBJECT_PLACEHOLDERS.contains(&name))
-    };
-    texts.into_iter().any(of_object)
+    texts.into_iter().any(mentions_object)
 }
 
 fn of_address(text: &str, with_object: bool, is_text: impl Fn(&str) -> bool) -> Vec<Problem> {
