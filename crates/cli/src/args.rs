@@ -88,8 +88,9 @@ Examples:
   fanfold run orders.json --json > report.json
 
   # a job of a deployment, with what the deployment would give it
-  fanfold run jobs/squares.json --task squares='sh tasks/squares.sh' --scheduled-time 2026-11-22T03:00:00Z
-  fanfold run jobs/arrivals.json --object s3://in/orders/1.csv --set source.objects.uri=1.csv --value team=sales
+  fanfold run jobs/squares.json --task-directory tasks --scheduled-time 2026-11-22T03:00:00Z
+  fanfold run jobs/orders.json --task redact='python3 redact.py' --value team=sales
+  fanfold run jobs/arrivals.json --object s3://in/orders/1.csv --set source.objects.uri=1.csv
 
 Addresses in the job that do not begin with s3:// are files, folders or globs here, relative to the current folder.";
 
@@ -170,6 +171,9 @@ pub(crate) struct RunJobArgs {
     /// JSON list. May be given several times.
     #[arg(long, value_name = "NAME=COMMAND", value_parser = job::task)]
     pub(crate) task: Vec<(String, Vec<String>)>,
+    /// The folder in which programs run, such as a deployment's bundle of tasks [default: the current folder]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) task_directory: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) run: ProgramRun,
 }
@@ -352,7 +356,9 @@ mod tests {
             Cli::try_parse_from(line.collect::<Vec<_>>()).map(drop)
         };
         assert!(line(&["--data", "/tmp/x", "--s3-port", "9000"]).is_ok());
-        for more in [["--workers", "3"], ["--worker-memory", "512"], ["--timeout", "1m"], ["--s3", "embedded"]] {
+        for more in
+            [["--workers", "3"], ["--worker-memory", "512"], ["--timeout", "1m"], ["--s3", "embedded"]]
+        {
             assert_eq!(line(&more).unwrap_err().kind(), ErrorKind::ArgumentConflict, "{more:?}");
         }
     }
