@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use fanfold_flow::report::{Report, Status};
 use fanfold_flow::uri::ObjectUri;
 use fanfold_invoke::memory::{Failure, Invocation, MemoryInvoke};
 use fanfold_invoke::{Answer, Invoke, InvokeError, RequestId};
-use fanfold_runtime::{Budget, Deps, Error, Functions, Metrics, SystemWorld, World};
+use fanfold_runtime::{Budget, Deps, Error, Functions, Metric, Metrics, SystemWorld, World};
 use fanfold_store::memory::MemoryStore;
 use fanfold_store::{PutOptions, Store, StoreExt};
 use serde_json::{Value, json};
@@ -26,6 +26,7 @@ const TIMEOUT_MS: i64 = 900_000;
 pub struct MemoryWorld {
     store: Arc<MemoryStore>,
     invoke: Arc<MemoryInvoke>,
+    measured: Arc<Mutex<Vec<Value>>>,
 }
 
 /// How a job ended in this world.
@@ -53,9 +54,12 @@ impl MemoryWorld {
     pub fn new(cores: u32) -> Self {
         let store = Arc::new(MemoryStore::new([BUCKET]));
         let invoke = Arc::new(MemoryInvoke::new());
-        let deps = deps(store.clone(), Arc::new(WeakInvoke(Arc::downgrade(&invoke))), Arc::new(SystemWorld));
+        let mut deps =
+            deps(store.clone(), Arc::new(WeakInvoke(Arc::downgrade(&invoke))), Arc::new(SystemWorld));
+        let measured: Arc<Mutex<Vec<Value>>> = Arc::default();
+        deps.metrics = kept(measured.clone());
         deploy(&invoke, cores, move || deps.clone());
-        Self { store, invoke }
+        Self { store, invoke, measured }
     }
 
     /// Puts an object into the world's bucket.
@@ -124,6 +128,12 @@ impl MemoryWorld {
         self.invoke.deliveries().iter().filter(|delivery| delivery.invocation.function == function).count()
     }
 
+    /// What the functions told under this name, in order.
+    pub fn measured(&self, metric: Metric) -> Vec<f64> {
+        let lines = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().filter_map(|line| line[metric.name()].as_f64()).collect()
+    }
+
     async fn get(&self, at: &ObjectUri) -> Vec<u8> {
         self.store.get_bytes(at, u64::MAX).await.unwrap_or_else(|error| panic!("get {at}: {error}")).to_vec()
     }
@@ -135,6 +145,16 @@ impl MemoryWorld {
         });
         failed.collect::<Vec<_>>().join("; ")
     }
+}
+
+/// Metrics that are kept, line by line.
+fn kept(lines: Arc<Mutex<Vec<Value>>>) -> Metrics {
+    let keep = move |line: &str| {
+        let line =
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("a line of metrics: {error}: {line}"));
+        lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+    };
+    Metrics::new("Fanfold", Some("memory"), keep).unwrap_or_else(|error| panic!("metrics: {error}"))
 }
 
 /// What the functions of a world in memory are given.
