@@ -45,6 +45,8 @@ pub(crate) struct Wishes {
     pub(crate) log_lines: Option<mpsc::UnboundedSender<LogLine>>,
     /// The commands that jobs may name, by name.
     pub(crate) tasks: BTreeMap<String, Vec<String>>,
+    /// Where programs run, if not in the current folder.
+    pub(crate) task_directory: Option<PathBuf>,
 }
 
 /// A running machine.
@@ -127,7 +129,7 @@ impl Machine {
             args,
             work: &work,
             variables: std::env::vars_os().collect(),
-            directory: current_directory()?,
+            directory: task_directory(wishes.task_directory)?,
             session_token: account.session_token.clone(),
             tasks: wishes.tasks,
         };
@@ -356,6 +358,17 @@ impl Folder {
 pub(crate) fn current_directory() -> Result<PathBuf, Error> {
     std::env::current_dir()
         .map_err(|error| Error::caused(Code::InputMissing, "find the current folder", error))
+}
+
+/// The folder in which programs run, whole, since a function does not know what it would be relative to.
+fn task_directory(given: Option<PathBuf>) -> Result<PathBuf, Error> {
+    let Some(given) = given else { return current_directory() };
+    given.canonicalize().ok().filter(|path| path.is_dir()).ok_or_else(|| {
+        Error::new(
+            Code::InvalidJob,
+            format!("use --task-directory {}: there is no such folder", given.display()),
+        )
+    })
 }
 
 fn loopback(port: u16) -> SocketAddr {

@@ -71,8 +71,13 @@ pub(crate) async fn run(wanted: Wanted, args: ProgramRun) -> Result<(), Stop> {
     let progress = if args.quiet { Progress::quiet() } else { Progress::on_stderr() };
     let (log_lines, lines) = mpsc::unbounded_channel();
     // Nobody here takes an ETag for an MD5, and hashing would take longer than most programs do.
-    let wishes =
-        Wishes { log_lines: Some(log_lines), etags: ETags::Opaque, tasks: wanted.tasks, ..Wishes::default() };
+    let wishes = Wishes {
+        log_lines: Some(log_lines),
+        etags: ETags::Opaque,
+        tasks: wanted.tasks,
+        task_directory: wanted.task_directory,
+        ..Wishes::default()
+    };
     let machine = Machine::start(&args.machine, wishes).await?;
     let ended = tokio::select! {
         ended = whole(&ready, &machine, lines, &progress) => ended.map_err(Stop::Failed),

@@ -1,6 +1,7 @@
 //! What a person wants run here: a job document, and what a deployment and a trigger would have brought with it.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use fanfold_flow::code::Code;
 use fanfold_flow::job::Job;
@@ -26,12 +27,14 @@ pub(crate) struct Wanted {
     scheduled: Option<Timestamp>,
     /// The commands that it may name, by name.
     pub(crate) tasks: BTreeMap<String, Vec<String>>,
+    /// Where its programs run, if not in the current folder.
+    pub(crate) task_directory: Option<PathBuf>,
 }
 
 impl Wanted {
     /// A job document alone.
     pub(crate) fn alone(document: Value) -> Self {
-        Self { document, object: None, scheduled: None, tasks: BTreeMap::new() }
+        Self { document, object: None, scheduled: None, tasks: BTreeMap::new(), task_directory: None }
     }
 
     /// A job file, read.
@@ -50,7 +53,8 @@ impl Wanted {
     /// As [`Wanted::of_file`].
     pub(crate) fn to_run(args: &RunJobArgs) -> Result<Self, Error> {
         let wanted = Self::of_file(&args.job, &args.run.machine)?;
-        Ok(Self { tasks: args.task.iter().cloned().collect(), ..wanted })
+        let tasks = args.task.iter().cloned().collect();
+        Ok(Self { tasks, task_directory: args.task_directory.clone(), ..wanted })
     }
 
     /// What it is run for, if it is run now.
