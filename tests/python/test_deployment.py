@@ -7,7 +7,8 @@ there. Moto checks no permission, invokes nothing and sends no event, and it dro
 the bucket's lifecycle, public access block, ownership and EventBridge, the functions' JSON logs, RecursiveLoop and arm64. All of
 that is held by the assertions of `infra/test`.
 
-    FANFOLD_TEST_TEMPLATE=infra/cdk.out/Fanfold.template.json pytest tests/python/test_deployment.py
+    export FANFOLD_TEST_TEMPLATE=infra/cdk.out/Fanfold.template.json FANFOLD_TEST_PROGRAM=target/debug/fanfold
+    pytest tests/python/test_deployment.py
 """
 
 import io
@@ -25,6 +26,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 TEMPLATE = Path(os.environ["FANFOLD_TEST_TEMPLATE"]).resolve()
+PROGRAM = Path(os.environ["FANFOLD_TEST_PROGRAM"]).resolve()
 INFRA = Path(__file__).resolve().parents[2] / "infra"
 STACK = TEMPLATE.name.removesuffix(".template.json")
 ACCOUNT = "123456789012"
@@ -127,6 +129,23 @@ def cloud(tmp_path_factory):
         yield cloud
     finally:
         server.stop()
+
+
+@pytest.fixture
+def local():
+    """The variables that lead to the same template on the embedded Lambda and S3, which run what moto only keeps."""
+    command = [PROGRAM, "local", "--template", TEMPLATE]
+    with subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        environment = {}
+        while "FANFOLD_WORK_URI" not in environment:
+            line = process.stdout.readline()
+            assert line.startswith("export "), f"{line} ({process.poll()})"
+            name, _, value = line.removeprefix("export ").strip().partition("=")
+            environment[name] = value
+        try:
+            yield environment
+        finally:
+            process.terminate()
 
 
 def texts(value):
@@ -284,6 +303,16 @@ def test_the_outputs_name_the_deployed_pipeline(cloud):
     assert sorted(outputs["FanfoldLogs"].split(",")) == sorted(groups)
     dashboards = cloud.client("cloudwatch").list_dashboards()["DashboardEntries"]
     assert outputs["FanfoldDashboard"].endswith(f"/{dashboards[0]['DashboardName']}")
+
+
+def test_the_command_line_finds_the_pipeline_by_its_stacks_outputs(cloud, local):
+    endpoints = {"AWS_ENDPOINT_URL_CLOUDFORMATION": cloud.environment["AWS_ENDPOINT_URL"]}
+    command = [PROGRAM, "--stack", STACK, "submit", "squares-nightly", "--wait", "--json"]
+    run = subprocess.run(command, env={**os.environ, **local, **endpoints}, text=True, capture_output=True)
+    assert run.returncode == 0, run.stderr
+    assert json.loads(run.stdout)["status"] == "succeeded"
+    wrong = subprocess.run([*command, "--stack", "Other"], env={**os.environ, **local, **endpoints}, text=True, capture_output=True)
+    assert wrong.returncode != 0 and "Other" in wrong.stderr, "it is moto that was asked"
 
 
 def test_nothing_but_the_bucket_outlives_the_stack(cloud):

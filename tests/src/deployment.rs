@@ -1,16 +1,21 @@
 //! The three functions as they are deployed: each its own bootstrap binary, on the embedded Lambda and S3.
+//!
+//! Either with settings of the tests' own, or as CDK synthesized them ([`synthesized_template`]).
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use fanfold_emulator::lambda::{EnvironmentInfo, Function, Phase, Settings};
+use fanfold_emulator::template::Template;
 use fanfold_emulator::{Config, Emulator};
 use fanfold_flow::report::{Report, Status};
 use fanfold_flow::uri::ObjectUri;
-use fanfold_invoke::Invoke;
 use fanfold_invoke::aws::{LambdaInvoke, LambdaSettings};
+use fanfold_invoke::{Invoke, InvokeError};
 use fanfold_store::s3::{S3Settings, S3Store};
 use fanfold_store::{ErrorKind, PutOptions, Store, StoreExt};
 use rustix::process::Signal;
@@ -19,8 +24,17 @@ use tempfile::TempDir;
 
 use crate::processes::{self, Process};
 
-/// The bucket of inputs, outputs and artefacts.
+/// The bucket of inputs, outputs and artefacts, where no template names one.
 pub const BUCKET: &str = "deployed";
+
+/// The region, which templates are resolved for.
+const REGION: &str = "us-east-1";
+
+/// The access key's id and secret.
+const KEY: (&str, &str) = ("deployed", "deployed-secret");
+
+/// Where artefacts are in the bucket.
+const WORK: &str = "work/";
 
 /// The variable that marks every process of a deployment.
 const MARK: &str = "E2E_DEPLOYMENT";
@@ -53,7 +67,29 @@ pub struct Deployment {
     emulator: Emulator,
     store: Arc<S3Store>,
     invoke: LambdaInvoke,
+    dispatcher: String,
+    bucket: String,
     folder: TempDir,
+}
+
+/// The template that `tests/run` has synthesized, with the functions' programs beside it. Without one, a test that needs it is
+/// skipped, and says so.
+pub fn synthesized_template() -> Option<PathBuf> {
+    let path = std::env::var_os("FANFOLD_TEST_TEMPLATE").map(PathBuf::from);
+    if path.is_none() {
+        // Past the capture of tests' output, so that a skip is seen and counted.
+        let skipped = "skipped: FANFOLD_TEST_TEMPLATE names no synthesized template (tests/run makes one)";
+        let _told = writeln!(std::io::stderr(), "{skipped}");
+    }
+    path
+}
+
+/// Reads a template as the emulator does.
+///
+/// # Panics
+/// When it cannot be emulated.
+pub fn read_template(path: &Path) -> Template {
+    Template::read(path, REGION).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// A job that was accepted.
@@ -77,28 +113,50 @@ impl Deployment {
         let mut dispatcher = function("dispatcher", dispatcher, Duration::from_secs(60));
         (dispatcher.maximum_retry_attempts, dispatcher.on_failure) = (2, None);
         let functions = vec![dispatcher, worker, function("reducer", reducer, Duration::from_secs(60))];
-        let emulator = Emulator::start(Config {
-            data: folder.path().join("emulator"),
-            region: "us-east-1".into(),
-            access_key_id: "deployed".into(),
-            secret_access_key: "deployed-secret".into(),
-            s3_address: ([127, 0, 0, 1], 0).into(),
-            lambda_address: ([127, 0, 0, 1], 0).into(),
-            lambda: Settings { functions, retry_clock: 0.01, ..Settings::default() },
-        });
-        let emulator = emulator.await.unwrap_or_else(|error| panic!("the emulator: {error}"));
-        let credentials = Some(("deployed".to_owned(), "deployed-secret".to_owned()));
-        let region = Some("us-east-1".to_owned());
-        let store = S3Store::new(S3Settings {
-            endpoint: Some(emulator.s3_endpoint()),
-            region: region.clone(),
-            credentials: credentials.clone(),
-        });
+        let settings = Settings { functions, retry_clock: 0.01, ..Settings::default() };
+        let emulator = Emulator::start(config(folder.path(), settings)).await;
+        let emulator = emulator.unwrap_or_else(|error| panic!("the emulator: {error}"));
+        emulator.s3().ensure_bucket(BUCKET).await.unwrap_or_else(|error| panic!("{BUCKET}: {error}"));
+        Self::of(emulator, folder, "dispatcher", BUCKET).await
+    }
+
+    /// Deploys a template with one pipeline and one bucket: what was synthesized is what runs.
+    pub async fn of_template(mut template: Template) -> Self {
+        let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("a folder: {error}"));
+        let mark = folder.path().display().to_string();
+        for function in &mut template.functions {
+            function.environment.push((MARK.to_owned(), mark.clone()));
+        }
+        let dispatcher = template.functions.iter().find(|it| it.name.ends_with("-dispatcher"));
+        let dispatcher = dispatcher.map_or_else(|| panic!("no dispatcher"), |it| it.name.clone());
+        let [bucket] = &template.buckets[..] else { panic!("one bucket: {:?}", template.buckets) };
+        let bucket = bucket.name.clone();
+        let settings = Settings { retry_clock: 0.01, ..Settings::default() };
+        let emulator = Emulator::deploy(config(folder.path(), settings), template).await;
+        let emulator = emulator.unwrap_or_else(|error| panic!("the emulator: {error}"));
+        Self::of(emulator, folder, &dispatcher, &bucket).await
+    }
+
+    async fn of(emulator: Emulator, folder: TempDir, dispatcher: &str, bucket: &str) -> Self {
+        let credentials = Some((KEY.0.to_owned(), KEY.1.to_owned()));
+        let region = Some(REGION.to_owned());
+        let endpoint = Some(emulator.s3_endpoint());
+        let store =
+            S3Store::new(S3Settings { endpoint, region: region.clone(), credentials: credentials.clone() });
         let endpoint = Some(emulator.lambda_endpoint().to_owned());
         let invoke = LambdaInvoke::new(LambdaSettings { endpoint, region, credentials, profile: None });
         let (store, invoke) = (Arc::new(store.await), invoke.await);
-        emulator.s3().ensure_bucket(BUCKET).await.unwrap_or_else(|error| panic!("{BUCKET}: {error}"));
-        Self { emulator, store, invoke, folder }
+        Self { emulator, store, invoke, dispatcher: dispatcher.to_owned(), bucket: bucket.to_owned(), folder }
+    }
+
+    /// The bucket of inputs, outputs and artefacts.
+    pub fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
+    /// The variables with which other programs reach it.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        self.emulator.environment()
     }
 
     /// The folder in which programs run.
@@ -108,18 +166,48 @@ impl Deployment {
 
     /// Puts an object.
     pub async fn put(&self, key: &str, bytes: impl Into<Bytes>) {
-        let at = ObjectUri::new(BUCKET, key);
+        let at = ObjectUri::new(&self.bucket, key);
         let put = self.store.put(&at, bytes.into(), PutOptions::default()).await;
         put.unwrap_or_else(|error| panic!("put {at}: {error}"));
     }
 
+    /// The bytes of an object.
+    pub async fn get(&self, at: &ObjectUri) -> Vec<u8> {
+        let bytes = self.store.get_bytes(at, u64::MAX).await;
+        bytes.unwrap_or_else(|error| panic!("get {at}: {error}")).to_vec()
+    }
+
+    /// What the dispatcher answers to an event, as a synchronous caller sees it.
+    ///
+    /// # Errors
+    /// Its refusal.
+    pub async fn call(&self, event: &Value) -> Result<Value, InvokeError> {
+        let answer = self.invoke.call(&self.dispatcher, Bytes::from(event.to_string())).await?;
+        Ok(serde_json::from_slice(&answer.payload).unwrap_or_else(|error| panic!("the answer: {error}")))
+    }
+
     /// Hands a job to the dispatcher.
     pub async fn submit(&self, job: &Value) -> Submitted {
-        let answer = self.invoke.call("dispatcher", Bytes::from(job.to_string())).await;
-        let answer = answer.unwrap_or_else(|error| panic!("the dispatcher: {error}"));
-        let answer: fanfold_dispatcher::Answer =
-            serde_json::from_slice(&answer.payload).unwrap_or_else(|error| panic!("the answer: {error}"));
-        Submitted { result: answer.result }
+        let answer = self.call(job).await.unwrap_or_else(|error| panic!("the dispatcher: {error}"));
+        Submitted::of(answer)
+    }
+
+    /// Waits until nothing is under way any more, and gives all runs that there ever were, in the order of their ids. No event
+    /// was given up.
+    pub async fn runs(&self) -> Vec<Submitted> {
+        let drained = tokio::time::timeout(JOB_LIMIT, self.emulator.lambda().drain()).await;
+        assert!(drained.is_ok(), "something runs on");
+        for queue in self.emulator.queues().names() {
+            let letters = self.emulator.queues().messages(queue);
+            assert!(letters.as_ref().is_ok_and(Vec::is_empty), "an event was given up: {queue}: {letters:?}");
+        }
+        let jobs = format!("{WORK}jobs/");
+        let listed = self.store.list_all(&self.bucket, &jobs).await;
+        let listed = listed.unwrap_or_else(|error| panic!("list: {error}"));
+        let folders: BTreeSet<&str> =
+            listed.iter().filter_map(|it| it.key.strip_prefix(&jobs)?.split('/').next()).collect();
+        let result = |id: &&str| ObjectUri::new(&self.bucket, format!("{jobs}{id}/result.json"));
+        folders.iter().map(|id| Submitted { result: result(id) }).collect()
     }
 
     /// Waits for a job's report. Its counts add up, and no upload is left.
@@ -132,7 +220,7 @@ impl Deployment {
             self.store.get_json(&job.result).await.unwrap_or_else(|error| panic!("the report: {error}"));
         assert!(report.chunks.add_up(), "{}", report.chunks);
         let uploads =
-            self.store.list_uploads(BUCKET, "").await.unwrap_or_else(|error| panic!("list: {error}"));
+            self.store.list_uploads(&self.bucket, "").await.unwrap_or_else(|error| panic!("list: {error}"));
         assert!(uploads.is_empty(), "no upload outlives its job: {uploads:?}");
         report
     }
@@ -142,12 +230,12 @@ impl Deployment {
         let report = self.report(job).await;
         assert_eq!(report.status, Status::Succeeded, "{}", report.message);
         let Some(output) = &report.output else { panic!("a job that succeeded has an output") };
-        let bytes = self.store.get_bytes(&output.uri, u64::MAX).await;
-        let bytes = bytes.unwrap_or_else(|error| panic!("get {}: {error}", output.uri));
-        let chunks = format!("work/jobs/{}/chunks/", report.job_id);
-        let left = self.store.list_all(BUCKET, &chunks).await.unwrap_or_else(|error| panic!("list: {error}"));
+        let bytes = self.get(&output.uri).await;
+        let chunks = format!("{WORK}jobs/{}/chunks/", report.job_id);
+        let left =
+            self.store.list_all(&self.bucket, &chunks).await.unwrap_or_else(|error| panic!("list: {error}"));
         assert!(left.is_empty(), "{left:?}");
-        (bytes.to_vec(), report)
+        (bytes, report)
     }
 
     /// Whether the job's report is there.
@@ -199,6 +287,27 @@ impl Deployment {
     }
 }
 
+impl Submitted {
+    /// What the dispatcher answered to a job.
+    pub fn of(answer: Value) -> Self {
+        let answer: fanfold_dispatcher::Answer =
+            serde_json::from_value(answer).unwrap_or_else(|error| panic!("the answer: {error}"));
+        Self { result: answer.result }
+    }
+}
+
+fn config(folder: &Path, lambda: Settings) -> Config {
+    Config {
+        data: folder.join("emulator"),
+        region: REGION.into(),
+        access_key_id: KEY.0.into(),
+        secret_access_key: KEY.1.into(),
+        s3_address: ([127, 0, 0, 1], 0).into(),
+        lambda_address: ([127, 0, 0, 1], 0).into(),
+        lambda,
+    }
+}
+
 fn function(name: &str, bootstrap: &str, timeout: Duration, mark: &str) -> Function {
     let mut function = Function::new(name, vec![bootstrap.into()]);
     function.memory_mb = 1_024;
@@ -206,7 +315,7 @@ fn function(name: &str, bootstrap: &str, timeout: Duration, mark: &str) -> Funct
     function.maximum_retry_attempts = 0;
     function.on_failure = Some("dispatcher".to_owned());
     let variables = [
-        ("FANFOLD_WORK_URI", format!("s3://{BUCKET}/work/")),
+        ("FANFOLD_WORK_URI", format!("s3://{BUCKET}/{WORK}")),
         ("FANFOLD_DISPATCHER", "dispatcher".to_owned()),
         ("FANFOLD_WORKER", "worker".to_owned()),
         ("FANFOLD_REDUCER", "reducer".to_owned()),

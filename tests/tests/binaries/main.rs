@@ -9,6 +9,7 @@ use e2e::program::Sandbox;
 
 mod bulk_query;
 mod commands;
+mod contract;
 mod functions;
 mod large_results;
 mod map;
@@ -17,6 +18,7 @@ mod odd_inputs;
 mod readme;
 mod shared_memory;
 mod signals;
+mod triggers;
 
 /// A folder to run the program that ships in.
 fn sandbox() -> Sandbox {
