@@ -1,6 +1,8 @@
 //! What the functions measure is what their jobs report.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::process::Command;
+
 use e2e::memory::{BUCKET, MemoryWorld};
 use fanfold_flow::report::Status;
 use fanfold_runtime::Metric;
@@ -78,4 +80,42 @@ async fn a_job_that_comes_twice_is_told_once() {
         (vec![1.0], vec![1.0])
     );
     assert_eq!(sum(&world, Metric::Records), 300.0);
+}
+
+#[test]
+fn a_function_prints_its_metrics_as_lines_of_their_own_when_a_namespace_is_given() {
+    // Nobody answers at this address: the function starts, says so, and gives up.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for namespace in [None, Some("Fanfold")] {
+        let mut function = Command::new(env!("CARGO_BIN_EXE_e2e-reducer"));
+        function.env_clear().envs([
+            ("AWS_LAMBDA_RUNTIME_API", nobody.to_string().as_str()),
+            ("AWS_LAMBDA_FUNCTION_NAME", "reducer"),
+            ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
+            ("AWS_ACCESS_KEY_ID", "nobody"),
+            ("AWS_SECRET_ACCESS_KEY", "nothing"),
+            ("AWS_REGION", "us-east-1"),
+            ("FANFOLD_WORK_URI", "s3://world/work/"),
+            ("FANFOLD_DISPATCHER", "dispatcher"),
+            ("FANFOLD_WORKER", "worker"),
+            ("FANFOLD_REDUCER", "reducer"),
+            ("FANFOLD_PIPELINE", "orders"),
+        ]);
+        function.envs(namespace.map(|namespace| ("FANFOLD_METRICS_NAMESPACE", namespace)));
+        let printed = String::from_utf8(function.output().unwrap().stdout).unwrap();
+        let lines: Vec<Value> = printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let metrics: Vec<&Value> = lines.iter().filter(|line| line.get("_aws").is_some()).collect();
+        match namespace {
+            None => assert!(metrics.is_empty(), "{printed}"),
+            Some(namespace) => {
+                assert_eq!(metrics.len(), 1, "{printed}");
+                assert_eq!(metrics[0]["_aws"]["CloudWatchMetrics"][0]["Namespace"], namespace);
+                assert_eq!(
+                    (&metrics[0]["ColdStarts"], &metrics[0]["Pipeline"]),
+                    (&json!(1.0), &json!("orders"))
+                );
+            }
+        }
+    }
 }
