@@ -54,7 +54,26 @@ fn good_jobs() -> Vec<Value> {
         with_source(json!({ "range": { "start": u64::MAX, "end": u64::MAX, "chunk": u64::MAX } })),
         with_source(json!({ "items": { "values": [1, "two", null, { "three": [3] }] } })),
         with_source(json!({ "items": { "uri": "s3://in/items.jsonl", "chunk": 50 } })),
+        with(
+            orders(),
+            "/schedule",
+            json!({ "cron": "0 3 ? * MON-FRI *", "time_zone": "Europe/Berlin", "flexible_window": "15m" }),
+        ),
+        with(orders(), "/schedule", json!({ "rate": "5 minutes", "enabled": false })),
+        arrivals(),
     ]
+}
+
+/// A job that has placeholders wherever it may have any.
+fn arrivals() -> Value {
+    json!({
+        "version": 1,
+        "name": "arrivals",
+        "source": { "objects": { "uri": ["{object_uri}", "s3://{object_bucket}/{object_key}.gz", "s3://{deployment.bucket}/{a,{scheduled_date}}/*"] } },
+        "task": { "command": ["awk", "{ print \"{object_name}\" } {x}"], "environment": { "FROM": "{deployment.bucket}/{start_time}" } },
+        "output": { "uri": "s3://{deployment.bucket}/out/{job_id}/{object_name}" },
+        "on_object_created": { "bucket": "{deployment.bucket}", "prefix": "in/", "suffix": ".csv" },
+    })
 }
 
 fn with(mut document: Value, pointer: &str, value: Value) -> Value {
@@ -221,6 +240,89 @@ fn what_does_not_go_together_is_told_so() {
         "no_separator",
         with(orders(), "/source/objects", json!({ "uri": "s3://in/a", "split": { "separator": "" } }))
     );
+}
+
+#[test]
+fn triggers_that_the_services_would_refuse_are_told_before_they_are_deployed() {
+    assert_told!("schedule_of_nothing", with(orders(), "/schedule", json!({})));
+    assert_told!(
+        "schedule",
+        with(
+            orders(),
+            "/schedule",
+            json!({ "cron": "0 25 * * * *", "rate": "1 days", "time_zone": "+09:00", "flexible_window": "2h", "enabled": "no" })
+        )
+    );
+    assert_told!(
+        "trigger",
+        with(arrivals(), "/on_object_created", json!({ "bucket": "s3://in/{name}", "prefx": "a" }))
+    );
+    for (rate, right) in [
+        ("1 day", true),
+        ("12 hours", true),
+        ("1 minute", true),
+        ("0 minutes", false),
+        ("1 minutes", false),
+        ("2 day", false),
+        ("1 week", false),
+        ("day", false),
+        ("01 day", false),
+        ("5  minutes", false),
+    ] {
+        let document = with(orders(), "/schedule", json!({ "rate": rate }));
+        assert_eq!(Job::from_json(&document).is_ok(), right, "{rate}");
+    }
+    for (window, right) in
+        [("1m", true), ("1440m", true), ("1441m", false), ("0m", false), ("15", false), ("015m", false)]
+    {
+        let document = with(orders(), "/schedule", json!({ "rate": "1 day", "flexible_window": window }));
+        assert_eq!(Job::from_json(&document).is_ok(), right, "{window}");
+    }
+    for (zone, right) in [
+        ("UTC", true),
+        ("America/Argentina/Ushuaia", true),
+        ("Etc/GMT+3", true),
+        ("KST", false),
+        ("Europe/", false),
+        ("", false),
+    ] {
+        let document = with(orders(), "/schedule", json!({ "rate": "1 day", "time_zone": zone }));
+        assert_eq!(Job::from_json(&document).is_ok(), right, "{zone}");
+    }
+}
+
+#[test]
+fn placeholders_that_nobody_could_fill_are_told_wherever_they_stand() {
+    assert_told!(
+        "placeholders",
+        json!({
+            "version": 1,
+            "name": "a",
+            "source": { "objects": { "uri": ["s3://in/{date}/*", "s3://{name}/{a,b}*", "{object_url}", "{object_uri}"] } },
+            "task": { "command": ["awk", "{ print } {date}", "{object_key}"], "environment": { "A": "{object_uri}" } },
+            "output": { "uri": "s3://{deployment.}/{a,b}" },
+        })
+    );
+}
+
+#[test]
+fn an_output_that_would_start_its_job_again_is_refused() {
+    for (output, again) in [
+        ("s3://{deployment.bucket}/in/{name}.csv", true),
+        ("s3://{deployment.bucket}/in/{job_id}/{object_name}", true),
+        ("s3://{object_bucket}/{object_key}", true),
+        ("{object_uri}", true),
+        ("{object_uri}.gz", false),
+        ("s3://{deployment.bucket}/out/{object_key}", false),
+        ("s3://elsewhere/in/a.csv", false),
+    ] {
+        let found = Job::from_json(&with(arrivals(), "/output/uri", json!(output)));
+        assert_eq!(
+            found.is_err_and(|problems| problems.to_string().contains("without end")),
+            again,
+            "{output}"
+        );
+    }
 }
 
 #[test]

@@ -103,7 +103,7 @@ fn of_record(record: &Value) -> Result<ObjectCreated, Problems> {
         );
         fields.problems.push(Problem::new("eventName", message));
     }
-    let key = fields.text("s3.object.key").map(|key| decoded(key));
+    let key = fields.text("s3.object.key").map(decoded);
     if let Some(Err(refusal)) = &key {
         fields.problems.push(Problem::new("s3.object.key", refusal.clone()));
     }

@@ -5,7 +5,9 @@
 use serde_json::Value;
 
 use super::deployment::misnamed;
-use super::{OBJECT_PLACEHOLDERS, UriTemplate, is_deployment, mentions_object, names, refusal, without_object};
+use super::{
+    OBJECT_PLACEHOLDERS, UriTemplate, is_deployment, mentions_object, names, refusal, without_object,
+};
 use crate::problem::Problem;
 use crate::shape;
 
@@ -97,7 +99,7 @@ fn of_address(text: &str, with_object: bool, is_text: impl Fn(&str) -> bool) -> 
         );
         return vec![Problem::new("", message)];
     }
-    let names = names(template.bucket()).chain(names(template.key())).filter(|name| !is_text(name));
+    let names = names(text).filter(|name| !is_text(name));
     names
         .filter_map(|name| if is_deployment(name) { misspelt(name) } else { refusal(name, with_object) })
         .collect()

@@ -21,7 +21,7 @@ pub(super) fn problems(document: &Value, problems: &mut Vec<Problem>) {
             let refused = schedule.get(field).and_then(Value::as_str).and_then(refusal);
             problems.extend(refused.map(|message| Problem::new(format!("schedule.{field}"), message)));
         };
-        check("cron", |cron| cron::problem(cron));
+        check("cron", cron::problem);
         check("rate", rate_problem);
         check("time_zone", time_zone_problem);
         check("flexible_window", window_problem);
