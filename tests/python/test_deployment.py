@@ -21,6 +21,7 @@ import zipfile
 from pathlib import Path
 
 import boto3
+import embedded
 import moto_stand_ins
 import pytest
 from moto.server import ThreadedMotoServer
@@ -129,23 +130,6 @@ def cloud(tmp_path_factory):
         yield cloud
     finally:
         server.stop()
-
-
-@pytest.fixture
-def local():
-    """The variables that lead to the same template on the embedded Lambda and S3, which run what moto only keeps."""
-    command = [PROGRAM, "local", "--template", TEMPLATE]
-    with subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-        environment = {}
-        while "FANFOLD_WORK_URI" not in environment:
-            line = process.stdout.readline()
-            assert line.startswith("export "), f"{line} ({process.poll()})"
-            name, _, value = line.removeprefix("export ").strip().partition("=")
-            environment[name] = value
-        try:
-            yield environment
-        finally:
-            process.terminate()
 
 
 def texts(value):
@@ -305,14 +289,16 @@ def test_the_outputs_name_the_deployed_pipeline(cloud):
     assert outputs["FanfoldDashboard"].endswith(f"/{dashboards[0]['DashboardName']}")
 
 
-def test_the_command_line_finds_the_pipeline_by_its_stacks_outputs(cloud, local):
-    endpoints = {"AWS_ENDPOINT_URL_CLOUDFORMATION": cloud.environment["AWS_ENDPOINT_URL"]}
-    command = [PROGRAM, "--stack", STACK, "submit", "squares-nightly", "--wait", "--json"]
-    run = subprocess.run(command, env={**os.environ, **local, **endpoints}, text=True, capture_output=True)
-    assert run.returncode == 0, run.stderr
-    assert json.loads(run.stdout)["status"] == "succeeded"
-    wrong = subprocess.run([*command, "--stack", "Other"], env={**os.environ, **local, **endpoints}, text=True, capture_output=True)
-    assert wrong.returncode != 0 and "Other" in wrong.stderr, "it is moto that was asked"
+def test_the_command_line_finds_the_pipeline_by_its_stacks_outputs(cloud):
+    # Moto says where the pipeline is, and the embedded Lambda runs it: moto invokes nothing.
+    with embedded.stack(PROGRAM, TEMPLATE) as there:
+        there["AWS_ENDPOINT_URL_CLOUDFORMATION"] = cloud.environment["AWS_ENDPOINT_URL"]
+        submit = ["submit", "squares-nightly", "--wait", "--json"]
+        run = lambda stack: subprocess.run([PROGRAM, "--stack", stack, *submit], env={**os.environ, **there}, text=True, capture_output=True)
+        found, missing = run(STACK), run("Other")
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout)["status"] == "succeeded"
+    assert missing.returncode != 0 and "Other" in missing.stderr
 
 
 def test_nothing_but_the_bucket_outlives_the_stack(cloud):
