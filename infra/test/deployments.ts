@@ -1,6 +1,6 @@
 import { App, Stack } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
 import { FanfoldPipeline, type FanfoldPipelineProps } from '../index';
@@ -15,14 +15,9 @@ export const REPOSITORY = path.join(INFRA, '..');
 /** The settings of the app, which a stack under test has too. */
 export const CONTEXT: Record<string, unknown> = JSON.parse(readFileSync(path.join(INFRA, 'cdk.json'), 'utf8')).context;
 
-const folders: string[] = [];
-process.once('exit', () => folders.forEach((folder) => rmSync(folder, { recursive: true, force: true })));
-
 /** A folder that is gone when all tests have ended. */
 export function temporaryFolder(): string {
-  const folder = mkdtempSync(path.join(tmpdir(), 'fanfold-infra-'));
-  folders.push(folder);
-  return folder;
+  return mkdtempSync(path.join(tmpdir(), 'deployment-'));
 }
 
 /** A folder with programs that do nothing, for this processor. */
