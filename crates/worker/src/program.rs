@@ -82,3 +82,43 @@ pub(crate) fn program(
         directory: settings.directory.clone(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn settings(allow_commands: bool) -> Settings {
+        Settings {
+            cores: 1,
+            tasks: BTreeMap::from([(
+                "redact".to_owned(),
+                vec!["python3".to_owned(), "redact.py".to_owned()],
+            )]),
+            allow_commands,
+            directory: None,
+            environment: Vec::new(),
+            credentials: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_command_runs_where_it_was_deployed_or_any_may_and_nowhere_else() {
+        let task = Task { command: Some(vec!["rm".to_owned()]), ..Task::default() };
+        for (deployed, allowed, runs) in
+            [(false, false, false), (true, false, true), (false, true, true), (true, true, true)]
+        {
+            assert_eq!(argv(&task, deployed, &settings(allowed)).is_ok(), runs, "{deployed} {allowed}");
+        }
+    }
+
+    #[test]
+    fn a_registered_task_runs_with_the_jobs_arguments_and_a_slip_of_its_name_is_told() {
+        let task =
+            |name: &str| Task { name: Some(name.to_owned()), args: vec!["x".to_owned()], ..Task::default() };
+        assert_eq!(argv(&task("redact"), false, &settings(false)).unwrap(), ["python3", "redact.py", "x"]);
+        let refusal = argv(&task("redct"), true, &settings(true)).unwrap_err().to_string();
+        assert!(refusal.ends_with("(there are redact); did you mean 'redact'?"), "{refusal}");
+    }
+}
