@@ -2,6 +2,7 @@
 //!
 //! - [`memory`]: the real handlers over ports in memory, with real processes. Thousands of jobs a minute.
 //! - [`mortal`]: the same, where functions die in the middle of what they do.
+//! - [`cloud`]: the services that only the command line asks, with recorded answers.
 //! - [`deployment`]: the three functions' own bootstraps, on the emulator.
 //! - [`program`]: the program `fanfold` itself, in a folder of its own.
 //! - [`processes`]: what runs on this machine on behalf of a test.
@@ -11,6 +12,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::missing_panics_doc, reason = "a harness panics to fail the test")]
 
+pub mod cloud;
 pub mod deployment;
 pub mod memory;
 pub mod mortal;

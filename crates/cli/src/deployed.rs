@@ -134,7 +134,10 @@ fn of_environment(
         let message = "find a dispatcher: name a deployed stack with --stack or FANFOLD_STACK; or start `fanfold local` and take over the environment that it prints";
         return Err(Error::new(Code::Stack, message));
     };
-    let functions = variable("FANFOLD_WORKER").zip(variable("FANFOLD_REDUCER"));
+    let is_set = |service: &str| variable(&format!("AWS_ENDPOINT_URL{service}")).is_some();
+    // Another Lambda than AWS's, which has nothing to do with the log groups of any account.
+    let has_no_logs = is_set("_LAMBDA") && !is_set("") && !is_set("_CLOUDWATCH_LOGS");
+    let functions = variable("FANFOLD_WORKER").zip(variable("FANFOLD_REDUCER")).filter(|_| !has_no_logs);
     let logs = functions.map(|(worker, reducer)| LogGroups::of_functions(&dispatcher, &worker, &reducer));
     Ok((dispatcher, logs))
 }
@@ -160,6 +163,18 @@ mod tests {
         assert!(refused(&StackArgs::default(), &[]).await.contains("--stack or FANFOLD_STACK"));
         let pipeline = StackArgs { pipeline: Some("P".into()), ..StackArgs::default() };
         assert!(refused(&pipeline, &[("FANFOLD_DISPATCHER", "d")]).await.contains("goes with --stack"));
+    }
+
+    #[test]
+    fn the_logs_of_a_lambda_that_is_not_that_of_aws_are_not_looked_for_in_aws() {
+        let logs = |others: &'static [&'static str]| {
+            let names = ["FANFOLD_DISPATCHER", "FANFOLD_WORKER", "FANFOLD_REDUCER"];
+            let set = move |name: &str| names.iter().chain(others).any(|known| *known == name);
+            of_environment(None, |name| set(name).then(|| name.to_lowercase())).unwrap().1
+        };
+        assert_eq!(logs(&[]).unwrap().worker, "/aws/lambda/fanfold_worker");
+        assert_eq!(logs(&["AWS_ENDPOINT_URL_LAMBDA"]), None);
+        assert!(logs(&["AWS_ENDPOINT_URL_LAMBDA", "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS"]).is_some());
     }
 
     #[tokio::test]

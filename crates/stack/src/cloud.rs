@@ -37,6 +37,7 @@ pub struct Cloud {
     cloudformation: cloudformation::Client,
     pub(crate) logs: logs::Client,
     region: String,
+    profile: Option<String>,
 }
 
 impl Cloud {
@@ -62,7 +63,7 @@ impl Cloud {
             return Err(StackError::NoRegion { profile: settings.profile.clone() });
         };
         let (cloudformation, logs) = (cloudformation::Client::new(&shared), logs::Client::new(&shared));
-        Ok(Self { cloudformation, logs, region })
+        Ok(Self { cloudformation, logs, region, profile: settings.profile.clone() })
     }
 
     /// The pipelines of a stack, by name; at least one.
@@ -77,7 +78,7 @@ impl Cloud {
             if missing {
                 return StackError::StackMissing { stack: stack.to_owned(), region: self.region.clone() };
             }
-            StackError::of(format!("describe the stack {stack}"), error)
+            StackError::of(self.doing(&format!("describe the stack {stack}")), error)
         })?;
         let Some(found) = described.stacks().first() else {
             return Err(StackError::StackMissing { stack: stack.to_owned(), region: self.region.clone() });
@@ -89,6 +90,14 @@ impl Cloud {
             return Err(StackError::NoPipeline { stack: stack.to_owned(), status });
         }
         Ok(pipelines)
+    }
+
+    /// What is being done, and by whom, for errors.
+    pub(crate) fn doing(&self, what: &str) -> String {
+        match &self.profile {
+            Some(profile) => format!("{what} with the profile '{profile}'"),
+            None => what.to_owned(),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What can go wrong with asking AWS about a stack, sorted by what a person can do about it.
 
-use aws_sdk_cloudformation::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_cloudformation::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 type Cause = Box<dyn std::error::Error + Send + Sync + 'static>;
@@ -141,15 +141,20 @@ impl StackError {
             }
             // No request was sent, for want of something to sign it with.
             SdkError::DispatchFailure(failure) if failure.is_user() || failure.is_other() => {
-                Self::Credentials { doing, message: DisplayErrorContext(&error).to_string() }
+                Self::Credentials { doing, message: causes(&error) }
             }
             SdkError::ConstructionFailure(_) => {
-                let message = DisplayErrorContext(&error).to_string();
-                Self::Refused { doing, code: "RequestNotMade".to_owned(), message }
+                Self::Refused { doing, code: "RequestNotMade".to_owned(), message: causes(&error) }
             }
             _ => Self::Unavailable { doing, source: Box::new(error) },
         }
     }
+}
+
+/// What is below an error, in words. The SDK's own context would add its types' insides.
+fn causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -104,7 +104,7 @@ impl Group {
                 {
                     return StackError::LogGroupMissing { group: self.name.clone() };
                 }
-                StackError::of(format!("read the log group {}", self.name), error)
+                StackError::of(cloud.doing(&format!("read the log group {}", self.name)), error)
             })?;
             self.lines.extend(page.events().iter().map(|event| line(event, position)));
             self.next = page.next_token.map_or(Next::End, Next::At);

@@ -18,6 +18,7 @@ mod odd_inputs;
 mod readme;
 mod shared_memory;
 mod signals;
+mod stack;
 mod triggers;
 
 /// A folder to run the program that ships in.

@@ -160,7 +160,7 @@ fn since(text: &str) -> Result<Since, String> {
 
 impl Since {
     /// In milliseconds since 1970.
-    pub(crate) fn from_ms(self, now: Timestamp) -> i64 {
+    pub(crate) fn in_ms(self, now: Timestamp) -> i64 {
         match self {
             Self::At(at) => at.as_millisecond(),
             Self::Ago(ago) => {
@@ -240,8 +240,8 @@ mod tests {
     #[test]
     fn a_time_ago_and_a_moment_are_told_apart() {
         let now: Timestamp = "2026-11-22T03:00:00Z".parse().unwrap();
-        assert_eq!(since("10m").unwrap().from_ms(now), now.as_millisecond() - 600_000);
-        assert_eq!(since("2026-11-22T02:00:00Z").unwrap().from_ms(now), now.as_millisecond() - 3_600_000);
+        assert_eq!(since("10m").unwrap().in_ms(now), now.as_millisecond() - 600_000);
+        assert_eq!(since("2026-11-22T02:00:00Z").unwrap().in_ms(now), now.as_millisecond() - 3_600_000);
         for text in ["-1h", "yesterday", "10"] {
             assert!(since(text).unwrap_err().contains("10m"), "{text}");
         }

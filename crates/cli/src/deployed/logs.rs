@@ -47,13 +47,13 @@ const LEFT_OUT: [&str; 7] = ["timestamp", "level", "target", "message", "job", "
 pub(crate) async fn show(args: &LogsArgs) -> Result<(), Stop> {
     let deployed = Deployed::find(&args.stack).await?;
     let Some(logs) = &deployed.logs else {
-        let message = "find the logs: neither an output of the stack nor FANFOLD_WORKER and FANFOLD_REDUCER say where the functions log";
+        let message = "find the logs: neither an output of a stack (--stack) nor FANFOLD_WORKER and FANFOLD_REDUCER say where the functions log; those of `fanfold local` are in the folder that it names when it starts";
         return Err(Error::new(Code::Stack, message).into());
     };
     let cloud = Cloud::new(&deployed.cloud).await.map_err(failed)?;
     let groups = [&logs.dispatcher, &logs.worker, &logs.reducer].map(Clone::clone);
     let (_, standing) = standing::ask(&deployed, &args.job_id).await?;
-    let from_ms = args.since.map_or(standing.started_ms - LATE_MS, |since| since.from_ms(Timestamp::now()));
+    let from_ms = args.since.map_or(standing.started_ms - LATE_MS, |since| since.in_ms(Timestamp::now()));
     let mut printer = Printer { cloud, groups, seen: HashMap::new(), json: args.json };
     let mut query = LogQuery { pattern: pattern(&args.job_id), from_ms };
     let (mut ended, mut quiet_looks) = (standing.status != State::Running, 0);
