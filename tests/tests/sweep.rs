@@ -32,7 +32,9 @@ fn whole(chunks: u64) -> String {
 }
 
 fn fate() -> impl Strategy<Value = Option<Fate>> {
-    prop::option::of((0..24_u32, any::<bool>()).prop_map(|(requests, last_is_done)| Fate { requests, last_is_done }))
+    prop::option::of(
+        (0..24_u32, any::<bool>()).prop_map(|(requests, last_is_done)| Fate { requests, last_is_done }),
+    )
 }
 
 async fn sweep_to_the_end(world: &MortalWorld) -> usize {
