@@ -48,7 +48,8 @@ pub struct LambdaSettings {
     pub region: Option<String>,
     /// Key id and secret. By default whatever the SDK's chain of providers finds.
     pub credentials: Option<(String, String)>,
-    /// The profile of the AWS configuration. One that is named here goes before keys in the environment.
+    /// The profile of the AWS configuration. One that is named here goes before keys in the environment. Profiles that
+    /// sign in by SSO or run a program need these features of `aws-config`, which the command line is built with.
     pub profile: Option<String>,
 }
 

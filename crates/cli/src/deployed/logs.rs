@@ -147,7 +147,10 @@ fn said(fields: &Map<String, Value>) -> String {
         "WARN" => format!("{WARNING}warning{WARNING:#} {message}"),
         _ => message.to_owned(),
     };
-    for (name, value) in fields.iter().filter(|(name, _)| !LEFT_OUT.contains(&name.as_str())) {
+    let says_something = |value: &Value| !value.is_null() && value.as_str() != Some("");
+    let told =
+        fields.iter().filter(|(name, value)| !LEFT_OUT.contains(&name.as_str()) && says_something(value));
+    for (name, value) in told {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         // Writing to a string cannot fail.
         let _written = write!(said, " {ASIDE}{name}={ASIDE:#}{value}");
@@ -173,7 +176,7 @@ mod tests {
             "stderr": "hello", "target": "fanfold_worker"
         });
         assert_eq!(shown(&program.to_string()), "00:00:01.000 worker     [index 3] hello");
-        let again = json!({ "level": "WARN", "message": "trying a chunk again", "job": "j", "index": 3, "code": "program_failed" });
+        let again = json!({ "level": "WARN", "message": "trying a chunk again", "job": "j", "index": 3, "code": "program_failed", "reason": "" });
         assert_eq!(
             shown(&again.to_string()),
             "00:00:01.000 worker     warning trying a chunk again code=program_failed index=3"
