@@ -96,7 +96,8 @@ async fn brackets_in_a_prefix_are_letters_and_in_a_glob_are_signs() {
     }
     for (key, whole) in [
         ("in/[a]/", "in/[a]/1\n"),
-        ("in/{b}/", "in/{b}/1\n"),
+        ("in/\\{b\\}/*", "in/{b}/1\n"),
+        ("in/[{]b[}]/*", "in/{b}/1\n"),
         ("in/[a]/*", "in/a/1\n"),
         ("in/c\\*d/*", "in/c*d/1\n"),
     ] {

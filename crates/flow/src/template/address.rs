@@ -90,9 +90,15 @@ impl UriTemplate {
 fn own<'t>(piece: &Piece<'t>) -> &'t str {
     match piece {
         Piece::Text(text) => text,
-        Piece::Placeholder(alternatives) if alternatives.contains(',') => alternatives,
+        Piece::Placeholder(braced) if is_of_a_glob(braced) => braced,
         Piece::Placeholder(_) => "",
     }
+}
+
+/// Whether what stands between two braces is a glob's and no placeholder: alternatives, or braces that backslashes or
+/// brackets take for themselves, as in `\{a\}` and `[{]a[}]`.
+pub(super) fn is_of_a_glob(braced: &str) -> bool {
+    braced.contains([',', '[', ']', '*', '?', '\\'])
 }
 
 /// The glob that these pieces make, and what all that matches begins with.
@@ -118,8 +124,8 @@ fn glob(pieces: &[Piece<'_>], values: &Values<'_>) -> (String, String) {
                 }
                 literal &= plain.is_none();
             }
-            (Piece::Placeholder(alternatives), None) => {
-                glob.push_str(&format!("{{{alternatives}}}"));
+            (Piece::Placeholder(braced), None) => {
+                glob.push_str(&format!("{{{braced}}}"));
                 literal = false;
             }
         }
@@ -222,6 +228,7 @@ mod tests {
             glob("1970-01-01/{a,bn}-?", "1970-01-01/")
         );
         assert_eq!(selected("s3://in/x{a,b}*", "k"), glob("x{a,b}*", "x"));
+        assert_eq!(selected("s3://in/x\\{a\\}*", "k"), glob("x\\{a\\}*", "x"));
         assert_eq!(selected("s3://in/x{a,b}", "k"), one("in", "x{a,b}"), "no star, no glob");
     }
 

@@ -4,6 +4,7 @@
 
 use serde_json::Value;
 
+use super::address::is_of_a_glob;
 use super::deployment::misnamed;
 use super::{
     OBJECT_PLACEHOLDERS, UriTemplate, is_deployment, mentions_object, names, refusal, without_object,
@@ -16,7 +17,7 @@ use crate::shape;
 pub(super) enum Kind {
     /// The address of one object.
     Object,
-    /// The address of one object, of a prefix, or of a glob, whose braces with a comma are no placeholders.
+    /// The address of one object, of a prefix, or of a glob, some of whose braces are no placeholders.
     Objects,
     /// A text that a program gets, with braces of its own.
     Task,
@@ -74,7 +75,7 @@ pub(crate) fn problems(document: &Value) -> Vec<Problem> {
         let Some(text) = document.pointer(&pointer).and_then(Value::as_str) else { continue };
         let found = match kind {
             Kind::Object => of_address(text, with_object, |_| false),
-            Kind::Objects => of_address(text, with_object, |name| name.contains(',')),
+            Kind::Objects => of_address(text, with_object, is_of_a_glob),
             Kind::Task => of_task(text, with_object),
             Kind::Bucket => of_bucket(text),
         };
