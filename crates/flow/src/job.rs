@@ -76,8 +76,8 @@ pub enum Source {
 pub struct Objects {
     /// One object (`s3://b/key`), all objects under a prefix in key order (`s3://b/prefix/`), those that match a glob
     /// (`s3://b/2026-*/part-?.csv`; `*` stays within a folder, `**` crosses them), or a list of these. May hold the
-    /// placeholders of an output's address; braces with a
-    /// comma are a glob's, and a key's own braces are written `\{` and `\}` in a glob.
+    /// placeholders of an output's address; braces with a comma are a glob's, and a key's own braces are written `\{` and
+    /// `\}` in a glob.
     pub uri: OneOrMore,
     /// What a record is, so that no chunk begins or ends within one. Default `"lines"`.
     #[serde(default)]
