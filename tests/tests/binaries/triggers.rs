@@ -2,14 +2,12 @@
 //! each runs its job once, and once only when it comes twice. The functions are the programs that would be deployed.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::Path;
 
 use e2e::deployment::{Deployment, Submitted, read_template, synthesized_template};
 use e2e::program::{Ended, Sandbox};
 use fanfold_emulator::template::Notification;
 use fanfold_flow::report::{Report, Status};
-use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::{bare, data, sandbox};
@@ -216,28 +214,4 @@ async fn a_job_that_the_command_line_submits_twice_with_its_token_is_one_run() {
     assert_eq!(report.job_id, told.job_id);
     sandbox.assert_clean(&[]);
     deployed.stop().await;
-}
-
-#[test]
-fn a_template_that_fanfold_local_keeps_up_serves_other_terminals() {
-    let Some(template) = synthesized_template() else { return };
-    let sandbox = sandbox();
-    let mut local = sandbox.command(["local", "--template", template.to_str().unwrap()]);
-    local.stdout(File::create(sandbox.path("env.sh")).unwrap());
-    let mut local = sandbox.start_with_its_stdout(&mut local);
-    let exports = |sandbox: &Sandbox| String::from_utf8(sandbox.read("env.sh")).unwrap();
-    local.until("the environment", |sandbox| exports(sandbox).contains("FANFOLD_WORK_URI="));
-    let exports = exports(&sandbox);
-    let variables = exports.lines().filter_map(|line| line.strip_prefix("export ")?.split_once('='));
-    let terminal = |args: &[&str]| {
-        let mut command = sandbox.command(args);
-        sandbox.start(command.envs(variables.clone())).ended().succeeded()
-    };
-    let jobs = String::from_utf8(terminal(&["jobs"]).stdout).unwrap();
-    assert!(jobs.contains("squares-nightly") && jobs.contains("keep-on-arrival"), "{jobs}");
-    let report = terminal(&["submit", "squares-nightly", "--wait", "--json"]).report();
-    assert_eq!((report.status, report.chunks.done), (Status::Succeeded, 10));
-    local.signal(Signal::TERM);
-    local.ended().succeeded();
-    sandbox.assert_clean(&["env.sh"]);
 }
