@@ -106,3 +106,22 @@ async fn wherever_one_function_dies_once_the_output_is_exact() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_job_that_comes_again_after_its_reducer_died_leaves_nothing_behind() {
+    for requests in 0..30 {
+        for last_is_done in [false, true] {
+            // The dispatcher, the worker of the only lane, the reducer.
+            let world = MortalWorld::new([None, None, Some(Fate { requests, last_is_done })], Vec::new());
+            let job = job(3, Some(1));
+            world.submit(&job).await;
+            world.submit(&job).await;
+            sweep_to_the_end(&world).await;
+            assert_eq!(
+                world.keys("work/jobs/run/chunks/").await,
+                Vec::<String>::new(),
+                "{requests} {last_is_done}"
+            );
+        }
+    }
+}

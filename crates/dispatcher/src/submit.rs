@@ -5,6 +5,7 @@ use fanfold_flow::job::Job;
 use fanfold_flow::keys::JobKeys;
 use fanfold_flow::plan::{self, Plan};
 use fanfold_flow::problem::Problems;
+use fanfold_gather::{clean_up, report_of};
 use fanfold_runtime::{Deps, Error, Metric, Of};
 use fanfold_store::{Created, DOCUMENT_BYTES_MAX, ErrorKind, StoreExt};
 
@@ -38,8 +39,9 @@ pub(crate) async fn submit(request: &Request, deps: &Deps, settings: &Settings) 
     // the marker would stay. One that is there knows more than a new one.
     let active = keys.active();
     deps.store.create_json(&active, &Marker::new(&plan, &job, deps.world.now_ms())).await?;
-    if deps.store.exists(&keys.result()).await? {
-        deps.store.delete(&active.bucket, std::slice::from_ref(&active.key)).await?;
+    if let Some(report) = report_of(deps, &keys).await? {
+        // With the marker goes what tells a sweep to clean up, and who put the report may have died before it did.
+        clean_up(deps, &keys, &report).await?;
         return Ok(Submitted { job, plan, had_ended: true });
     }
     tracing::info!(job = %request.job_id, chunks = plan.chunks, partitions = plan.partitions.len(), "the job is planned");
