@@ -23,6 +23,7 @@ const ARCHITECTURES: ReadonlyMap<string, Architecture> = new Map([
  * | `dispatcherMemory`, `workerMemory`, `reducerMemory` | 512, 3008, 1769 MB |
  * | `workerConcurrency` | no limit but the account's |
  * | `alarmTopic` | the ARN of an SNS topic; nobody is told |
+ * | `testEvents` | `true`; `false` makes none |
  * | `createTestEventRegistry` | `false`: the registry of the console's test events is there |
  */
 export class FanfoldStack extends Stack {
@@ -41,6 +42,7 @@ export class FanfoldStack extends Stack {
       jobs: this.text('jobs') ?? path.join(__dirname, '..', 'jobs'),
       taskBundle: path.join(__dirname, '..', 'tasks'),
       tasks: { keep: ['sh', 'keep.sh'] },
+      testEvents: this.text('testEvents') !== 'false',
       createTestEventRegistry: this.text('createTestEventRegistry') === 'true',
       ...(alarmTopic !== undefined && { alarmTopic: Topic.fromTopicArn(this, 'AlarmTopic', alarmTopic) }),
     });

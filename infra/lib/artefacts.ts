@@ -26,7 +26,8 @@ export function laidOut<T>(contents: Contents, use: (folder: string) => T): T {
   const folder = mkdtempSync(path.join(tmpdir(), 'fanfold-asset-'));
   try {
     for (const [name, source] of Object.entries(contents.folders ?? {})) {
-      cpSync(source, path.join(folder, name), { recursive: true });
+      // Links stay as they are: made absolute, they would lead to nothing elsewhere.
+      cpSync(source, path.join(folder, name), { recursive: true, verbatimSymlinks: true });
     }
     for (const [name, text] of Object.entries(contents.files ?? {})) {
       const file = path.join(folder, name);

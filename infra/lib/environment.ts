@@ -1,4 +1,5 @@
 import { Stack } from 'aws-cdk-lib';
+import { ApplicationLogLevel } from 'aws-cdk-lib/aws-lambda';
 import type { Construct } from 'constructs';
 import { JOBS_FOLDER, TASKS_FOLDER } from './artefacts';
 import { workerMemoryMb } from './functions';
@@ -27,6 +28,7 @@ export function environments(scope: Construct, told: Told, props: FanfoldPipelin
     FANFOLD_REDUCER: names.function('reducer'),
     FANFOLD_METRICS_NAMESPACE: told.namespace,
     FANFOLD_PIPELINE: names.pipeline,
+    ...(props.logLevel && { FANFOLD_LOG: logFilter(props.logLevel) }),
   };
   const hasTaskFolder = props.taskBundle !== undefined || props.workerImage !== undefined;
   return {
@@ -46,6 +48,11 @@ export function environments(scope: Construct, told: Told, props: FanfoldPipelin
     },
     reducer: shared,
   };
+}
+
+/** The level by the name that the programs have for it: their highest is `error`. */
+function logFilter(level: ApplicationLogLevel): string {
+  return level === ApplicationLogLevel.FATAL ? 'error' : level.toLowerCase();
 }
 
 /** The variables that tasks find: the app's own, and the ARNs of secrets. */

@@ -92,7 +92,7 @@ function optionsOf(
     recursiveLoop: CONTINUES_ITSELF[role] ? lambda.RecursiveLoop.ALLOW : lambda.RecursiveLoop.TERMINATE,
     tracing: props.tracing ? lambda.Tracing.ACTIVE : lambda.Tracing.DISABLED,
     loggingFormat: lambda.LoggingFormat.JSON,
-    applicationLogLevelV2: props.logLevel ?? lambda.ApplicationLogLevel.INFO,
+    applicationLogLevelV2: lambdaLogLevel(props),
   };
 }
 
@@ -110,4 +110,13 @@ function networkOf(
   const description = `Fanfold pipeline ${names.pipeline}: everything out, nothing in`;
   const groups = securityGroups ?? [new ec2.SecurityGroup(scope, 'SecurityGroup', { vpc, description })];
   return { vpc, securityGroups: groups, ...(vpcSubnets && { vpcSubnets }) };
+}
+
+/**
+ * What Lambda itself lets through. Lines of metrics have no level, and Lambda takes them for INFO: with any higher level
+ * they, and the alarms over them, would be silent for ever. The programs leave out what is below the wish themselves.
+ */
+function lambdaLogLevel({ logLevel }: FanfoldPipelineProps): lambda.ApplicationLogLevel {
+  const lower = [lambda.ApplicationLogLevel.TRACE, lambda.ApplicationLogLevel.DEBUG];
+  return logLevel !== undefined && lower.includes(logLevel) ? logLevel : lambda.ApplicationLogLevel.INFO;
 }

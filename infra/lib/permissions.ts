@@ -108,6 +108,8 @@ export function dispatcherOnInput(place: DataPlace): Permission[] {
 export function workerOnInput(place: DataPlace): Permission[] {
   return [
     { neededBy: 'the bytes of a chunk (crates/worker/src/input/fetch.rs)', ...objects(place, ['s3:GetObject']) },
+    // S3 says "denied" for an object that is not there to whoever may not list.
+    { neededBy: 'to be told that an object is gone (crates/worker/src/input.rs)', ...list(place) },
     ...useKey(place, ['kms:Decrypt'], 'objects under a KMS key (crates/worker/src/input/fetch.rs)'),
   ];
 }

@@ -83,7 +83,7 @@ export class FanfoldPipeline extends Construct {
       if (schedule) makeSchedule(this, name, schedule, schedules, this.target);
       if (trigger) makeObjectRule(this, name, trigger, deployed.values, this.target);
     }
-    if (props.testEvents ?? true) {
+    if (props.testEvents ?? false) {
       makeTestEvents(this, names.function('dispatcher'), deployed.jobs, deployed.values, props.createTestEventRegistry ?? false);
     }
 

@@ -225,7 +225,7 @@ export interface FanfoldPipelineProps {
   readonly logRetention?: logs.RetentionDays;
 
   /**
-   * The least level of the functions' own log lines. What programs print counts as INFO.
+   * The least level of the functions' own log lines. What programs print counts as INFO. Metrics are not concerned.
    * @default lambda.ApplicationLogLevel.INFO
    */
   readonly logLevel?: lambda.ApplicationLogLevel;
@@ -243,14 +243,16 @@ export interface FanfoldPipelineProps {
   readonly alarmTopic?: sns.ITopic;
 
   /**
-   * Whether the console's shareable test events are made: one for each job, one for help, one for a status.
-   * @default true
+   * Whether the console's shareable test events are made: one for each job, one for help, one for a status. Their registry
+   * (`lambda-testevent-schemas`, one for each account and region) must be there: `createTestEventRegistry` says how.
+   * @default false
    */
   readonly testEvents?: boolean;
 
   /**
-   * Whether the registry of test events (`lambda-testevent-schemas`) is made by this stack. There is one in an account
-   * and region; the first shareable test event that anybody saves in the console makes it too.
+   * Whether the registry of test events is made by this stack, and kept when the stack is deleted. It must not be there
+   * yet: `aws schemas create-registry --registry-name lambda-testevent-schemas` makes it too, and so does the first
+   * shareable test event that anybody saves in the console.
    * @default false
    */
   readonly createTestEventRegistry?: boolean;

@@ -42,7 +42,7 @@ export interface Deployment {
 /** Synthesizes a pipeline. `props` may need the stack for what belongs to it. */
 export function deploy(props: (stack: Stack) => FanfoldPipelineProps = () => ({}), after?: (pipeline: FanfoldPipeline, stack: Stack) => void): Deployment {
   const stack = newStack();
-  const pipeline = new FanfoldPipeline(stack, 'Test', { pipelineName: 'test', bootstraps, ...props(stack) });
+  const pipeline = new FanfoldPipeline(stack, 'Test', { pipelineName: 'test', bootstraps, testEvents: true, ...props(stack) });
   after?.(pipeline, stack);
   return { stack, pipeline, template: Template.fromStack(stack) };
 }

@@ -100,6 +100,18 @@ describe('the functions of a pipeline, as they may be chosen', () => {
     expect(only(template, 'AWS::Logs::LogGroup', 'Worker').RetentionInDays).toBe(7);
   });
 
+  it.each([
+    [lambda.ApplicationLogLevel.DEBUG, 'DEBUG', 'debug'],
+    [lambda.ApplicationLogLevel.ERROR, 'INFO', 'error'],
+    [lambda.ApplicationLogLevel.FATAL, 'INFO', 'error'],
+  ])('log from %s on, but let Lambda keep no metric back', (logLevel, ofLambda, ofProgram) => {
+    const { template } = deploy(() => ({ logLevel }));
+    for (const role of ['Dispatcher', 'Worker', 'Reducer']) {
+      expect(only(template, FUNCTION, role).LoggingConfig.ApplicationLogLevel).toBe(ofLambda);
+      expect(environment(template, role)['FANFOLD_LOG']).toBe(ofProgram);
+    }
+  });
+
   it('run on arm64, with programs for it', () => {
     const { template } = deploy(() => ({ architecture: lambda.Architecture.ARM_64, bootstraps: dummyBootstraps('arm64') }));
     const architectures = Object.values(template.findResources(FUNCTION)).map((made: any) => made.Properties.Architectures);

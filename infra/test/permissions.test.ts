@@ -63,6 +63,7 @@ describe('the roles of a pipeline may do just what their code does', () => {
         `s3:DeleteObject ${BUCKET}/work/jobs/*/chunks/*`,
         `s3:GetObject ${BUCKET}/inputs/*`,
         `s3:GetObject ${BUCKET}/work/jobs/*`,
+        listing('inputs/'),
         listing('work/'),
         `s3:PutObject ${BUCKET}/work/jobs/*`,
       ].sort(),

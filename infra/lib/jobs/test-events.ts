@@ -1,4 +1,4 @@
-import { Stack } from 'aws-cdk-lib';
+import { RemovalPolicy, Stack } from 'aws-cdk-lib';
 import * as eventschemas from 'aws-cdk-lib/aws-eventschemas';
 import type { Construct } from 'constructs';
 import type { JobDocument, OnObjectCreated } from './document';
@@ -40,7 +40,10 @@ export function makeTestEvents(
     content: Stack.of(scope).toJsonString(content),
   });
   if (createRegistry) {
-    schema.addResourceDependency(new eventschemas.CfnRegistry(scope, 'TestEventRegistry', { registryName: REGISTRY }));
+    const registry = new eventschemas.CfnRegistry(scope, 'TestEventRegistry', { registryName: REGISTRY });
+    // Everybody's test events of the account are in it.
+    registry.applyRemovalPolicy(RemovalPolicy.RETAIN);
+    schema.addResourceDependency(registry);
   }
 }
 
