@@ -11,6 +11,7 @@ use fanfold_flow::problem::{Problem, Problems};
 use fanfold_flow::template::Values;
 use fanfold_flow::uri::ObjectUri;
 use fanfold_runtime::Error;
+use serde_json::Value;
 
 use crate::Settings;
 use crate::deployed::{self, DeployedJob};
@@ -38,19 +39,16 @@ pub(crate) struct Request {
 impl Request {
     /// The run of a job that came as an event.
     pub(crate) fn of_submit(submit: Submit, settings: &Settings, request_id: &str) -> Result<Self, Error> {
-        let Submit { job, asked } = submit;
-        let document = serde_json::to_value(&job)
-            .map_err(|error| Error::caused(Code::Internal, "write the job as JSON", error))?;
-        let job = deployed::filled(document, &settings.deployment)?;
-        let name = job.name.clone();
-        Self::new(job, &name, asked, request_id)
+        let Submit { job: Job { name, .. }, document, asked } = submit;
+        let job = deployed::filled(document.clone(), &settings.deployment)?;
+        Self::new(job, &name, Some(&document), asked, request_id)
     }
 
     /// The run of a deployed job.
     pub(crate) fn of_run(run: &Run, settings: &Settings, request_id: &str) -> Result<Self, Error> {
         let deployed = settings.deployed.named(&run.name)?;
         let job = deployed.with(run.with.as_ref(), &settings.deployment)?;
-        let request = Self::new(job, &run.name, run.asked.clone(), request_id)?;
+        let request = Self::new(job, &run.name, run.with.as_ref(), run.asked.clone(), request_id)?;
         request.of_deployed(deployed)
     }
 
@@ -68,8 +66,9 @@ impl Request {
         request.of_deployed(deployed)
     }
 
-    fn new(job: Job, name: &str, asked: Asked, request_id: &str) -> Result<Self, Error> {
-        let of_trigger = || asked.trigger.as_ref().and_then(|trigger: &Trigger| trigger.job_id(name));
+    /// `own` is what the event says of the job beside its name.
+    fn new(job: Job, name: &str, own: Option<&Value>, asked: Asked, request_id: &str) -> Result<Self, Error> {
+        let of_trigger = || asked.trigger.as_ref().and_then(|trigger: &Trigger| trigger.job_id(name, own));
         let job_id = match &asked.token {
             Some(token) => JobId::from_token(token),
             None => of_trigger().unwrap_or_else(|| JobId::from_token(&format!("{name}-{request_id}"))),

@@ -130,6 +130,29 @@ async fn each_trigger_delivered_twice_at_once_and_once_more_later_is_one_run() {
 }
 
 #[tokio::test]
+async fn targets_of_one_rule_that_ask_for_different_things_are_different_runs_each_of_them_once() {
+    let patch = |end: u64| json!({ "source": { "range": { "end": end, "chunk": 1 } } });
+    for name in ["scheduler-run", "rule-run"] {
+        let deployment = Deployment::new().await;
+        let plain = fixture(name);
+        let (mut one, mut other) = (plain.clone(), plain.clone());
+        (one["with"], other["with"]) = (patch(1), patch(2));
+        let mut whole = [jobs()[0].1.clone(), jobs()[0].1.clone()];
+        whole[1]["retries"] = json!(0);
+        for job in &mut whole {
+            job["trigger"] = plain["trigger"].clone();
+        }
+        let events = [&plain, &one, &other, &whole[0], &whole[1]];
+        for (number, event) in events.into_iter().enumerate() {
+            let first = deployment.deliver(event, "a").await.unwrap();
+            let again = deployment.deliver(event, "b").await.unwrap();
+            assert_eq!(first["job_id"], again["job_id"], "{event}");
+            assert_eq!(deployment.runs().await.len(), number + 1, "{event}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_object_told_of_by_both_of_s3s_ways_is_one_run_of_that_object_alone() {
     let deployment = Deployment::new().await;
     let by_rule = deployment.deliver(&fixture("s3-eventbridge"), "a").await.unwrap();

@@ -20,6 +20,8 @@ use crate::uri::ObjectUri;
 pub struct Submit {
     /// The job.
     pub job: Job,
+    /// Its document, as it came.
+    pub document: Value,
     /// What came with it.
     pub asked: Asked,
 }
@@ -71,13 +73,17 @@ pub enum Trigger {
 
 impl Trigger {
     /// The id of the run of the job `name`: the same when the trigger is delivered again, and no other trigger's. None
-    /// where each delivery is a run of its own.
-    pub fn job_id(&self, name: &str) -> Option<JobId> {
-        let (time_ms, mark) = match self {
+    /// where each delivery is a run of its own. `own` is what the event says of the job beside its name, a patch or the
+    /// whole document: a rule may have several targets, whose runs are told apart by that alone.
+    pub fn job_id(&self, name: &str, own: Option<&Value>) -> Option<JobId> {
+        let (time_ms, mut mark) = match self {
             Self::Schedule { arn, time_ms } => (*time_ms, format!("{arn}\n{time_ms}")),
             Self::Event { id, time_ms } => (*time_ms, id.clone()),
             Self::Object(_) => return None,
         };
+        if let Some(own) = own {
+            mark += &format!("\n{own}");
+        }
         let time = Moment(time_ms).formatted("%Y%m%dT%H%M%SZ");
         Some(JobId::from_token(&format!("{name}-{time}-{}", Crc64::of(mark.as_bytes()))))
     }
@@ -142,11 +148,12 @@ pub(super) fn submit(fields: &Map<String, Value>) -> Result<Submit, Problems> {
     let asked = Value::Object(asked);
     let mut problems = shape::problems::<AskedFields>(&asked);
     problems.extend(sense(&asked));
-    match Job::from_json(&Value::Object(job)) {
+    let document = Value::Object(job);
+    match Job::from_json(&document) {
         Ok(job) => {
             none_or(problems)?;
             let AskedFields { token, wait, scheduled_time, trigger } = super::read(&asked, "")?;
-            Ok(Submit { job, asked: put_together(token, wait, scheduled_time, trigger) })
+            Ok(Submit { job, document, asked: put_together(token, wait, scheduled_time, trigger) })
         }
         Err(Problems(of_job)) => Err(Problems(of_job.into_iter().chain(problems).collect())),
     }
