@@ -22,9 +22,10 @@ pub(crate) const REDUCER_ATTEMPTS: u32 = 3;
 
 /// A worker died: what it was at is tried again while the job's retries allow, then recorded as failed.
 pub(crate) async fn worker(failed: Failed<Partition>, deps: &Deps) -> Result<(), Error> {
-    let Failed { payload: sent, reason } = failed;
-    let keys = deps.keys(&sent.job_id);
+    let Failed { payload, reason } = failed;
+    let keys = deps.keys(&payload.job_id);
     let job: Job = deps.store.get_json(&keys.job()).await?;
+    let sent = as_planned(&payload, &deps.store.get_json(&keys.plan()).await?)?;
     let mut lane = Lane::of(&job, deps);
     let Some(partition) = first_undone(&sent, &mut lane, deps).await? else { return Ok(()) };
     let begun = last_attempt(deps, &keys, partition.number).await?;
@@ -37,6 +38,21 @@ pub(crate) async fn worker(failed: Failed<Partition>, deps: &Deps) -> Result<(),
         return try_again(partition, attempt, deps).await;
     }
     give_up(&job, &partition, attempt, &reason, &mut lane, deps).await
+}
+
+/// The partition that a record names, as the plan has it. The record came as an event, and so from whoever may invoke the
+/// dispatcher: what it says of chunks, or of a task that was deployed, counts for nothing, or a command could be run that
+/// the worker's settings do not allow.
+fn as_planned(told: &Partition, plan: &Plan) -> Result<Partition, Error> {
+    plan.partition(told.number, told.attempt).ok_or_else(|| {
+        let message = format!(
+            "take up the failed partition {} of {}: the job has {} partitions, counted from 0",
+            told.number,
+            plan.job_id,
+            plan.partitions.len()
+        );
+        Error::new(Code::InvalidJob, message)
+    })
 }
 
 /// Has a partition tried again of which attempt `over` was the last and left no outcome. With an `over` of 0 it was never
@@ -197,6 +213,32 @@ mod tests {
         assert_eq!(world.sent("worker").await.len(), 2);
         let outcome = world.outcome(0).await.unwrap();
         assert_eq!((outcome.failures[0].code, outcome.failures[0].attempts), (Code::WorkerDied, 2));
+    }
+
+    #[tokio::test]
+    async fn what_a_record_says_beyond_its_partition_and_attempt_is_sent_to_nobody() {
+        let world = World::with_job(2, None).await;
+        let plan = world.plan().await;
+        let mut payload = plan.partition(0, 1).unwrap();
+        payload.occasion.deployed_task = true;
+        payload.occasion.scheduled_ms = Some(1);
+        payload.partitions = 9;
+        payload.chunks = plan.partition(1, 1).unwrap().chunks;
+        let record = |payload: &Partition| {
+            json!({
+                "requestContext": {}, "requestPayload": payload,
+                "responsePayload": { "errorType": "Runtime.ExitError", "errorMessage": "it was killed" }
+            })
+        };
+        world.dispatch(&record(&payload)).await;
+        let last = world.payloads("worker").await.pop().unwrap();
+        assert_eq!(serde_json::from_value::<Partition>(last).unwrap(), plan.partition(0, 2).unwrap());
+        payload.number = 2;
+        let reason = "it was killed".to_owned();
+        let refusal = worker(Failed { payload, reason }, &world.deps).await.unwrap_err();
+        assert_eq!(refusal.code, Code::InvalidJob);
+        assert!(refusal.to_string().contains("the job has 2 partitions"), "{refusal}");
+        assert_eq!(world.sent("worker").await, [(0, 1), (0, 2), (1, 1)]);
     }
 
     #[tokio::test]

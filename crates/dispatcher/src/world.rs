@@ -107,15 +107,20 @@ impl World {
 
     /// What was sent to a function so far, as `(partition, attempt)`; to the reducer, as `(0, attempt)`.
     pub(crate) async fn sent(&self, function: &str) -> Vec<(u64, u64)> {
-        self.invoke.idle().await;
-        let deliveries = self.invoke.deliveries().into_iter().map(|delivery| delivery.invocation);
-        let sent = deliveries.filter(|invocation| invocation.function == function).map(|invocation| {
-            let payload: Value = serde_json::from_slice(&invocation.payload).unwrap();
+        let sent = self.payloads(function).await.into_iter().map(|payload| {
             (payload["number"].as_u64().unwrap_or(0), payload["attempt"].as_u64().unwrap_or(0))
         });
         let mut sent: Vec<_> = sent.collect();
         sent.sort_unstable();
         sent
+    }
+
+    /// What was sent to a function so far, in order.
+    pub(crate) async fn payloads(&self, function: &str) -> Vec<Value> {
+        self.invoke.idle().await;
+        let deliveries = self.invoke.deliveries().into_iter().map(|delivery| delivery.invocation);
+        let sent = deliveries.filter(|invocation| invocation.function == function);
+        sent.map(|invocation| serde_json::from_slice(&invocation.payload).unwrap()).collect()
     }
 
     /// The sum of all numbers that were told under this name.
