@@ -79,21 +79,25 @@ mod tests {
         assert!(matches!(Event::recognise(&help(&settings)["example"]), Ok(Event::Submit(_))));
         let job = json!({
             "version": 1, "name": "arrivals", "source": { "objects": { "uri": "{object_uri}" } }, "task": { "name": "t" },
-            "output": { "uri": "s3://out/{object_name}" }, "schedule": { "rate": "1 day", "flexible_window": "15m", "enabled": false },
+            "output": { "uri": "s3://out/{object_name}" },
             "on_object_created": { "bucket": "in", "prefix": "a/", "suffix": ".csv" }
         });
-        settings.deployed =
-            Deployed::of_files([("arrivals.json".to_owned(), job)], &Deployment::default(), None).unwrap();
+        let daily = json!({
+            "version": 1, "name": "daily", "source": { "range": { "end": 1, "chunk": 1 } }, "task": { "name": "t" },
+            "output": { "uri": "s3://out/daily" }, "schedule": { "rate": "1 day", "flexible_window": "15m", "enabled": false }
+        });
+        let files = [("arrivals.json".to_owned(), job), ("daily.json".to_owned(), daily)];
+        settings.deployed = Deployed::of_files(files, &Deployment::default(), None).unwrap();
         let help = help(&settings);
         let Ok(Event::Run(run)) = Event::recognise(&help["example"]) else { panic!("{help}") };
         assert_eq!(
             (&*run.name, run.asked.object().unwrap().to_string()),
             ("arrivals", "s3://in/a/name.csv".to_owned())
         );
-        let expected = json!([{
-            "name": "arrivals", "output": "s3://out/{object_name}", "schedule": "every 1 day, within 15m, switched off",
-            "on_object_created": "s3://in/a/*.csv"
-        }]);
+        let expected = json!([
+            { "name": "arrivals", "output": "s3://out/{object_name}", "on_object_created": "s3://in/a/*.csv" },
+            { "name": "daily", "output": "s3://out/daily", "schedule": "every 1 day, within 15m, switched off" }
+        ]);
         assert_eq!(help["jobs"], expected);
     }
 }

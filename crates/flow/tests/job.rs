@@ -257,6 +257,7 @@ fn triggers_that_the_services_would_refuse_are_told_before_they_are_deployed() {
         "trigger",
         with(arrivals(), "/on_object_created", json!({ "bucket": "s3://in/{name}", "prefx": "a" }))
     );
+    assert_told!("schedule_without_object", with(arrivals(), "/schedule", json!({ "rate": "1 day" })));
     for (rate, right) in [
         ("1 day", true),
         ("12 hours", true),

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::text;
 use crate::job::cron;
 use crate::problem::Problem;
-use crate::template::UriTemplate;
+use crate::template::{self, UriTemplate};
 
 /// Most minutes of a flexible window (EventBridge Scheduler API reference, `FlexibleTimeWindow`).
 const WINDOW_MINUTES_MAX: u32 = 1_440;
@@ -25,6 +25,11 @@ pub(super) fn problems(document: &Value, problems: &mut Vec<Problem>) {
         check("rate", rate_problem);
         check("time_zone", time_zone_problem);
         check("flexible_window", window_problem);
+        if template::needs_object(document) {
+            let message = "gives the job no object, and its placeholders {object_…} ask for one, so each of these runs would \
+                           fail; leave it to on_object_created, or make two jobs";
+            problems.push(Problem::new("schedule", message));
+        }
     }
     if let Some(trigger) = document.get("on_object_created").filter(|trigger| trigger.is_object()) {
         bucket_is_a_name(trigger, problems);
