@@ -171,7 +171,8 @@ fn one() -> u64 {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Task {
-    /// The program and its arguments. No shell reads them. Runs only where the deployment allows commands.
+    /// The program and its arguments. No shell reads them. Of a job that comes with an event, runs only where the deployment
+    /// allows commands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub command: Option<Vec<String>>,
@@ -181,10 +182,12 @@ pub struct Task {
     /// Arguments added to a registered task.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
-    /// Variables added to the program's environment. Names that begin with `FANFOLD_` are Fanfold's own.
+    /// Variables added to the program's environment. Names that begin with `FANFOLD_` are Fanfold's own. Of a job that comes
+    /// with an event, taken only where the deployment allows commands.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub environment: BTreeMap<String, String>,
-    /// Whether the program gets the worker's own AWS credentials. Default no.
+    /// Whether the program gets the worker's own AWS credentials. Default no. Of a job that comes with an event, taken only
+    /// where the deployment allows commands.
     #[serde(default)]
     pub credentials: bool,
 }

@@ -13,16 +13,26 @@ use fanfold_runtime::Error;
 use crate::Settings;
 
 /// The argv of a task: a registered one by its name; or the job's own where it was `deployed` with the job, or any command
-/// is allowed.
+/// is allowed. Where neither is so, a registered task takes nothing of an event but its arguments.
+///
+/// # Errors
+/// `invalid_job`, with what to do, for a task that this deployment does not run.
 pub(crate) fn argv(task: &Task, deployed: bool, settings: &Settings) -> Result<Vec<String>, Error> {
+    let is_trusted = deployed || settings.allow_commands;
     match (&task.command, &task.name) {
-        (Some(command), _) if deployed || settings.allow_commands => Ok(command.clone()),
+        (Some(command), _) if is_trusted => Ok(command.clone()),
         (Some(_), _) => Err(Error::new(
             Code::InvalidJob,
             "run task.command: of an event, this deployment runs only registered tasks; name one under task.name, or deploy \
              the job with its command",
         )),
-        (None, Some(name)) => registered(name, task, settings),
+        (None, Some(name)) => {
+            let argv = registered(name, task, settings)?;
+            if !is_trusted {
+                has_only_arguments(name, task)?;
+            }
+            Ok(argv)
+        }
         (None, None) => {
             Err(Error::new(Code::InvalidJob, "run the task: it has neither a command nor a name"))
         }
@@ -38,6 +48,28 @@ fn registered(name: &str, task: &Task, settings: &Settings) -> Result<Vec<String
         if names.is_empty() { "none is".to_owned() } else { format!("there are {}", names.join(", ")) };
     let meant = nearest(name, names).map_or_else(String::new, |name| format!("; did you mean '{name}'?"));
     Err(Error::new(Code::InvalidJob, format!("run task '{name}': it is not registered ({known}){meant}")))
+}
+
+/// Refuses what would let an event run more than the registered task: by variables such as `PATH`, `LD_PRELOAD` or
+/// `BASH_ENV` it would choose the program, and with the credentials the program could do all that the worker may.
+fn has_only_arguments(name: &str, task: &Task) -> Result<(), Error> {
+    let mut refused = Vec::new();
+    if !task.environment.is_empty() {
+        let variables: Vec<&str> = task.environment.keys().map(String::as_str).collect();
+        refused.push(format!("task.environment ({})", variables.join(", ")));
+    }
+    if task.credentials {
+        refused.push("task.credentials".to_owned());
+    }
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "run task '{name}': of an event, this deployment takes a task's name and its args, but not {}; leave that out, deploy \
+         the job with it and run it with its task unchanged, or have the deployment allow commands",
+        refused.join(" and ")
+    );
+    Err(Error::new(Code::InvalidJob, message))
 }
 
 /// What a program is told about its chunk.
@@ -110,6 +142,31 @@ mod tests {
             [(false, false, false), (true, false, true), (false, true, true), (true, true, true)]
         {
             assert_eq!(argv(&task, deployed, &settings(allowed)).is_ok(), runs, "{deployed} {allowed}");
+        }
+    }
+
+    #[test]
+    fn an_event_gives_a_registered_task_arguments_but_neither_variables_nor_credentials() {
+        let plain = Task { name: Some("redact".to_owned()), args: vec!["x".to_owned()], ..Task::default() };
+        let variable = |name: &str| BTreeMap::from([(name.to_owned(), "/tmp/mine".to_owned())]);
+        let preload = Task { environment: variable("LD_PRELOAD"), ..plain.clone() };
+        let credentials = Task { credentials: true, ..plain.clone() };
+        let both = Task { credentials: true, environment: variable("PATH"), ..plain };
+        for (task, named) in [
+            (preload, "but not task.environment (LD_PRELOAD);"),
+            (credentials, "but not task.credentials;"),
+            (both, "but not task.environment (PATH) and task.credentials;"),
+        ] {
+            let refusal = argv(&task, false, &settings(false)).unwrap_err();
+            assert_eq!(refusal.code, Code::InvalidJob);
+            let refusal = refusal.to_string();
+            for part in ["'redact'", named, "deploy the job", "allow commands"] {
+                assert!(refusal.contains(part), "{part} in {refusal}");
+            }
+            for (deployed, allowed) in [(true, false), (false, true)] {
+                let argv = argv(&task, deployed, &settings(allowed)).unwrap();
+                assert_eq!(argv, ["python3", "redact.py", "x"], "{deployed} {allowed}");
+            }
         }
     }
 
