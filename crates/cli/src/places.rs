@@ -12,6 +12,9 @@ use fanfold_flow::uri::ObjectUri;
 use fanfold_runtime::Error;
 use serde_json::Value;
 
+/// The placeholder that an s3:// address stands for.
+const OBJECT_URI: &str = "{object_uri}";
+
 /// A job document without local addresses, and those that it had.
 #[derive(Debug)]
 pub(crate) struct Places {
@@ -21,7 +24,7 @@ pub(crate) struct Places {
     pub(crate) inputs: Vec<Input>,
     /// The local output, a file as it was written, placeholders and all; `-` for standard output.
     pub(crate) output: Option<String>,
-    /// Whether the job reads from an s3:// address of its own.
+    /// Whether the job reads from an s3:// address of its own, or from the object that it is for.
     pub(crate) reads_s3: bool,
 }
 
@@ -52,7 +55,7 @@ pub(crate) fn part(mut document: Value, prefix: &ObjectUri) -> Places {
     let mut take = |field: String, value: &mut Value, one: bool| {
         let Some(address) = value.as_str() else { return };
         if !is_local(address) {
-            reads_s3 |= address.starts_with("s3://");
+            reads_s3 |= address.starts_with("s3://") || address.starts_with(OBJECT_URI);
             return;
         }
         let folder = format!("in/{:04}/", inputs.len());
@@ -85,9 +88,10 @@ pub(crate) fn part(mut document: Value, prefix: &ObjectUri) -> Places {
     Places { document, inputs, output, reads_s3 }
 }
 
-/// Whether an address is a path. Of an empty one, or one of another scheme, the job itself says what is wrong.
+/// Whether an address is a path; what begins with an object's address is none. Of an empty one, or one of another scheme,
+/// the job itself says what is wrong.
 fn is_local(address: &str) -> bool {
-    !address.is_empty() && !address.contains("://")
+    !address.is_empty() && !address.contains("://") && !address.starts_with(OBJECT_URI)
 }
 
 impl Destination {
@@ -145,6 +149,21 @@ mod tests {
         let fields: Vec<_> = places.inputs.iter().map(|input| (&*input.field, &*input.address)).collect();
         assert_eq!(fields, [("source.objects.uri[0]", "a.csv"), ("source.objects.uri[2]", "dir/*.csv")]);
         assert_eq!(places.output.unwrap(), "out/{name}.csv");
+    }
+
+    #[test]
+    fn the_address_of_the_object_is_one_in_s3_and_its_name_may_be_part_of_a_path() {
+        for source in ["objects", "items"] {
+            let document = json!({
+                "source": { source: { "uri": "{object_uri}" } }, "output": { "uri": "{object_uri}.done" }
+            });
+            let places = parted(document.clone());
+            assert_eq!(places.document, document);
+            assert!(places.reads_s3 && places.inputs.is_empty() && places.output.is_none());
+        }
+        let places = parted(json!({ "source": { "objects": { "uri": "{object_key}" } } }));
+        assert!(!places.reads_s3);
+        assert_eq!(places.inputs[0].address, "{object_key}");
     }
 
     #[test]
