@@ -170,8 +170,9 @@ export interface FanfoldPipelineProps {
   readonly secrets?: Readonly<Record<string, secretsmanager.ISecret>>;
 
   /**
-   * Whether a job that comes with an event may bring a command. Whoever may start jobs may then run any program in the
-   * worker. The jobs of this deployment may have commands in any case.
+   * Whether a job that comes with an event may bring a command, or an environment or credentials for a task, which comes
+   * to the same. Whoever may start jobs may then run any program in the worker. The jobs of this deployment may have all
+   * of it in any case.
    * @default false
    */
   readonly allowCommands?: boolean;

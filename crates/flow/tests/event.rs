@@ -216,7 +216,8 @@ fn a_schedules_and_a_rules_input_run_the_job_of_their_time_once() {
         panic!()
     };
     assert_eq!((night.asked.scheduled(), day.asked.scheduled()), (Some(AT_NIGHT_MS), Some(AT_DAY_MS)));
-    let id = |asked: &Asked, name| asked.trigger.as_ref().and_then(|trigger| trigger.job_id(name)).unwrap();
+    let id =
+        |asked: &Asked, name| asked.trigger.as_ref().and_then(|trigger| trigger.job_id(name, None)).unwrap();
     let of_night = id(&night.asked, "orders-nightly");
     assert!(of_night.as_str().starts_with("orders-nightly-20261122T030000Z-"), "{of_night}");
     assert!(id(&day.asked, "orders-nightly").as_str().starts_with("orders-nightly-20261122T173000Z-"));
