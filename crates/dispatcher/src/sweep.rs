@@ -9,9 +9,9 @@
 //! | all groups are merged, and nobody reduces | sends the reducer its next attempt, or ends the job |
 //!
 //! The last step of each is the one that is taken when a death is told ([`crate::recover`]). How often the same is done again
-//! is bounded ([`decide`]); notes of that are kept in the job's marker, which is written over the very content that was
-//! read, so that of two sweeps at once one acts. How much of a large job is looked at is bounded too ([`look`]): a sweep goes
-//! on where the one before it ended.
+//! is bounded, and what never started is given up only where nothing else of the job moves ([`decide`]). Notes of that are
+//! kept in the job's marker, which is written over the very content that was read, so that of two sweeps at once one acts.
+//! How much of a large job is looked at is bounded too ([`look`]): a sweep goes on where the one before it ended.
 //!
 //! The price: some requests a minute for each job that runs, whether or not anything is wrong; and that what an event in a
 //! long queue is for may be done by its duplicate, while the event itself still costs an invocation.
@@ -164,10 +164,10 @@ fn is_somebody_elses(kind: ErrorKind) -> bool {
 }
 
 fn tell_if_stuck(deps: &Deps, keys: &JobKeys, marker: &Marker, now_ms: i64) -> bool {
-    let still_ms = now_ms.saturating_sub(marker.watch.moved_ms);
-    if still_ms <= decide::STUCK_AFTER_MS {
+    if !decide::is_stuck(&marker.watch, now_ms) {
         return false;
     }
+    let still_ms = now_ms.saturating_sub(marker.watch.moved_ms);
     let waiting = match marker.watch.still.first_key_value() {
         Some((first, _)) => {
             format!("{} partitions wait for a worker, the first is {first}", marker.watch.still.len())

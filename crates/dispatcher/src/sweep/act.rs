@@ -90,5 +90,7 @@ async fn about_partitions(
 }
 
 fn never_started(what: &str) -> String {
-    format!("no {what} started, though the event was sent again {SENDS_MAX} times in the course of hours")
+    format!(
+        "no {what} started, though the event was sent again {SENDS_MAX} times or more in the course of hours"
+    )
 }

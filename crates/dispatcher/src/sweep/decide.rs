@@ -2,7 +2,9 @@
 //!
 //! An event that was sent may wait in Lambda's queue for hours, and nobody can ask the queue. So what stands still is not at
 //! once taken for lost, and not sent again at every sweep: the first time after a grace, then after pauses that double. A
-//! duplicate is harmless, since attempts are claimed; but it costs an invocation, and this bounds how many there are.
+//! duplicate is harmless, since attempts are claimed; but it costs an invocation, and this bounds how many there are: the
+//! pauses grow, and in a job of which nothing moves any more what stands still is given up at last. While other partitions
+//! of the job run or end, none is: its event may only be far behind theirs, where few workers may run at once.
 
 use fanfold_flow::partition::Grouping;
 
@@ -24,8 +26,9 @@ pub(super) const PAUSE_MS: i64 = 5 * MINUTE_MS;
 /// The longest pause.
 pub(super) const PAUSE_MAX_MS: i64 = 120 * MINUTE_MS;
 
-/// How often the same is sent again before it is given up: over the pauses, more than 12 hours, twice as long as Lambda
-/// keeps an event (6 hours; Lambda API reference, MaximumEventAgeInSeconds).
+/// How often the same is sent again before it may be given up: over the pauses, more than 12 hours, twice as long as Lambda
+/// keeps an event (6 hours; Lambda API reference, MaximumEventAgeInSeconds). As long as the job moves it is sent again all
+/// the same, after the longest pause each time.
 pub(super) const SENDS_MAX: u32 = 10;
 
 /// Most partitions of a job about which notes are kept, and so most that are sent again at once. The others' turn comes when
@@ -33,7 +36,7 @@ pub(super) const SENDS_MAX: u32 = 10;
 pub(super) const NOTES_MAX: usize = 1_000;
 
 /// A job is stuck when nothing of it has moved or run for so long: twice what a worker may take, and until then what stood
-/// still was sent again three times.
+/// still was sent again three times. Before that, none of its partitions is given up for never having started.
 pub(super) const STUCK_AFTER_MS: i64 = 30 * MINUTE_MS;
 
 /// What to do.
@@ -59,6 +62,11 @@ pub(super) fn decide(watch: &Watch, seen: &Seen, grouping: Grouping, now_ms: i64
         Seen::Reducing => (Watch { moved_ms: now_ms, ..at_the_end(watch) }, Vec::new()),
         Seen::Unreduced(over) => about_reducer(watch, *over, now_ms),
     }
+}
+
+/// Whether nothing of a job has moved or run for long.
+pub(super) fn is_stuck(watch: &Watch, now_ms: i64) -> bool {
+    now_ms.saturating_sub(watch.moved_ms) > STUCK_AFTER_MS
 }
 
 /// Of what sweeps noted of partitions nothing counts any more.
@@ -92,8 +100,8 @@ fn about_piece(watch: &Watch, piece: &Piece, grouping: Grouping, now_ms: i64) ->
         next_watch.still.insert(partition, note);
         match step {
             Step::Wait => {}
-            Step::Send => actions.push(Action::TryAgain { partition, over }),
-            Step::GiveUp => actions.push(Action::GiveUp { partition, over }),
+            Step::GiveUp if is_stuck(&next_watch, now_ms) => actions.push(Action::GiveUp { partition, over }),
+            Step::Send | Step::GiveUp => actions.push(Action::TryAgain { partition, over }),
         }
     }
     (next_watch, actions)

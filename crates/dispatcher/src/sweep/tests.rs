@@ -8,7 +8,7 @@ use fanfold_runtime::Metric;
 use fanfold_store::StoreExt;
 use serde_json::{Value, json};
 
-use super::decide::{DEATH_GRACE_MS, SENDS_MAX, START_GRACE_MS, STUCK_AFTER_MS};
+use super::decide::{DEATH_GRACE_MS, PAUSE_MAX_MS, SENDS_MAX, START_GRACE_MS, STUCK_AFTER_MS};
 use super::sweep;
 use crate::recover::REDUCER_ATTEMPTS;
 use crate::world::{TIMEOUT, World};
@@ -178,6 +178,27 @@ async fn an_event_that_waits_is_doubled_a_bounded_number_of_times_and_then_the_j
     assert!(world.outcome(0).await.unwrap().failures[0].message.contains("no worker started"));
     assert_eq!(world.sent("reducer").await.len(), 1 + SENDS_MAX as usize);
     assert_eq!(world.report().await.unwrap().status, Status::Failed);
+}
+
+#[tokio::test]
+async fn a_partition_far_back_in_the_queue_is_not_given_up_while_others_of_its_job_end() {
+    let world = World::with_job(50, None).await;
+    let mut due = Duration::ZERO;
+    for partition in 0..49 {
+        world.begins(partition, 1).await;
+        world.commits(partition, 1).await;
+        world.sweep_for(MINUTE * 25).await;
+        due += MINUTE * 26;
+        assert_eq!(world.outcome(49).await, None, "after {due:?}");
+    }
+    let doubles =
+        async || world.sent("worker").await.iter().filter(|(number, _)| *number == 49).count() as u64;
+    let longest = grace(PAUSE_MAX_MS).as_secs();
+    let most = u64::from(SENDS_MAX) + due.as_secs() / longest;
+    assert!((u64::from(SENDS_MAX) + 2..=most).contains(&doubles().await), "{} of {most}", doubles().await);
+    // Now it stands alone.
+    world.sweep_for(grace(STUCK_AFTER_MS + PAUSE_MAX_MS)).await;
+    assert!(world.outcome(49).await.unwrap().failures[0].message.contains("no worker started"));
 }
 
 #[tokio::test]
