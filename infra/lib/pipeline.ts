@@ -55,7 +55,7 @@ export class FanfoldPipeline extends Construct {
     super(scope, id);
     const names = new PipelineNames(this, props.pipelineName);
     const place = workBucket(this, props);
-    const deployed = readJobs(props, place.work.bucket.bucketName);
+    const deployed = readJobs(props, { bucket: place.work.bucket.bucketName, prefix: place.work.prefix });
     const links = consoleLinks(this, names, place.work);
     const workUri = `s3://${place.work.bucket.bucketName}/${place.work.prefix}`;
     const namespace = props.metricsNamespace ?? 'Fanfold';

@@ -241,6 +241,24 @@ describe('a job is refused', () => {
   });
 });
 
+describe("a trigger that reaches Fanfold's own objects", () => {
+  const waiting = (trigger: object) =>
+    job({ output: { uri: 's3://elsewhere/{object_name}' }, on_object_created: { bucket: '{deployment.bucket}', ...trigger } });
+
+  it.each([{}, { prefix: 'wo' }, { prefix: 'work/jobs/a' }, { suffix: '.json' }, { suffix: 'lan.json' }, { suffix: '.001' }, { suffix: 'csv' }])('is refused: %j', (trigger) => {
+    expect(refusal([waiting(trigger)])).toContain("on_object_created.prefix reaches Fanfold's own objects below work/");
+  });
+
+  it.each([{ suffix: '.csv' }, { suffix: 'orders.json' }, { suffix: '.json.gz' }, { prefix: 'inputs/' }, { prefix: 'inputs/', suffix: '.json' }])('is none where no artefact can match: %j', (trigger) => {
+    expect(() => deployed(waiting(trigger))).not.toThrow();
+  });
+
+  it('is refused by the prefix that they have in this deployment, and in their bucket alone', () => {
+    expect(refusal([waiting({ prefix: 'inputs/' })], { workPrefix: 'inputs/fanfold/' })).toContain('below inputs/fanfold/');
+    expect(() => deployed(waiting({ bucket: 'in' }))).not.toThrow();
+  });
+});
+
 describe('a trigger of the app itself', () => {
   it('is a rule that tells the dispatcher the event and its time, and what is other than in the job', () => {
     const { template } = deploy(

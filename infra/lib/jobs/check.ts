@@ -1,6 +1,6 @@
 import { SWEEP } from '../nets';
-import type { Finding, JobDocument, Problem } from './document';
-import { objectRuleFindings } from './object-rule';
+import type { Finding, JobDocument, Problem, WorkFolder } from './document';
+import { objectRuleFindings, reachFindings } from './object-rule';
 import { namesIn, type DeploymentValues } from './placeholders';
 import type { Candidate } from './read';
 import { scheduleFindings } from './schedule';
@@ -10,14 +10,14 @@ import { schemaFindings } from './schema';
  * Everything that is wrong with the jobs of a deployment: by the schema, and by what the deployment makes of them.
  * What only the program that runs a job can say of it (does a separator overlap itself?) the dispatcher says.
  */
-export function checkJobs(candidates: readonly Candidate[], values: DeploymentValues, tasks: readonly string[]): Problem[] {
+export function checkJobs(candidates: readonly Candidate[], work: WorkFolder, values: DeploymentValues, tasks: readonly string[]): Problem[] {
   const sources = new Map<string, string>();
   return candidates.flatMap(({ source, fileName, document }) => {
     const findings = schemaFindings(document);
     if (findings.length === 0) {
       // Only now is it known to be one.
       const job = document as JobDocument;
-      findings.push(...nameFindings(job, fileName, sources.get(job.name)), ...jobFindings(job, values, tasks));
+      findings.push(...nameFindings(job, fileName, sources.get(job.name)), ...jobFindings(job, work, values, tasks));
       sources.set(job.name, source);
     }
     return findings.map((finding) => ({ source, ...finding }));
@@ -35,12 +35,13 @@ function nameFindings({ name, schedule }: JobDocument, fileName: string | undefi
   return messages.map((message) => ({ path: 'name', message }));
 }
 
-function jobFindings(job: JobDocument, values: DeploymentValues, tasks: readonly string[]): Finding[] {
+function jobFindings(job: JobDocument, work: WorkFolder, values: DeploymentValues, tasks: readonly string[]): Finding[] {
+  const { schedule, on_object_created: trigger } = job;
   return [
     ...taskFindings(job, tasks),
     ...placeholderFindings(job, '', Object.keys(values)),
-    ...(job.schedule ? scheduleFindings(job.schedule) : []),
-    ...(job.on_object_created ? objectRuleFindings(job.on_object_created, job, values) : []),
+    ...(schedule ? scheduleFindings(schedule) : []),
+    ...(trigger ? [...objectRuleFindings(trigger, job, values), ...reachFindings(trigger, work, values)] : []),
   ];
 }
 

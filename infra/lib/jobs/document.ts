@@ -23,6 +23,14 @@ export interface OnObjectCreated {
   readonly suffix?: string;
 }
 
+/** Where Fanfold keeps its own objects. */
+export interface WorkFolder {
+  /** The bucket's name. */
+  readonly bucket: string;
+  /** Empty, or with `/` at its end. */
+  readonly prefix: string;
+}
+
 /** Something wrong with a document: which field, and what. */
 export interface Finding {
   /** The field, as in `source.range.chunk`; empty for the document itself. */

@@ -1,6 +1,6 @@
 import * as events from 'aws-cdk-lib/aws-events';
 import type { Construct } from 'constructs';
-import type { Finding, JobDocument, OnObjectCreated } from './document';
+import type { Finding, JobDocument, OnObjectCreated, WorkFolder } from './document';
 import { filled, type DeploymentValues } from './placeholders';
 import type { DispatcherTarget } from './targets';
 
@@ -18,6 +18,27 @@ export function objectRuleFindings(trigger: OnObjectCreated, job: JobDocument, v
   if (bucket !== filled(trigger.bucket, values) || !mayBegin || !mayEnd) return [];
   const message = 'may be an object for which on_object_created starts this job again, without end; write it under another prefix';
   return [{ path: 'output.uri', message }];
+}
+
+/** The names of the artefacts that a job has once, without `.json`. */
+const DOCUMENTS = ['job', 'plan', 'lease', 'concat', 'result'];
+
+/** A trigger that artefacts match starts a run for each of them, and these runs have artefacts themselves. */
+export function reachFindings({ bucket, prefix = '', suffix = '' }: OnObjectCreated, work: WorkFolder, values: DeploymentValues): Finding[] {
+  const isReached = filled(bucket, values) === work.bucket && (prefix.startsWith(work.prefix) || work.prefix.startsWith(prefix));
+  if (!isReached || !artefactMayEndIn(suffix)) return [];
+  const message = `reaches Fanfold's own objects below ${work.prefix}, so that each run would start others; choose a prefix apart from it, or a suffix that none of them has, such as '.csv'`;
+  return [{ path: 'on_object_created.prefix', message }];
+}
+
+/** By the rule of `may_end_in` in crates/flow/src/keys.rs, where the keys are made. */
+function artefactMayEndIn(suffix: string): boolean {
+  const last = suffix.split('/').at(-1)!;
+  const stem = last.endsWith('.json') ? last.slice(0, -'.json'.length) : undefined;
+  const ofDocument = stem !== undefined && (/^\d*$/.test(stem) || DOCUMENTS.some((document) => document.endsWith(stem)));
+  const ofChunkResult = /^[\d.]*$/.test(last);
+  const ofMarker = /^[\w-]*$/.test(last);
+  return ofDocument || ofChunkResult || ofMarker;
 }
 
 /** A job's rule. It sends the event as it is: the dispatcher finds the job by the object, as for a notice from S3. */

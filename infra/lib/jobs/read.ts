@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import * as path from 'node:path';
 import { checkJobs } from './check';
-import { InvalidJobs, type JobDocument, type Problem } from './document';
+import { InvalidJobs, type JobDocument, type Problem, type WorkFolder } from './document';
 import { TokenNames, type DeploymentValues } from './placeholders';
 import type { FanfoldPipelineProps, InlineJob } from '../props';
 
@@ -23,18 +23,18 @@ export interface Candidate {
 /**
  * Reads and checks the jobs of a deployment.
  *
- * @param bucket the work bucket's name, which jobs know as `{deployment.bucket}`
+ * @param work where Fanfold keeps its own objects; jobs know its bucket as `{deployment.bucket}`
  * @throws InvalidJobs with all that is wrong with all jobs
  */
-export function readJobs(props: FanfoldPipelineProps, bucket: string): DeployedJobs {
+export function readJobs(props: FanfoldPipelineProps, work: WorkFolder): DeployedJobs {
   const given: ReadonlyArray<string | InlineJob> = typeof props.jobs === 'string' ? [props.jobs] : (props.jobs ?? []);
   const problems: Problem[] = [];
   const tokens = new TokenNames();
   const candidates = given.flatMap((entry, position) =>
     typeof entry === 'string' ? filesOf(entry).flatMap((file) => readFile(file, problems)) : [inline(entry, position, tokens, problems)],
   );
-  const values = deploymentValues(props.deploymentValues ?? {}, tokens.found, bucket);
-  problems.push(...checkJobs(candidates, values, Object.keys(props.tasks ?? {})));
+  const values = deploymentValues(props.deploymentValues ?? {}, tokens.found, work.bucket);
+  problems.push(...checkJobs(candidates, work, values, Object.keys(props.tasks ?? {})));
   if (problems.length > 0) throw new InvalidJobs(problems);
   return { jobs: candidates.map(({ document }) => document as JobDocument), values };
 }
