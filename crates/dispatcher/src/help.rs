@@ -1,23 +1,39 @@
 //! The answer to `{}`, which the console sends at first.
 
 use fanfold_flow::job::{Job, Schedule};
+use fanfold_flow::problem::Problems;
 use serde_json::{Value, json};
 
 use crate::Settings;
 use crate::answer::counted;
 
-/// What there is to run, and how to ask for it.
+/// What there is to run, what cannot run and why, and how to ask for it.
 pub(crate) fn help(settings: &Settings) -> Value {
-    let jobs: Vec<Value> = settings.deployed.jobs().map(listed).collect();
-    let message = match jobs.len() as u64 {
-        0 => "this is Fanfold's dispatcher, and no job is deployed with it; send it a job, such as the one under 'example'".to_owned(),
-        number => format!(
+    let deployed = &settings.deployed;
+    let jobs: Vec<Value> = deployed.jobs().map(listed).collect();
+    let refused: Vec<Value> = deployed
+        .refused()
+        .map(|(name, refused)| json!({ "name": name, "problems": told(&refused.problems) }))
+        .collect();
+    let mut message = match (jobs.len() as u64, refused.is_empty()) {
+        (0, true) => "this is Fanfold's dispatcher, and no job is deployed with it; send it a job, such as the one under 'example'".to_owned(),
+        (0, false) => "this is Fanfold's dispatcher, with no deployed job that can run; send it a job, such as the one under 'example'".to_owned(),
+        (number, _) => format!(
             "this is Fanfold's dispatcher, with {}; run one by its name, as under 'example', or send a whole job",
             counted(number, "deployed job", "deployed jobs")
         ),
     };
-    let example = settings.deployed.jobs().next().map_or_else(whole_job, run_of);
-    json!({ "message": message, "jobs": jobs, "example": example })
+    let example = deployed.jobs().next().map_or_else(whole_job, run_of);
+    if refused.is_empty() {
+        return json!({ "message": message, "jobs": jobs, "example": example });
+    }
+    let number = counted(refused.len() as u64, "deployed job is", "deployed jobs are");
+    message += &format!("; {number} not right and cannot run, see 'cannot_run'");
+    json!({ "message": message, "jobs": jobs, "cannot_run": refused, "example": example })
+}
+
+fn told(Problems(problems): &Problems) -> Vec<String> {
+    problems.iter().map(ToString::to_string).collect()
 }
 
 /// A deployed job in a few words.
@@ -86,8 +102,10 @@ mod tests {
             "version": 1, "name": "daily", "source": { "range": { "end": 1, "chunk": 1 } }, "task": { "name": "t" },
             "output": { "uri": "s3://out/daily" }, "schedule": { "rate": "1 day", "flexible_window": "15m", "enabled": false }
         });
-        let files = [("arrivals.json".to_owned(), job), ("daily.json".to_owned(), daily)];
-        settings.deployed = Deployed::of_files(files, &Deployment::default(), None).unwrap();
+        let bad = json!({ "version": 1, "name": "bad", "source": { "range": { "end": 1, "chunk": 1 } } });
+        let files = [("arrivals.json", job), ("daily.json", daily), ("bad.json", bad)];
+        let files = files.map(|(name, document)| (name.to_owned(), document));
+        settings.deployed = Deployed::of_files(files, &Deployment::default(), None);
         let help = help(&settings);
         let Ok(Event::Run(run)) = Event::recognise(&help["example"]) else { panic!("{help}") };
         assert_eq!(
@@ -99,5 +117,12 @@ mod tests {
             { "name": "daily", "output": "s3://out/daily", "schedule": "every 1 day, within 15m, switched off" }
         ]);
         assert_eq!(help["jobs"], expected);
+        let expected = json!([{ "name": "bad", "problems": ["output: is missing", "task: is missing"] }]);
+        assert_eq!(help["cannot_run"], expected);
+        let message = help["message"].as_str().unwrap();
+        assert!(
+            message.ends_with("; 1 deployed job is not right and cannot run, see 'cannot_run'"),
+            "{message}"
+        );
     }
 }

@@ -2,6 +2,7 @@
 
 use fanfold_flow::code::Code;
 use fanfold_flow::event::ObjectCreated;
+use fanfold_flow::keys::job_of_marker;
 use fanfold_flow::price::{self, Workers};
 use fanfold_runtime::{Budget, Deps, Error};
 use serde_json::{Value, json};
@@ -52,13 +53,19 @@ pub(crate) async fn of_objects(
 ) -> Result<Value, Error> {
     let (mut answers, mut errors) = (Vec::new(), Vec::new());
     for created in objects {
+        if let Some(job_id) = job_of_marker(&created.object, &deps.work) {
+            answers.push(json!({ "message": format!("{} says that {job_id} runs, and starts no job", created.object) }));
+            continue;
+        }
         let jobs = settings.deployed.started_by(&created.object);
-        if jobs.is_empty() {
+        let not_started = settings.deployed.not_started_by(&created.object);
+        if jobs.is_empty() && not_started.is_empty() {
             match unmatched(created, settings) {
                 Ok(answer) => answers.push(answer),
                 Err(error) => errors.push(error),
             }
         }
+        errors.extend(not_started);
         for deployed in jobs {
             let answer = match Request::of_object(deployed, created) {
                 Ok(request) => one(&request, deps, settings, budget).await,

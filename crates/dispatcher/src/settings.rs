@@ -63,19 +63,30 @@ impl Settings {
     }
 }
 
-/// The deployed jobs; what is wrong with them is a problem of the environment.
+/// The deployed jobs. That there is no such folder is a problem of the environment; what is wrong with a job is that job's
+/// alone, and the others run.
 fn jobs(variables: &mut Variables<'_>, deployment: &Deployment) -> Deployed {
     let meaning = "the folder of the deployed jobs, of which each file is <name of the job>.json";
     let folder = variables.folder("FANFOLD_JOBS", meaning);
     // That it is there, and right, is for those to say who use it.
     let work: Option<ObjectUri> = variables.optional("FANFOLD_WORK_URI", "where artefacts are kept");
     let Some(folder) = folder else { return Deployed::default() };
-    Deployed::read(&folder, deployment, work.as_ref()).unwrap_or_else(|problems| {
-        for Problem { path, message, suggestion } in problems {
-            variables.refuse(Problem { path: format!("FANFOLD_JOBS: {path}"), message, suggestion });
+    match Deployed::read(&folder, deployment, work.as_ref()) {
+        Ok(deployed) => {
+            for (name, refused) in deployed.refused() {
+                tracing::error!(
+                    job = name,
+                    "a deployed job is not right and cannot run: {}",
+                    refused.problems
+                );
+            }
+            deployed
         }
-        Deployed::default()
-    })
+        Err(Problem { path, message, suggestion }) => {
+            variables.refuse(Problem { path: format!("FANFOLD_JOBS: {path}"), message, suggestion });
+            Deployed::default()
+        }
+    }
 }
 
 #[cfg(test)]
@@ -83,12 +94,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_wrong_with_jobs_and_with_anything_else_is_told_at_once() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("a.json"), r#"{ "version": 1, "name": "a" }"#).unwrap();
-        let jobs = folder.path().display().to_string();
+    fn what_is_wrong_with_the_environment_is_told_at_once() {
         let mut variables = Variables::new(|name| match name {
-            "FANFOLD_JOBS" => Some(jobs.clone()),
+            "FANFOLD_JOBS" => Some("/nowhere/jobs".to_owned()),
             "FANFOLD_LINKS" => Some("[]".to_owned()),
             "FANFOLD_DEPLOYMENT_VALUES" => Some(r#"{ "a b": "x" }"#.to_owned()),
             _ => None,
@@ -99,9 +107,25 @@ mod tests {
             "FANFOLD_WORKER_MEMORY_MB: is missing",
             "FANFOLD_LINKS: is not right",
             "FANFOLD_DEPLOYMENT_VALUES: is not right: 'a b' is no name",
-            "FANFOLD_JOBS: a.json: source: is missing",
+            "FANFOLD_JOBS: /nowhere/jobs: cannot be read",
         ] {
             assert!(told.contains(part), "{part} in {told}");
         }
+    }
+
+    #[test]
+    fn a_job_that_is_not_right_keeps_the_dispatcher_from_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.json"), r#"{ "version": 1, "name": "a" }"#).unwrap();
+        let jobs = folder.path().display().to_string();
+        let mut variables = Variables::new(|name| match name {
+            "FANFOLD_JOBS" => Some(jobs.clone()),
+            "FANFOLD_WORKER_MEMORY_MB" => Some("1769".to_owned()),
+            _ => None,
+        });
+        let settings = Settings::read(&mut variables);
+        let settings = variables.finish(settings).unwrap();
+        let told = settings.deployed.named("a").unwrap_err().to_string();
+        assert!(told.contains("source: is missing") && told.contains("output: is missing"), "{told}");
     }
 }

@@ -93,8 +93,42 @@ impl fmt::Display for JobId {
 /// The prefix of the markers of all jobs that run below `work`, an address as for [`JobKeys::new`]. What follows it in a
 /// marker's key is the job's id.
 pub fn active_jobs(work: &ObjectUri) -> ObjectUri {
+    folder_of(work, "active")
+}
+
+/// Whether this object is one that Fanfold keeps for itself below `work`: an artefact of any job, or a marker.
+pub fn is_kept(object: &ObjectUri, work: &ObjectUri) -> bool {
+    let is_below = |folder: ObjectUri| object.bucket == folder.bucket && object.key.starts_with(&folder.key);
+    is_below(folder_of(work, "jobs")) || is_below(active_jobs(work))
+}
+
+fn folder_of(work: &ObjectUri, name: &str) -> ObjectUri {
     let slash = if work.key.is_empty() || work.key.ends_with('/') { "" } else { "/" };
-    ObjectUri::new(&work.bucket, format!("{}{slash}active/", work.key))
+    ObjectUri::new(&work.bucket, format!("{}{slash}{name}/", work.key))
+}
+
+/// The job whose marker below `work` this object is.
+pub fn job_of_marker(object: &ObjectUri, work: &ObjectUri) -> Option<JobId> {
+    let markers = active_jobs(work);
+    let of_bucket = Some(object).filter(|object| object.bucket == markers.bucket)?;
+    of_bucket.key.strip_prefix(markers.key.as_str())?.parse().ok()
+}
+
+/// The names of those artefacts that a job has once, without `.json`.
+const DOCUMENTS: [&str; 5] = ["job", "plan", "lease", "concat", "result"];
+
+/// Whether a key that is made here may end in `suffix`: as a document, by its name or its number, as a chunk result, or as
+/// the marker of a job whose id has no `.`. An id with one comes from a caller's token, and may end in anything;
+/// [`job_of_marker`] tells such a marker. No is certain, yes is not. Infra's check of jobs has the same rule.
+pub fn may_end_in(suffix: &str) -> bool {
+    let last = suffix.rsplit('/').next().unwrap_or_default();
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let of_document = last
+        .strip_suffix(".json")
+        .is_some_and(|stem| is_number(stem) || DOCUMENTS.iter().any(|document| document.ends_with(stem)));
+    let of_chunk_result = last.split('.').all(is_number);
+    let of_marker = last.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+    of_document || of_chunk_result || of_marker
 }
 
 /// The keys of one job's artefacts, all in one bucket.
@@ -225,6 +259,49 @@ mod tests {
         assert!(keys.done(2, 99).key < keys.done(2, 100).key);
         assert!(keys.chunk_result(9, 0, 1).key < keys.chunk_result(10, 0, 1).key);
         assert!(keys.done(1, 5).key.starts_with(&keys.done_of(1).key));
+    }
+
+    #[test]
+    fn whatever_a_key_ends_in_is_known_and_other_endings_are_not_taken_for_one() {
+        let work = "s3://store/fan/".parse().unwrap();
+        let keys = JobKeys::new(&work, &"run_1-Ab".parse().unwrap());
+        let all = [
+            (keys.job(), keys.plan(), keys.attempt(98, 1)),
+            (keys.done(3, 45), keys.group(1_234_567), keys.lease()),
+            (keys.concat(), keys.result(), keys.chunk_result(9, 0, 1)),
+            (keys.active(), keys.active(), keys.active()),
+        ];
+        for ObjectUri { key, .. } in all.into_iter().flat_map(|(one, other, third)| [one, other, third]) {
+            for from in 0..=key.len() {
+                assert!(may_end_in(&key[from..]), "{}", &key[from..]);
+            }
+        }
+        for suffix in
+            [".csv", ".json.gz", "orders.json", "/orders.json", "data.jsonl", ".7z", "한글", ".1.csv"]
+        {
+            assert!(!may_end_in(suffix), "{suffix}");
+        }
+        assert_eq!(job_of_marker(&keys.active(), &work).as_ref(), Some(keys.job_id()));
+        for other in
+            ["s3://store/fan/active/", "s3://store/fan/active/a/b", "s3://other/fan/active/a", "s3://store/a"]
+        {
+            assert_eq!(job_of_marker(&other.parse().unwrap(), &work), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn what_fanfold_keeps_is_told_from_what_lies_beside_it() {
+        for work in ["s3://store/fan", "s3://store/fan/", "s3://store"] {
+            let work = work.parse().unwrap();
+            let keys = JobKeys::new(&work, &"run-1".parse().unwrap());
+            for kept in [keys.active(), keys.plan(), keys.chunk_result(1, 0, 1)] {
+                assert!(is_kept(&kept, &work), "{kept}");
+                assert!(!is_kept(&ObjectUri::new("other", kept.key), &work));
+            }
+            for beside in ["fan/local/jobs/x", "fan/jobs.csv", "fan/jobs", "fan/activity/x", "out/jobs/x"] {
+                assert!(!is_kept(&ObjectUri::new("store", beside), &work), "{beside}");
+            }
+        }
     }
 
     #[test]

@@ -54,7 +54,7 @@ impl Deployment {
         let mut settings = Settings::new(2);
         settings.deployment = r#"{ "bucket": "out" }"#.parse().unwrap();
         settings.links = r#"{ "logs": "https://logs/{job_id}" }"#.parse().unwrap();
-        settings.deployed = Deployed::of_files(jobs(), &settings.deployment, Some(&deps.work)).unwrap();
+        settings.deployed = Deployed::of_files(jobs(), &settings.deployment, Some(&deps.work));
         Self { deps, settings, invoke }
     }
 
@@ -228,6 +228,43 @@ async fn an_object_that_no_job_is_meant_for_is_an_error_but_a_folder_is_none() {
 }
 
 #[tokio::test]
+async fn an_object_for_a_job_that_is_not_right_fails_with_its_problems_and_the_others_run() {
+    let mut deployment = Deployment::new().await;
+    let [nightly, arrivals] = jobs();
+    let mut bad = arrivals.1.clone();
+    (bad["name"], bad["retires"]) = (json!("bad"), json!(1));
+    let files = [nightly, arrivals, ("bad.json".to_owned(), bad)];
+    let work = Some(&deployment.deps.work);
+    deployment.settings.deployed = Deployed::of_files(files, &deployment.settings.deployment, work);
+    let refusal = deployment.deliver(&fixture("s3-eventbridge"), "a").await.unwrap_err().to_string();
+    assert!(
+        refusal.contains(&format!("run bad for {OBJECT}")) && refusal.contains("retires: is unknown"),
+        "{refusal}"
+    );
+    let refusal = deployment.deliver(&json!({ "run": "bad" }), "b").await.unwrap_err();
+    assert_eq!(refusal.code, fanfold_flow::code::Code::InvalidJob);
+    assert!(refusal.message.contains("retires: is unknown"), "{refusal}");
+    assert_eq!(deployment.runs().await.len(), 1, "the one that is right");
+    deployment.deliver(&fixture("scheduler-run"), "c").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_marker_starts_no_job_whatever_its_token_ends_in() {
+    let mut deployment = Deployment::new().await;
+    let mut wide = jobs()[1].1.clone();
+    wide["on_object_created"] = json!({ "bucket": "work", "suffix": ".csv" });
+    let files = [("arrivals.json".to_owned(), wide)];
+    let work = Some(&deployment.deps.work);
+    deployment.settings.deployed = Deployed::of_files(files, &deployment.settings.deployment, work);
+    let mut event = fixture("s3-eventbridge");
+    event["detail"]["bucket"]["name"] = json!("work");
+    event["detail"]["object"]["key"] = json!("work/active/orders.csv");
+    let answer = deployment.deliver(&event, "a").await.unwrap();
+    assert!(answer["message"].as_str().unwrap().contains("says that orders.csv runs"), "{answer}");
+    assert!(deployment.runs().await.is_empty());
+}
+
+#[tokio::test]
 async fn a_trigger_that_comes_again_after_its_job_was_deployed_anew_goes_on_with_the_first() {
     let mut deployment = Deployment::new().await;
     let first = deployment.deliver(&fixture("scheduler-run"), "a").await.unwrap();
@@ -235,7 +272,7 @@ async fn a_trigger_that_comes_again_after_its_job_was_deployed_anew_goes_on_with
     nightly["output"]["uri"] = json!("s3://out/elsewhere");
     nightly["source"]["range"]["end"] = json!(9);
     let files = [(file, nightly), arrivals];
-    deployment.settings.deployed = Deployed::of_files(files, &deployment.settings.deployment, None).unwrap();
+    deployment.settings.deployed = Deployed::of_files(files, &deployment.settings.deployment, None);
     let again = deployment.deliver(&fixture("scheduler-run"), "b").await.unwrap();
     assert_eq!((&again["output"], &again["chunks"]), (&first["output"], &first["chunks"]));
     // It may also have died between the two documents.

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::keys;
 use crate::uri::ObjectUri;
 
 /// Starts the job at certain times, by an EventBridge schedule.
@@ -64,9 +65,12 @@ impl OnObjectCreated {
             && !key.ends_with('/')
     }
 
-    /// Whether an object below `folder`, an address whose key is empty or ends with `/`, could start the job.
-    pub fn reaches(&self, folder: &ObjectUri) -> bool {
-        let (prefix, key) = (&self.prefix, &folder.key);
-        self.bucket == folder.bucket && (prefix.starts_with(key) || key.starts_with(prefix))
+    /// Whether an object that Fanfold keeps for itself below `work`, an address whose key is empty or ends with `/`, could
+    /// start the job.
+    pub fn reaches(&self, work: &ObjectUri) -> bool {
+        let (prefix, key) = (&self.prefix, &work.key);
+        self.bucket == work.bucket
+            && (prefix.starts_with(key) || key.starts_with(prefix))
+            && keys::may_end_in(&self.suffix)
     }
 }
