@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use fanfold_flow::code::Code;
 use fanfold_flow::event::{Asked, ObjectCreated, Run, Submit, Trigger};
-use fanfold_flow::job::{Job, Task};
+use fanfold_flow::job::{Job, OnObjectCreated, Task};
 use fanfold_flow::keys::JobId;
 use fanfold_flow::occasion::Occasion;
-use fanfold_flow::problem::{Problem, Problems};
 use fanfold_flow::template::Values;
 use fanfold_flow::uri::ObjectUri;
 use fanfold_runtime::Error;
@@ -32,6 +31,8 @@ pub(crate) struct Request {
     pub(crate) object: Option<ObjectUri>,
     /// The task of the deployed job that is asked for.
     pub(crate) deployed_task: Option<Task>,
+    /// What starts the deployed job that is asked for.
+    pub(crate) trigger: Option<OnObjectCreated>,
     /// How long the caller waits for its end.
     pub(crate) wait: Option<Duration>,
 }
@@ -49,11 +50,11 @@ impl Request {
         let deployed = settings.deployed.named(&run.name)?;
         let job = deployed.with(run.with.as_ref(), &settings.deployment)?;
         let request = Self::new(job, &run.name, run.with.as_ref(), run.asked.clone(), request_id)?;
-        request.of_deployed(deployed)
+        Ok(request.of_deployed(deployed))
     }
 
     /// The run of a deployed job for an object that was created.
-    pub(crate) fn of_object(deployed: &DeployedJob, created: &ObjectCreated) -> Result<Self, Error> {
+    pub(crate) fn of_object(deployed: &DeployedJob, created: &ObjectCreated) -> Self {
         let request = Self {
             job: deployed.job.clone(),
             job_id: created.job_id(&deployed.job.name),
@@ -61,6 +62,7 @@ impl Request {
             scheduled_ms: Some(created.time_ms),
             object: Some(created.object.clone()),
             deployed_task: None,
+            trigger: None,
             wait: None,
         };
         request.of_deployed(deployed)
@@ -88,22 +90,16 @@ impl Request {
             scheduled_ms: asked.scheduled(),
             object,
             deployed_task: None,
+            trigger: None,
             wait: asked.wait,
         })
     }
 
     /// The same as a run of a deployed job: its task may be one that no event may bring, and its output must not start it
     /// again.
-    fn of_deployed(self, deployed: &DeployedJob) -> Result<Self, Error> {
-        let occasion = self.occasion(&self.job, 0);
-        let output = self.job.output.uri.filled(&self.values(&self.job, &occasion));
-        if deployed.job.on_object_created.as_ref().is_some_and(|trigger| trigger.matches(&output)) {
-            let message = format!(
-                "would be {output}, which starts the job again, and so on without end; choose another bucket or prefix"
-            );
-            return Err(Problems(vec![Problem::new("output.uri", message)]).into());
-        }
-        Ok(Self { deployed_task: Some(deployed.job.task.clone()), ..self })
+    fn of_deployed(self, deployed: &DeployedJob) -> Self {
+        let Job { task, on_object_created, .. } = &deployed.job;
+        Self { deployed_task: Some(task.clone()), trigger: on_object_created.clone(), ..self }
     }
 
     /// What a plan of `job` says of this run, if it is made now. The job is this run's, or that of an earlier delivery.

@@ -2,9 +2,9 @@
 
 use fanfold_flow::code::Code;
 use fanfold_flow::job::Job;
-use fanfold_flow::keys::JobKeys;
-use fanfold_flow::plan::{self, Plan};
-use fanfold_flow::problem::Problems;
+use fanfold_flow::keys::{JobKeys, is_kept};
+use fanfold_flow::plan::{self, Plan, PlannedInput};
+use fanfold_flow::problem::{Problem, Problems};
 use fanfold_gather::{clean_up, report_of};
 use fanfold_runtime::{Deps, Error, Metric, Of};
 use fanfold_store::{Created, DOCUMENT_BYTES_MAX, ErrorKind, StoreExt};
@@ -125,7 +125,7 @@ async fn right_plan(job: &Job, request: &Request, deps: &Deps, settings: &Settin
     let occasion = request.occasion(job, deps.world.now_ms());
     let listing = listing::list(job, &request.values(job, &occasion), &deps.store).await?;
     let plan = plan::make(job, &request.job_id, listing, settings.worker_cores, occasion);
-    let problems = plan::problems(&plan);
+    let problems = [misplaced(&plan, request, deps), plan::problems(&plan)].concat();
     if !problems.is_empty() {
         return Err(Problems(problems).into());
     }
@@ -135,6 +135,40 @@ async fn right_plan(job: &Job, request: &Request, deps: &Deps, settings: &Settin
     }
     output_is_free(job, &plan, deps).await?;
     Ok(plan)
+}
+
+/// What is wrong with the places that a run would read and write. Fanfold's own objects are none of them: an output could
+/// take the place of what another run is told by, and a source could read another's results.
+fn misplaced(plan: &Plan, request: &Request, deps: &Deps) -> Vec<Problem> {
+    let (work, output) = (&deps.work, &plan.output);
+    let mut problems = Vec::new();
+    if is_kept(output, work) {
+        let message = format!(
+            "would be {output}, among Fanfold's own objects below {work}; choose another bucket or prefix"
+        );
+        problems.push(Problem::new("output.uri", message));
+    }
+    if request.trigger.as_ref().is_some_and(|trigger| trigger.matches(output)) {
+        let message = format!(
+            "would be {output}, which starts the job again, and so on without end; choose another bucket or prefix"
+        );
+        problems.push(Problem::new("output.uri", message));
+    }
+    let (path, mut objects) = match &plan.input {
+        PlannedInput::Objects { slices, .. } => {
+            ("source.objects.uri", slices.iter().map(|slice| &slice.object.uri).collect())
+        }
+        PlannedInput::ItemLines { object, .. } => ("source.items.uri", vec![&object.uri]),
+        PlannedInput::Items { .. } | PlannedInput::Range { .. } => return problems,
+    };
+    objects.retain(|object| is_kept(object, work));
+    if let Some(first) = objects.first() {
+        let message = format!(
+            "would read {first}, one of Fanfold's own objects below {work}; choose an address that leaves them out"
+        );
+        problems.push(Problem::new(path, message));
+    }
+    problems
 }
 
 /// Refuses early what the store would refuse at the end, after all the work.
@@ -147,4 +181,99 @@ async fn output_is_free(job: &Job, plan: &Plan, deps: &Deps) -> Result<(), Error
         plan.output
     );
     Err(Error::new(Code::OutputExists, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use fanfold_flow::event::Event;
+    use fanfold_flow::job::OnObjectCreated;
+    use fanfold_store::PutOptions;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::world::World;
+
+    /// What becomes of a run of a job with this source and output, deployed with this trigger.
+    async fn submitted(
+        world: &World,
+        source: Value,
+        output: &str,
+        trigger: Option<OnObjectCreated>,
+    ) -> Result<Submitted, Error> {
+        let settings = Settings::new(1);
+        let event = json!({
+            "version": 1, "name": "two", "source": source, "task": { "name": "t" }, "output": { "uri": output }, "token": "two"
+        });
+        let Event::Submit(submit) = Event::recognise(&event).unwrap() else { panic!("{event}") };
+        let request = Request::of_submit(*submit, &settings, "request").unwrap();
+        submit_with(world, Request { trigger, ..request }, &settings).await
+    }
+
+    async fn submit_with(world: &World, request: Request, settings: &Settings) -> Result<Submitted, Error> {
+        let submitted = submit(&request, &world.deps, settings).await;
+        let is_there = world.is_there(&world.deps.keys(&request.job_id).job()).await;
+        assert_eq!(is_there, submitted.is_ok(), "what is refused leaves nothing");
+        submitted
+    }
+
+    fn range() -> Value {
+        json!({ "range": { "end": 1, "chunk": 1 } })
+    }
+
+    #[tokio::test]
+    async fn an_output_among_fanfolds_own_objects_is_refused_and_one_beside_them_is_not() {
+        let world = World::with_job(1, None).await;
+        let own = ["jobs/one/plan.json", "jobs/{job_id}/x", "active/one"];
+        for output in own.map(|key| format!("s3://world/work/{key}")) {
+            let refusal = submitted(&world, range(), &output, None).await.err().unwrap();
+            assert_eq!(refusal.code, Code::InvalidJob);
+            assert!(refusal.to_string().contains("output.uri: would be s3://world/work/"), "{refusal}");
+        }
+        submitted(&world, range(), "s3://world/work/local/two/output", None).await.map(drop).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_source_that_reads_fanfolds_own_objects_is_refused_and_one_beside_them_is_not() {
+        let world = World::with_job(1, None).await;
+        let input = "s3://world/work/local/in.txt".parse().unwrap();
+        world.deps.store.put(&input, Bytes::from_static(b"1\n"), PutOptions::default()).await.unwrap();
+        for (source, path) in [
+            (json!({ "objects": { "uri": "s3://world/work/jobs/one/" } }), "source.objects.uri"),
+            (
+                json!({ "objects": { "uri": ["s3://world/work/local/", "s3://world/*/*/one"] } }),
+                "source.objects.uri",
+            ),
+            (json!({ "objects": { "uri": "s3://world/" } }), "source.objects.uri"),
+            (
+                json!({ "items": { "uri": "s3://world/work/jobs/one/job.json", "chunk": 1 } }),
+                "source.items.uri",
+            ),
+        ] {
+            let refusal = submitted(&world, source, "s3://world/two", None).await.err().unwrap();
+            assert_eq!(refusal.code, Code::InvalidJob);
+            assert!(
+                refusal.to_string().contains(&format!("{path}: would read s3://world/work/")),
+                "{refusal}"
+            );
+        }
+        let source = json!({ "objects": { "uri": "s3://world/work/local/" } });
+        submitted(&world, source, "s3://world/two", None).await.map(drop).unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_output_that_would_start_its_job_again_today_is_refused() {
+        let world = World::with_job(1, None).await;
+        world.pass(Duration::from_secs(2 * 86_400));
+        let trigger = |prefix: &str| {
+            let trigger = json!({ "bucket": "world", "prefix": prefix });
+            Some(serde_json::from_value::<OnObjectCreated>(trigger).unwrap())
+        };
+        let output = "s3://world/{start_date}/out";
+        let refusal = submitted(&world, range(), output, trigger("1970-01-03/")).await.err().unwrap();
+        assert!(refusal.to_string().contains("without end"), "{refusal}");
+        submitted(&world, range(), output, trigger("1970-01-01/")).await.map(drop).unwrap();
+    }
 }
