@@ -67,11 +67,7 @@ pub(crate) async fn of_objects(
         }
         errors.extend(not_started);
         for deployed in jobs {
-            let answer = match Request::of_object(deployed, created) {
-                Ok(request) => one(&request, deps, settings, budget).await,
-                Err(error) => Err(error),
-            };
-            match answer {
+            match one(&Request::of_object(deployed, created), deps, settings, budget).await {
                 Ok(answer) => answers.push(answer.into_json()),
                 Err(error) => errors.push(Error {
                     message: format!("run {} for {}: {}", deployed.job.name, created.object, error.message),
