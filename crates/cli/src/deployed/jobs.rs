@@ -18,7 +18,16 @@ const NAME: Style = Style::new().bold();
 #[derive(Deserialize)]
 struct Help {
     jobs: Vec<Listed>,
+    #[serde(default)]
+    cannot_run: Vec<Refused>,
     example: Example,
+}
+
+/// A deployed job that is not right.
+#[derive(Deserialize)]
+struct Refused {
+    name: String,
+    problems: Vec<String>,
 }
 
 /// An event that would run something: where jobs are deployed, one of them.
@@ -76,10 +85,16 @@ fn told(help: &Help, deployed: &Deployed) -> String {
         }
         rows::row(&mut text, "output", output);
     }
+    for Refused { name, problems } in &help.cannot_run {
+        text += &format!("{NAME}{name}{NAME:#}\n");
+        for problem in problems {
+            rows::row(&mut text, "cannot run", problem);
+        }
+    }
     let object = help.example.trigger.as_ref().map(|trigger| format!(" --object {}", trigger.object));
     let (say, what) = match &help.example.run {
         Some(name) => ("Run one:", name.clone() + &object.unwrap_or_default()),
-        None => ("No job is deployed here. Send a job file:", "JOB.json".to_owned()),
+        None => ("No job that can run is deployed here. Send a job file:", "JOB.json".to_owned()),
     };
     text + &format!("{say}\n  {}\n", deployed.command("submit", &what))
 }
@@ -100,9 +115,13 @@ mod tests {
         let help = Help::deserialize(json!({ "message": "m", "example": example, "jobs": [
             { "name": "orders", "output": "s3://out/{start_date}", "schedule": "every 1 day (UTC)" },
             { "name": "arrivals", "output": "s3://out/{object_name}", "on_object_created": "s3://in/a/*.csv" },
-        ] }));
+        ], "cannot_run": [{ "name": "bad", "problems": ["output: is missing", "task: is missing"] }] }));
         insta::assert_snapshot!(anstream::adapter::strip_str(&told(&help.unwrap(), &deployed)));
-        let none = told(&Help { jobs: Vec::new(), example: Example::default() }, &deployed);
-        assert!(none.contains("No job is deployed") && none.contains("submit JOB.json --stack S"), "{none}");
+        let none =
+            told(&Help { jobs: Vec::new(), cannot_run: Vec::new(), example: Example::default() }, &deployed);
+        assert!(
+            none.contains("No job that can run is deployed") && none.contains("submit JOB.json --stack S"),
+            "{none}"
+        );
     }
 }
