@@ -14,6 +14,29 @@ pub struct Chunk {
     pub cut: u32,
     /// What it reads.
     pub input: Input,
+    /// How often this ran out of time before it was done, and was started afresh.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub late: u32,
+    /// How much of it may be taken at once: bytes of an object, or items. Only of what ran out of time and can be cut.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<u64>,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+impl Chunk {
+    /// A chunk as it is planned: whole.
+    pub fn whole(index: u64, input: Input) -> Self {
+        Self { index, cut: 0, input, late: 0, at_most: None }
+    }
+
+    /// What comes behind a piece of this chunk that was cut off and done: the next cut.
+    #[must_use]
+    pub fn rest(&self, input: Input) -> Self {
+        Self { cut: self.cut + 1, input, ..self.clone() }
+    }
 }
 
 /// What a chunk reads.

@@ -43,6 +43,10 @@ pub enum Event {
     Sweep,
     /// `{"status": "<job id>"}`: how far is this run?
     Status(JobId),
+    /// Stop this run: what has no outcome yet is cancelled.
+    Cancel(JobId),
+    /// Do what failed in this run, or was cancelled, and only that.
+    Redrive(JobId),
 }
 
 /// The dispatcher's message to itself: dispatch the partitions `from..to`.
@@ -79,7 +83,7 @@ const SHAPES: &str = "send a deployed job's name: {\"run\": \"<name>\"}; a job: 
 const JOB_FIELDS: [&str; 5] = ["source", "task", "output", "version", "name"];
 
 /// The fields that tell the other events that people and schedules send.
-const OTHER_FIELDS: [&str; 3] = ["run", "status", "sweep"];
+const OTHER_FIELDS: [&str; 5] = ["run", "status", "cancel", "redrive", "sweep"];
 
 impl Event {
     /// Recognises an event.
@@ -101,7 +105,13 @@ impl Event {
             return plain::sweep(fields).map(|()| Self::Sweep);
         }
         if has("status") {
-            return plain::status(fields).map(Self::Status);
+            return plain::of_run(fields, "status").map(Self::Status);
+        }
+        if has("cancel") {
+            return plain::of_run(fields, "cancel").map(Self::Cancel);
+        }
+        if has("redrive") {
+            return plain::of_run(fields, "redrive").map(Self::Redrive);
         }
         if has("requestContext") && has("requestPayload") {
             return failed::recognise(fields);

@@ -46,6 +46,11 @@ pub struct Job {
     /// How many chunks may fail without the job failing: a number, or a share such as `"1%"`. Default 0.
     #[serde(default)]
     pub tolerated_failures: Tolerance,
+    /// Whether a chunk that meets its worker's time limit may be ended at a record and go on behind it in a new process.
+    /// Right for programs that handle record by record; wrong for those that sum up or sort their whole chunk. Default true;
+    /// sources without records are never cut.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub cut: bool,
     /// When the deployment starts the job by itself. Runs ignore it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,
@@ -56,6 +61,14 @@ pub struct Job {
 
 fn default_retries() -> u32 {
     2
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn is_yes(answer: &bool) -> bool {
+    *answer
 }
 
 /// Where the input comes from.

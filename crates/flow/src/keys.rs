@@ -4,13 +4,17 @@
 //! <prefix>active/<job>                                 a marker while the job runs
 //! <prefix>jobs/<job>/job.json                          what was asked for
 //! <prefix>jobs/<job>/plan.json                         what will be done
-//! <prefix>jobs/<job>/attempts/<partition>/<attempt>.json
-//! <prefix>jobs/<job>/chunks/<index>.<cut>.<attempt>    chunk results, gone when the output is complete
+//! <prefix>jobs/<job>/attempts/<partition>/<hop>/<attempt>.json
+//! <prefix>jobs/<job>/hops/<partition>/<hop>.json       what was left when an invocation's time was up
+//! <prefix>jobs/<job>/chunks/<index>.<cut>.<hop>.<attempt>   chunk results, gone when the output is complete
 //! <prefix>jobs/<job>/done/<group>/<partition>.json
 //! <prefix>jobs/<job>/groups/<group>.json
 //! <prefix>jobs/<job>/lease.json                        who is reducing
 //! <prefix>jobs/<job>/concat.json                       how the output is put together
+//! <prefix>jobs/<job>/cancel.json                       that it is to stop
+//! <prefix>jobs/<job>/joblog.tsv                        a line for each try at a chunk
 //! <prefix>jobs/<job>/result.json                       how it ended
+//! <prefix>jobs/<job>/redrive.json                      the run that does what failed in this one
 //! ```
 //! Numbers are padded, so that a list comes in their order.
 
@@ -114,8 +118,17 @@ pub fn job_of_marker(object: &ObjectUri, work: &ObjectUri) -> Option<JobId> {
     of_bucket.key.strip_prefix(markers.key.as_str())?.parse().ok()
 }
 
-/// The names of those artefacts that a job has once, without `.json`.
-const DOCUMENTS: [&str; 5] = ["job", "plan", "lease", "concat", "result"];
+/// The names of those artefacts that a job has once.
+const DOCUMENTS: [&str; 8] = [
+    "job.json",
+    "plan.json",
+    "lease.json",
+    "concat.json",
+    "cancel.json",
+    "joblog.tsv",
+    "result.json",
+    "redrive.json",
+];
 
 /// Whether a key that is made here may end in `suffix`: as a document, by its name or its number, as a chunk result, or as
 /// the marker of a job whose id has no `.`. An id with one comes from a caller's token, and may end in anything;
@@ -123,9 +136,8 @@ const DOCUMENTS: [&str; 5] = ["job", "plan", "lease", "concat", "result"];
 pub fn may_end_in(suffix: &str) -> bool {
     let last = suffix.rsplit('/').next().unwrap_or_default();
     let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    let of_document = last
-        .strip_suffix(".json")
-        .is_some_and(|stem| is_number(stem) || DOCUMENTS.iter().any(|document| document.ends_with(stem)));
+    let of_document = last.strip_suffix(".json").is_some_and(is_number)
+        || DOCUMENTS.iter().any(|document| document.ends_with(last));
     let of_chunk_result = last.split('.').all(is_number);
     let of_marker = last.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
     of_document || of_chunk_result || of_marker
@@ -179,9 +191,9 @@ impl JobKeys {
         self.below(format_args!("plan.json"))
     }
 
-    /// The start of one attempt at a partition.
-    pub fn attempt(&self, partition: u64, attempt: u32) -> ObjectUri {
-        self.below(format_args!("attempts/{partition:06}/{attempt:03}.json"))
+    /// The start of one attempt at a partition's hop.
+    pub fn attempt(&self, partition: u64, hop: u32, attempt: u32) -> ObjectUri {
+        self.below(format_args!("attempts/{partition:06}/{hop:04}/{attempt:03}.json"))
     }
 
     /// The prefix of all attempts at one partition.
@@ -194,9 +206,19 @@ impl JobKeys {
         self.below(format_args!("attempts/"))
     }
 
+    /// What was left when the time of a partition's hop was up.
+    pub fn hop(&self, partition: u64, hop: u32) -> ObjectUri {
+        self.below(format_args!("hops/{partition:06}/{hop:04}.json"))
+    }
+
+    /// The prefix of what the hops of a partition left.
+    pub fn hops_of(&self, partition: u64) -> ObjectUri {
+        self.below(format_args!("hops/{partition:06}/"))
+    }
+
     /// What one attempt's process printed.
-    pub fn chunk_result(&self, index: u64, cut: u32, attempt: u32) -> ObjectUri {
-        self.below(format_args!("chunks/{index:09}.{cut:03}.{attempt:03}"))
+    pub fn chunk_result(&self, index: u64, cut: u32, hop: u32, attempt: u32) -> ObjectUri {
+        self.below(format_args!("chunks/{index:09}.{cut:04}.{hop:04}.{attempt:03}"))
     }
 
     /// The prefix of all chunk results.
@@ -239,6 +261,21 @@ impl JobKeys {
         self.below(format_args!("concat.json"))
     }
 
+    /// That the job is to stop.
+    pub fn cancel(&self) -> ObjectUri {
+        self.below(format_args!("cancel.json"))
+    }
+
+    /// A line for each try at a chunk.
+    pub fn joblog(&self) -> ObjectUri {
+        self.below(format_args!("joblog.tsv"))
+    }
+
+    /// Which run does what failed in this one.
+    pub fn redrive(&self) -> ObjectUri {
+        self.below(format_args!("redrive.json"))
+    }
+
     /// How the job ended.
     pub fn result(&self) -> ObjectUri {
         self.below(format_args!("result.json"))
@@ -254,10 +291,10 @@ mod tests {
         let keys = JobKeys::new(&"s3://store/fan".parse().unwrap(), &"run-1".parse().unwrap());
         assert_eq!(keys.plan().to_string(), "s3://store/fan/jobs/run-1/plan.json");
         assert_eq!(keys.active().to_string(), "s3://store/fan/active/run-1");
-        assert!(keys.attempts_at(98).key < keys.attempt(98, 999).key);
-        assert!(keys.attempt(98, 999).key < keys.attempts_at(99).key);
+        assert!(keys.attempts_at(98).key < keys.attempt(98, 9, 999).key);
+        assert!(keys.attempt(98, 9, 999).key < keys.attempts_at(99).key);
         assert!(keys.done(2, 99).key < keys.done(2, 100).key);
-        assert!(keys.chunk_result(9, 0, 1).key < keys.chunk_result(10, 0, 1).key);
+        assert!(keys.chunk_result(9, 0, 0, 1).key < keys.chunk_result(10, 0, 0, 1).key);
         assert!(keys.done(1, 5).key.starts_with(&keys.done_of(1).key));
     }
 
@@ -266,9 +303,11 @@ mod tests {
         let work = "s3://store/fan/".parse().unwrap();
         let keys = JobKeys::new(&work, &"run_1-Ab".parse().unwrap());
         let all = [
-            (keys.job(), keys.plan(), keys.attempt(98, 1)),
+            (keys.job(), keys.plan(), keys.attempt(98, 0, 1)),
             (keys.done(3, 45), keys.group(1_234_567), keys.lease()),
-            (keys.concat(), keys.result(), keys.chunk_result(9, 0, 1)),
+            (keys.concat(), keys.result(), keys.chunk_result(9, 0, 0, 1)),
+            (keys.hop(98, 3), keys.cancel(), keys.joblog()),
+            (keys.redrive(), keys.redrive(), keys.redrive()),
             (keys.active(), keys.active(), keys.active()),
         ];
         for ObjectUri { key, .. } in all.into_iter().flat_map(|(one, other, third)| [one, other, third]) {
@@ -294,7 +333,7 @@ mod tests {
         for work in ["s3://store/fan", "s3://store/fan/", "s3://store"] {
             let work = work.parse().unwrap();
             let keys = JobKeys::new(&work, &"run-1".parse().unwrap());
-            for kept in [keys.active(), keys.plan(), keys.chunk_result(1, 0, 1)] {
+            for kept in [keys.active(), keys.plan(), keys.chunk_result(1, 0, 0, 1)] {
                 assert!(is_kept(&kept, &work), "{kept}");
                 assert!(!is_kept(&ObjectUri::new("other", kept.key), &work));
             }
@@ -341,7 +380,7 @@ mod tests {
     fn the_longest_key_made_from_a_job_id_fits_into_s3() {
         let longest = JobId::from_token(&"x".repeat(500));
         let keys = JobKeys::new(&"s3://work".parse().unwrap(), &longest);
-        let key = keys.chunk_result(u64::MAX, u32::MAX, u32::MAX).key;
+        let key = keys.chunk_result(u64::MAX, u32::MAX, u32::MAX, u32::MAX).key;
         assert!(
             key.len() + 512 <= crate::limits::KEY_BYTES,
             "no room for a prefix beside {} bytes",

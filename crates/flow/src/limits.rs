@@ -32,6 +32,10 @@ pub const HEADER_JSON_BYTES_MAX: u64 = 512 << 10;
 /// keys have six digits for as many partitions.
 pub const CHUNKS_MAX: u64 = 1_000_000;
 
+/// Most hops of a partition, ours: ten days of workers' time. Since a function that goes on by invoking itself must be allowed to,
+/// nothing else would end one that never comes to its end.
+pub const HOPS_MAX: u32 = 1_000;
+
 /// Memory that earns one vCPU, in MB (Lambda documentation, "Configure function memory").
 pub const MEMORY_MB_PER_VCPU: u32 = 1_769;
 

@@ -5,6 +5,7 @@ use std::ops::Range;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::chunk::Chunk;
+use crate::done::{Death, Hop};
 use crate::job::Split;
 use crate::keys::JobId;
 use crate::literal::Literal;
@@ -20,8 +21,14 @@ pub struct Partition {
     pub job_id: JobId,
     /// Its number, from 0.
     pub number: u64,
-    /// Which try this is, from 1.
+    /// Which invocation in a row is at it, from 0: each goes on where the time of the one before it was up.
+    #[serde(default)]
+    pub hop: u32,
+    /// Which try at this hop it is, from 1.
     pub attempt: u32,
+    /// How earlier tries at this hop ended, if without an outcome.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deaths: Vec<Death>,
     /// What started the run, and when: what placeholders stand for.
     #[serde(flatten)]
     pub occasion: Occasion,
@@ -38,7 +45,7 @@ pub struct Partition {
     /// The header that every process gets first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header: Option<Literal>,
-    /// The chunks, in order, without a gap.
+    /// The chunks, in order, without a gap; in a later hop, those that are left.
     pub chunks: Vec<Chunk>,
 }
 
@@ -60,6 +67,13 @@ impl Partition {
     /// The group that this partition's outcome is gathered in.
     pub fn group(&self) -> u64 {
         self.grouping().group_of(self.number)
+    }
+
+    /// What goes on where this hop's time was up: the next hop's first attempt.
+    #[must_use]
+    pub fn after(&self, hop: &Hop) -> Self {
+        let chunks = hop.rest.clone();
+        Self { hop: hop.hop + 1, attempt: 1, deaths: Vec::new(), chunks, ..self.clone() }
     }
 }
 

@@ -130,7 +130,7 @@ impl Plan {
                 Input::Range { offset, limit: (*chunk).min(end.checked_sub(offset)?) }
             }
         };
-        Some(Chunk { index, cut: 0, input })
+        Some(Chunk::whole(index, input))
     }
 
     /// The payload for a partition's attempt, or none past the end. An attempt counts from 1.
@@ -146,7 +146,9 @@ impl Plan {
             version: Version,
             job_id: self.job_id.clone(),
             number,
+            hop: 0,
             attempt,
+            deaths: Vec::new(),
             occasion: self.occasion.clone(),
             partitions: self.partitions.len() as u64,
             group_partitions: self.group_partitions,

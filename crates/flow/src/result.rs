@@ -14,7 +14,10 @@ pub struct ChunkResult {
     /// The chunk's cut.
     #[serde(default)]
     pub cut: u32,
-    /// Which try at its partition made it, from 1.
+    /// The hop of its partition in which it was made.
+    #[serde(default)]
+    pub hop: u32,
+    /// Which try at that hop made it, from 1.
     pub attempt: u32,
     /// Where its bytes are; none when there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -71,6 +71,7 @@ impl Stage {
             stage.results.push(ChunkResult {
                 index: index as u64,
                 cut: 0,
+                hop: 0,
                 attempt: 1,
                 stored: (!bytes.is_empty()).then_some(stored),
                 header: header.map(Literal),

@@ -1,8 +1,10 @@
 //! What became of a job's chunks, and the report that follows from it. Pure.
 
+use std::collections::{BTreeMap, HashSet};
+
 use fanfold_flow::code::Code;
 use fanfold_flow::concat::ConcatPlan;
-use fanfold_flow::done::{Done, Failure, Group};
+use fanfold_flow::done::{Death, Done, Environment, Failure, Group, Try};
 use fanfold_flow::job::Job;
 use fanfold_flow::plan::Plan;
 use fanfold_flow::report::{Counts, FAILURES_LISTED_MAX, Output, Report, Status};
@@ -33,22 +35,38 @@ pub fn output_of(plan: &Plan, concat: &ConcatPlan, etag: &ETag) -> Output {
 /// What became of a job's chunks.
 #[derive(Debug, Default)]
 pub struct Account {
-    /// What was done, in order of `(index, cut)`.
+    /// What was done, in order of `(index, cut)`: all of each index.
     pub results: Vec<ChunkResult>,
     /// What was not, in order of the index.
     pub failures: Vec<Failure>,
+    /// What was done of indexes that failed: earlier cuts, which are no part of the output.
+    pub partial: Vec<ChunkResult>,
     /// How many tries at partitions there were.
     pub attempts: u64,
+    /// Tries at chunks that left no result.
+    pub tries: Vec<Try>,
+    /// Attempts whose worker died, with their partition.
+    pub deaths: Vec<(u64, Death)>,
+    /// Where each hop of a partition ran.
+    pub environments: BTreeMap<u64, Vec<Option<Environment>>>,
 }
 
 impl Account {
     /// Sorts what the groups hold.
     pub fn of(groups: Vec<Group>) -> Self {
         let mut account = Self::default();
-        for Done { attempt, results, failures, .. } in groups.into_iter().flat_map(|group| group.done) {
-            account.attempts += u64::from(attempt);
-            account.results.extend(results);
+        for done in groups.into_iter().flat_map(|group| group.done) {
+            let Done { partition, attempts, results, failures, tries, deaths, environments, .. } = done;
+            account.attempts += u64::from(attempts);
+            let failed: HashSet<u64> = failures.iter().map(|failure| failure.index).collect();
+            let (partial, whole): (Vec<_>, Vec<_>) =
+                results.into_iter().partition(|result| failed.contains(&result.index));
+            account.results.extend(whole);
+            account.partial.extend(partial);
             account.failures.extend(failures);
+            account.tries.extend(tries);
+            account.deaths.extend(deaths.into_iter().map(|death| (partition, death)));
+            account.environments.insert(partition, environments);
         }
         account.results.sort_by_key(|result| (result.index, result.cut));
         account.failures.sort_by_key(|failure| failure.index);

@@ -16,14 +16,25 @@ use serde::{Deserialize, Serialize};
 pub struct Sent {
     /// The partition of the event.
     pub partition: u64,
+    /// The hop of the event.
+    pub hop: u32,
     /// The attempt of the event.
+    pub attempt: u32,
+}
+
+/// A try at a partition: which one, in the order in which they come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Tried {
+    /// The hop, from 0.
+    pub hop: u32,
+    /// Which try at that hop, from 1; 0 where none was made yet.
     pub attempt: u32,
 }
 
 impl Sent {
     /// The event with this payload.
     pub fn of(payload: &Partition) -> Self {
-        Self { partition: payload.number, attempt: payload.attempt }
+        Self { partition: payload.number, hop: payload.hop, attempt: payload.attempt }
     }
 }
 
@@ -41,8 +52,12 @@ pub enum Claim {
 pub struct Attempt {
     version: Version,
     partition: u64,
-    /// Which try at the partition it is, from 1.
-    pub attempt: u32,
+    /// Which try at the partition it is.
+    #[serde(flatten)]
+    pub tried: Tried,
+    /// Why it is made: how the one before it ended, if that left no outcome.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    because: Option<String>,
     /// Whose it is: that of the worker that was sent this.
     pub by: Sent,
     started_ms: i64,
@@ -53,23 +68,23 @@ pub struct Attempt {
     claimant: u64,
 }
 
-/// Records that an attempt starts, in an invocation with this budget, unless it was started before.
+/// Records that an attempt at a partition's hop starts, in an invocation with this budget, unless it was started before.
 ///
 /// # Errors
 /// When the store fails.
 pub async fn claim_attempt(
     deps: &Deps,
-    keys: &JobKeys,
-    partition: u64,
+    partition: &Partition,
     attempt: u32,
     by: Sent,
     budget: Budget,
 ) -> Result<Claim, Error> {
-    let at = keys.attempt(partition, attempt);
+    let at = deps.keys(&partition.job_id).attempt(partition.number, partition.hop, attempt);
     let record = Attempt {
         version: Version,
-        partition,
-        attempt,
+        partition: partition.number,
+        tried: Tried { hop: partition.hop, attempt },
+        because: partition.deaths.last().map(|death| death.reason.clone()),
         by,
         started_ms: deps.world.now_ms(),
         expires_ms: budget.deadline_ms(),
@@ -104,19 +119,19 @@ pub async fn last_attempts(
     deps: &Deps,
     keys: &JobKeys,
     partitions: Range<u64>,
-) -> Result<BTreeMap<u64, u32>, Error> {
+) -> Result<BTreeMap<u64, Tried>, Error> {
     let mut last = BTreeMap::new();
     let prefix = keys.all_attempts();
     let mut after = Some(keys.attempts_at(partitions.start).key);
     while let Some(position) = after {
         let page = deps.store.list(&prefix.bucket, &prefix.key, Some(&position)).await?;
         let numbers = page.objects.iter().filter_map(|object| numbers(object.key.strip_prefix(&prefix.key)?));
-        for (partition, attempt) in numbers {
+        for (partition, tried) in numbers {
             if partition >= partitions.end {
                 return Ok(last);
             }
             // In the order of their numbers.
-            last.insert(partition, attempt);
+            last.insert(partition, tried);
         }
         after = page.next;
     }
@@ -131,13 +146,14 @@ pub async fn read_attempt(
     deps: &Deps,
     keys: &JobKeys,
     partition: u64,
-    attempt: u32,
+    Tried { hop, attempt }: Tried,
 ) -> Result<Attempt, Error> {
-    Ok(deps.store.get_json(&keys.attempt(partition, attempt)).await?)
+    Ok(deps.store.get_json(&keys.attempt(partition, hop, attempt)).await?)
 }
 
-/// The partition and the attempt of `000012/003.json`.
-fn numbers(rest: &str) -> Option<(u64, u32)> {
-    let (partition, attempt) = rest.split_once('/')?;
-    Some((partition.parse().ok()?, attempt.strip_suffix(".json")?.parse().ok()?))
+/// The partition and the try of `000012/0000/003.json`.
+fn numbers(rest: &str) -> Option<(u64, Tried)> {
+    let (partition, tried) = rest.split_once('/')?;
+    let (hop, attempt) = tried.strip_suffix(".json")?.split_once('/')?;
+    Some((partition.parse().ok()?, Tried { hop: hop.parse().ok()?, attempt: attempt.parse().ok()? }))
 }

@@ -1,6 +1,6 @@
 //! From one done record to a complete job.
 
-use fanfold_flow::done::{Done, Group};
+use fanfold_flow::done::{Done, Group, Hop};
 use fanfold_flow::event::Reduce;
 use fanfold_flow::job::Job;
 use fanfold_flow::keys::{JobId, JobKeys};
@@ -11,7 +11,10 @@ use fanfold_flow::version::Version;
 use fanfold_runtime::{Deps, Error, Metric, Of};
 use fanfold_store::{Created, StoreExt};
 use futures::{StreamExt, TryStreamExt, stream};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::hop::hops_before;
 
 /// Whether a done record is the partition's outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,20 +28,40 @@ pub enum Commit {
 /// Most objects read at once.
 const READS_IN_FLIGHT: usize = 16;
 
-/// Commits a partition's outcome: the first record counts, and is measured.
+/// Commits a partition's outcome, of which `last` is what its last hop came to: the first record counts, and is measured.
 ///
 /// # Errors
 /// When the store fails. Whether the record was written is then unknown; committing the same again is safe.
-pub async fn commit(deps: &Deps, job: &Job, partition: &Partition, done: &Done) -> Result<Commit, Error> {
-    let at = deps.keys(&partition.job_id).done(partition.group(), partition.number);
-    if deps.store.create_json(&at, done).await? == Created::Existed {
-        let winner: Done = deps.store.get_json(&at).await?;
-        if winner != *done {
-            return Ok(Commit::Lost);
-        }
+pub async fn commit(deps: &Deps, job: &Job, partition: &Partition, last: Done) -> Result<Commit, Error> {
+    let keys = deps.keys(&partition.job_id);
+    let done = last.after(hops_before(deps, &keys, partition).await?);
+    let committed = write_once(deps, &keys.done(partition.group(), partition.number), &done).await?;
+    if committed == Commit::First {
+        measure(deps, job, partition, &done);
     }
-    measure(deps, job, partition, done);
-    Ok(Commit::First)
+    Ok(committed)
+}
+
+/// Ends a hop whose time was up: the first record counts.
+///
+/// # Errors
+/// As for [`commit`].
+pub async fn commit_hop(deps: &Deps, partition: &Partition, hop: &Hop) -> Result<Commit, Error> {
+    let at = deps.keys(&partition.job_id).hop(partition.number, hop.hop);
+    write_once(deps, &at, hop).await
+}
+
+/// Writes a record of which the first counts; one that is there already is ours if it is the same, since the answer to a
+/// write may be lost.
+async fn write_once<T>(deps: &Deps, at: &ObjectUri, record: &T) -> Result<Commit, Error>
+where
+    T: Serialize + DeserializeOwned + PartialEq + Send + Sync,
+{
+    if deps.store.create_json(at, record).await? == Created::New {
+        return Ok(Commit::First);
+    }
+    let winner: T = deps.store.get_json(at).await?;
+    Ok(if winner == *record { Commit::First } else { Commit::Lost })
 }
 
 fn measure(deps: &Deps, job: &Job, partition: &Partition, done: &Done) {
@@ -49,7 +72,7 @@ fn measure(deps: &Deps, job: &Job, partition: &Partition, done: &Done) {
         (Metric::BytesIn, sum(|result| result.bytes_in)),
         (Metric::BytesOut, sum(ChunkResult::bytes)),
         (Metric::Records, sum(|result| result.records)),
-        (Metric::Attempts, f64::from(done.attempt)),
+        (Metric::Attempts, f64::from(done.attempts)),
     ];
     deps.measure(Of::Job(&job.name, &partition.job_id), &numbers);
 }
@@ -99,7 +122,7 @@ pub async fn read_groups(deps: &Deps, keys: &JobKeys, groups: u64) -> Result<Vec
     read_all(deps, (0..groups).map(|group| keys.group(group))).await
 }
 
-async fn read_all<T>(deps: &Deps, places: impl Iterator<Item = ObjectUri>) -> Result<Vec<T>, Error>
+pub(crate) async fn read_all<T>(deps: &Deps, places: impl Iterator<Item = ObjectUri>) -> Result<Vec<T>, Error>
 where
     T: DeserializeOwned + Send,
 {

@@ -14,14 +14,16 @@ mod account;
 mod attempt;
 mod commit;
 mod finish;
+mod hop;
 mod lane;
 mod lease;
 mod progress;
 
 pub use account::{Account, NoOutput, output_of};
-pub use attempt::{Attempt, Claim, Sent, claim_attempt, last_attempt, last_attempts, read_attempt};
-pub use commit::{Commit, advance, advance_group, commit, read_groups, start_reducer};
+pub use attempt::{Attempt, Claim, Sent, Tried, claim_attempt, last_attempt, last_attempts, read_attempt};
+pub use commit::{Commit, advance, advance_group, commit, commit_hop, read_groups, start_reducer};
 pub use finish::{clean_up, finish, report_of};
+pub use hop::at_its_hop;
 pub use lane::Lane;
 pub use lease::Lease;
 pub use progress::{done_in, is_done, merged_groups};

@@ -20,8 +20,8 @@ export function objectRuleFindings(trigger: OnObjectCreated, job: JobDocument, v
   return [{ path: 'output.uri', message }];
 }
 
-/** The names of the artefacts that a job has once, without `.json`. */
-const DOCUMENTS = ['job', 'plan', 'lease', 'concat', 'result'];
+/** The names of the artefacts that a job has once. */
+const DOCUMENTS = ['job.json', 'plan.json', 'lease.json', 'concat.json', 'cancel.json', 'joblog.tsv', 'result.json', 'redrive.json'];
 
 /** A trigger that artefacts match starts a run for each of them, and these runs have artefacts themselves. */
 export function reachFindings({ bucket, prefix = '', suffix = '' }: OnObjectCreated, work: WorkFolder, values: DeploymentValues): Finding[] {
@@ -34,8 +34,7 @@ export function reachFindings({ bucket, prefix = '', suffix = '' }: OnObjectCrea
 /** By the rule of `may_end_in` in crates/flow/src/keys.rs, where the keys are made. */
 function artefactMayEndIn(suffix: string): boolean {
   const last = suffix.split('/').at(-1)!;
-  const stem = last.endsWith('.json') ? last.slice(0, -'.json'.length) : undefined;
-  const ofDocument = stem !== undefined && (/^\d*$/.test(stem) || DOCUMENTS.some((document) => document.endsWith(stem)));
+  const ofDocument = /^\d*\.json$/.test(last) || DOCUMENTS.some((document) => document.endsWith(last));
   const ofChunkResult = /^[\d.]*$/.test(last);
   const ofMarker = /^[\w-]*$/.test(last);
   return ofDocument || ofChunkResult || ofMarker;

@@ -15,17 +15,17 @@ pub(super) fn sweep(fields: &Map<String, Value>) -> Result<(), Problems> {
     none_or(problems)
 }
 
-/// `{"status": "<job id>"}`.
-pub(super) fn status(fields: &Map<String, Value>) -> Result<JobId, Problems> {
-    let mut problems = others(fields, "status");
-    let job_id = match fields["status"].as_str() {
+/// An event that names a run and asks one thing of it, such as `{"status": "<job id>"}`.
+pub(super) fn of_run(fields: &Map<String, Value>, asked: &str) -> Result<JobId, Problems> {
+    let mut problems = others(fields, asked);
+    let job_id = match fields[asked].as_str() {
         Some(text) => text.parse::<JobId>().map_err(|error| error.to_string()),
-        None => Err("must be a job id: {\"status\": \"<job id>\"}".to_owned()),
+        None => Err(format!("must be a job id: {{\"{asked}\": \"<job id>\"}}")),
     };
     match job_id {
         Ok(job_id) => none_or(problems).map(|()| job_id),
         Err(refusal) => {
-            problems.push(Problem::new("status", refusal));
+            problems.push(Problem::new(asked, refusal));
             Err(Problems(problems))
         }
     }
