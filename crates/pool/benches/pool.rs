@@ -49,7 +49,7 @@ async fn run(pool: &Pool, argv: &[&str], input_bytes: usize) {
     let program = Program { argv, environment: Vec::new(), directory: None };
     let piece = Bytes::from(vec![b'x'; PIECE_BYTES]);
     let pieces = (0..input_bytes / PIECE_BYTES).map(|_| Ok::<_, Infallible>(piece.clone()));
-    let ended = pool.run(&program, stream::iter(pieces), &mut Discarding, &mut |_: &[u8]| ()).await;
+    let ended = pool.run(&program, &mut stream::iter(pieces), &mut Discarding, &mut |_: &[u8]| ()).await;
     assert!(ended.expect("the run ends").exit.success());
 }
 

@@ -4,13 +4,14 @@
 //! not asked for more than the program wants to read.
 
 use std::io;
-use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::{Buf, Bytes};
-use futures::{Stream, StreamExt};
+use bytes::Buf;
 use tokio::io::Interest;
 use tokio::net::unix::pipe;
+
+use crate::input::Input;
+use crate::spawn::PIPE_BYTES;
 
 /// How feeding ended, where nothing failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,26 +40,25 @@ pub(crate) enum FeedFailure<I> {
     Pipe(io::Error),
 }
 
-/// Writes `input` to the pipe and closes it, counting in `fed_bytes`. The stream is asked for the next piece
+/// Writes `input` to the pipe and closes it, counting in `fed_bytes`. The input is asked for the next piece
 /// only when the one before is in the pipe.
-pub(crate) async fn feed<E>(
-    input: impl Stream<Item = Result<Bytes, E>>,
+pub(crate) async fn feed<I: Input>(
+    input: &mut I,
     stdin: pipe::Sender,
     fed_bytes: &AtomicU64,
-) -> Result<Fed, FeedError<E>> {
+) -> Result<Fed, FeedError<I::Error>> {
     let fed = write_all(input, &stdin, fed_bytes).await;
     fed.map_err(|cause| FeedError { cause, stdin })
 }
 
-async fn write_all<E>(
-    input: impl Stream<Item = Result<Bytes, E>>,
+async fn write_all<I: Input>(
+    input: &mut I,
     stdin: &pipe::Sender,
     fed_bytes: &AtomicU64,
-) -> Result<Fed, FeedFailure<E>> {
-    let mut input = pin!(input);
+) -> Result<Fed, FeedFailure<I::Error>> {
     loop {
         let piece = tokio::select! {
-            piece = input.next() => piece,
+            piece = input.next(PIPE_BYTES) => piece,
             // Seen at once, and not at the next write only: that may be a long download away.
             gone = stdin.ready(Interest::ERROR) => {
                 gone.map_err(FeedFailure::Pipe)?;

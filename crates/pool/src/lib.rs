@@ -30,6 +30,7 @@
 
 mod error;
 mod feed;
+mod input;
 mod leash;
 mod leftovers;
 mod log;
@@ -44,11 +45,12 @@ mod spawn;
 mod usage;
 
 pub use error::{RunError, StandardStream, StartError};
+pub use input::Input;
 pub use leftovers::Leftover;
 pub use log::{LINE_BYTES_MAX, Log, TAIL_BYTES};
 pub use mark::MARK_VARIABLE;
 pub use output::Output;
-pub use pool::{Pool, Settings};
+pub use pool::{Pool, Settings, Turn};
 pub use program::Program;
 pub use run::{Ended, Exit, InputEnd};
 pub use usage::{Usage, usage};

@@ -4,11 +4,10 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures::Stream;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::error::RunError;
+use crate::input::Input;
 use crate::leftovers::{self, Leftover};
 use crate::log::Log;
 use crate::mark::PoolMark;
@@ -58,37 +57,36 @@ impl Pool {
         }
     }
 
-    /// Waits for a turn, then runs the program: `input` to its standard input, its standard output to
-    /// `output`, its standard error to `log`, all at the same time. Returns when the process has ended, all
-    /// of its output is taken, and nothing that it started exists any more.
+    /// Waits until fewer processes run than may at once, and gives the right to run one more. Who waited longest is
+    /// next.
     ///
-    /// A program that exits with a failure or is killed is no error: see [`Ended::exit`]. Nor is one that
-    /// does not read its input: see [`Ended::input`]. The stream is dropped as soon as nobody reads it.
+    /// # Cancellation
+    /// Dropping the future gives up the place in the queue.
+    pub async fn turn(&self) -> Turn<'_> {
+        // Never closed, so never refused.
+        Turn { pool: self, permit: self.turns.acquire().await.ok() }
+    }
+
+    /// Waits for a [turn](Pool::turn) and [uses it](Turn::run).
     ///
     /// # Errors
     /// See [`RunError`]. The process is killed first.
     ///
     /// # Cancellation
-    /// If the future is dropped, or panics, the process and its descendants are killed and reaped before
-    /// the drop returns. That blocks the thread, most often for less than a millisecond, but longer
-    /// while the kernel takes back gigabytes from the process.
-    pub async fn run<S, E, O, L>(
+    /// As in [`Turn::run`].
+    pub async fn run<I, O, L>(
         &self,
         program: &Program,
-        input: S,
+        input: &mut I,
         output: &mut O,
         log: &mut L,
-    ) -> Result<Ended, RunError<E, O::Error>>
+    ) -> Result<Ended, RunError<I::Error, O::Error>>
     where
-        S: Stream<Item = Result<Bytes, E>> + Send,
-        E: Send,
+        I: Input,
         O: Output,
         L: Log,
     {
-        // Never closed, so never refused. Given back last, when the process is gone.
-        let _turn = self.turns.acquire().await.ok();
-        let limits = run::Limits { piece_bytes: self.piece_bytes, grace: self.grace };
-        run::run(program, self.mark.next_run(), limits, input, output, log).await
+        self.turn().await.run(program, input, output, log).await
     }
 
     /// Kills every process that was started by this pool, or by those that were, and returns when they are
@@ -99,5 +97,48 @@ impl Pool {
     /// If /proc cannot be read, or a process cannot be killed.
     pub fn kill_leftovers(&self) -> io::Result<Vec<Leftover>> {
         leftovers::sweep(&self.mark.all_runs(), Vec::new())
+    }
+}
+
+/// The right to run one process now. Whoever has it can still look at the clock before the process is started.
+#[derive(Debug)]
+pub struct Turn<'a> {
+    pool: &'a Pool,
+    permit: Option<SemaphorePermit<'a>>,
+}
+
+impl Turn<'_> {
+    /// Runs the program: `input` to its standard input, its standard output to `output`, its standard error to
+    /// `log`, all at the same time. Returns when the process has ended, all of its output is taken, and nothing
+    /// that it started exists any more.
+    ///
+    /// A program that exits with a failure or is killed is no error: see [`Ended::exit`]. Nor is one that
+    /// does not read its input: see [`Ended::input`]. Nothing more is asked of the input as soon as nobody reads it.
+    ///
+    /// # Errors
+    /// See [`RunError`]. The process is killed first.
+    ///
+    /// # Cancellation
+    /// If the future is dropped, or panics, the process and its descendants are killed and reaped before
+    /// the drop returns. That blocks the thread, most often for less than a millisecond, but longer
+    /// while the kernel takes back gigabytes from the process.
+    pub async fn run<I, O, L>(
+        self,
+        program: &Program,
+        input: &mut I,
+        output: &mut O,
+        log: &mut L,
+    ) -> Result<Ended, RunError<I::Error, O::Error>>
+    where
+        I: Input,
+        O: Output,
+        L: Log,
+    {
+        let Turn { pool, permit } = self;
+        let limits = run::Limits { piece_bytes: pool.piece_bytes, grace: pool.grace };
+        let ended = run::run(program, pool.mark.next_run(), limits, input, output, log).await;
+        // Given back last, when the process is gone.
+        drop(permit);
+        ended
     }
 }

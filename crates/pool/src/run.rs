@@ -10,12 +10,12 @@ use std::process::ExitStatus;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use futures::future::{Fuse, FusedFuture};
-use futures::{FutureExt, Stream, TryFutureExt};
+use futures::{FutureExt, TryFutureExt};
 
 use crate::error::{RunError, StandardStream};
 use crate::feed::{Fed, FeedError, FeedFailure, feed};
+use crate::input::Input;
 use crate::leash::Leash;
 use crate::leftovers::Leftover;
 use crate::log::{self, Log, Tail};
@@ -101,17 +101,16 @@ pub enum InputEnd {
 }
 
 /// Runs a program to its end.
-pub(crate) async fn run<S, E, O, L>(
+pub(crate) async fn run<I, O, L>(
     program: &Program,
     mark: Mark,
     limits: Limits,
-    input: S,
+    input: &mut I,
     output: &mut O,
     log: &mut L,
-) -> Result<Ended, RunError<E, O::Error>>
+) -> Result<Ended, RunError<I::Error, O::Error>>
 where
-    S: Stream<Item = Result<Bytes, E>> + Send,
-    E: Send,
+    I: Input,
     O: Output,
     L: Log,
 {

@@ -7,13 +7,11 @@ use std::convert::Infallible;
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::PermissionsExt;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use fanfold_pool::{Exit, InputEnd, Output, RunError, StartError};
-use futures::{Stream, StreamExt, stream};
+use fanfold_pool::{Exit, Input, InputEnd, Output, RunError, StartError};
+use futures::{StreamExt, stream};
 use harness::{input, no_input, pattern, pool, program, run, run_with, scripted, shell};
 
 /// More than all pipes and buffers of a run together hold.
@@ -67,42 +65,37 @@ async fn a_program_that_closes_its_input_early_goes_on_writing() {
     assert_eq!(output, [pattern(100), pattern(100)].concat());
 }
 
-/// An input that never goes on, and tells when it is dropped.
+/// An input that never goes on, and tells when nobody waits for it any more.
 struct Stalled(Option<tokio::sync::oneshot::Sender<()>>);
 
-impl Stream for Stalled {
-    type Item = Result<Bytes, Infallible>;
+impl Input for Stalled {
+    type Error = Infallible;
 
-    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        Poll::Pending
-    }
-}
-
-impl Drop for Stalled {
-    fn drop(&mut self) {
-        self.0.take().map(|dropped| dropped.send(()));
+    async fn next(&mut self, _: usize) -> Option<Result<Bytes, Infallible>> {
+        // Dropped with the future.
+        let _waited_for = self.0.take();
+        std::future::pending().await
     }
 }
 
 #[tokio::test]
 async fn an_input_that_stalls_delays_neither_the_output_nor_the_end() {
-    let (dropped, _dropped) = tokio::sync::oneshot::channel();
-    let first = stream::iter([Ok(Bytes::from_static(b"x"))]);
+    let stalling = stream::iter([Ok(Bytes::from_static(b"x"))]).chain(stream::pending());
     let steps = ["read=1".to_owned(), format!("write={MORE_THAN_FITS}")];
-    let (ended, output, _) = run_with(&pool(), &scripted(steps), first.chain(Stalled(Some(dropped)))).await;
+    let (ended, output, _) = run_with(&pool(), &scripted(steps), stalling).await;
     assert_eq!(ended.unwrap().input, InputEnd::StoppedReading { fed_bytes: 1 });
     assert!(output == pattern(MORE_THAN_FITS));
 }
 
 #[tokio::test]
-async fn an_input_that_nobody_reads_any_more_is_dropped_while_the_program_still_runs() {
-    let (dropped, was_dropped) = tokio::sync::oneshot::channel();
+async fn an_input_that_nobody_reads_any_more_is_not_waited_for_while_the_program_still_runs() {
+    let (waited_for, not_waited_for) = tokio::sync::oneshot::channel();
     let (pool, program) = (pool(), shell("exec <&-; exec sleep 1000"));
-    let (mut output, mut log) = (Vec::new(), |_: &[u8]| ());
-    let run = pool.run(&program, Stalled(Some(dropped)), &mut output, &mut log);
+    let (mut input, mut output, mut log) = (Stalled(Some(waited_for)), Vec::new(), |_: &[u8]| ());
+    let run = pool.run(&program, &mut input, &mut output, &mut log);
     tokio::select! {
         ended = run => panic!("the program ended: {ended:?}"),
-        dropped = was_dropped => dropped.unwrap(),
+        dropped = not_waited_for => assert!(dropped.is_err(), "nothing is sent"),
     }
 }
 
@@ -205,7 +198,7 @@ impl Output for Refusing {
 
 #[tokio::test]
 async fn an_output_that_refuses_ends_the_run_with_its_own_error() {
-    let ended = pool().run(&program(["yes"]), no_input(), &mut Refusing(3), &mut |_: &[u8]| ()).await;
+    let ended = pool().run(&program(["yes"]), &mut no_input(), &mut Refusing(3), &mut |_: &[u8]| ()).await;
     let Err(RunError::Output(error)) = ended else { panic!("{ended:?}") };
     assert_eq!(error.to_string(), "full");
 }
@@ -215,9 +208,9 @@ async fn an_input_that_fails_ends_the_run_before_the_program_takes_it_for_the_wh
     let folder = tempfile::tempdir().unwrap();
     let finished = folder.path().join("finished");
     let script = format!("cat; : > {}", finished.display());
-    let failing = stream::iter([Ok(Bytes::from_static(b"half")), Err(std::io::Error::other("cut off"))]);
+    let mut failing = stream::iter([Ok(Bytes::from_static(b"half")), Err(std::io::Error::other("cut off"))]);
     let mut output = Vec::new();
-    let ended = pool().run(&shell(&script), failing, &mut output, &mut |_: &[u8]| ()).await;
+    let ended = pool().run(&shell(&script), &mut failing, &mut output, &mut |_: &[u8]| ()).await;
     let Err(RunError::Input(error)) = ended else { panic!("{ended:?}") };
     assert_eq!(error.to_string(), "cut off");
     assert!(!finished.exists());
@@ -338,7 +331,8 @@ async fn a_slow_consumer_is_not_mistaken_for_a_descendant_that_holds_the_output(
     let mut output = Slow(Vec::new());
     // The process is gone long before its output is taken, and the grace is over as well.
     let pool = harness::pool_of(1, Duration::from_millis(1));
-    let ended = pool.run(&scripted(["write=1000000"]), no_input(), &mut output, &mut |_: &[u8]| ()).await;
+    let ended =
+        pool.run(&scripted(["write=1000000"]), &mut no_input(), &mut output, &mut |_: &[u8]| ()).await;
     assert!(ended.unwrap().exit.success());
     assert!(output.0 == pattern(1_000_000));
 }

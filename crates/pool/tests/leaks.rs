@@ -21,8 +21,8 @@ async fn one_of_each(pool: &fanfold_pool::Pool, impatient: &fanfold_pool::Pool) 
     run(impatient, &shell("sleep 1000 &")).await.0.unwrap_err();
     run(pool, &program(["no-such-program"])).await.0.unwrap_err();
     run(pool, &program(["/dev/null"])).await.0.unwrap_err();
-    let (yes, mut output, mut log) = (program(["yes"]), Vec::new(), |_: &[u8]| ());
-    let dropped = pool.run(&yes, no_input(), &mut output, &mut log);
+    let (yes, mut input, mut output, mut log) = (program(["yes"]), no_input(), Vec::new(), |_: &[u8]| ());
+    let dropped = pool.run(&yes, &mut input, &mut output, &mut log);
     assert!(tokio::time::timeout(Duration::ZERO, dropped).await.is_err());
 }
 

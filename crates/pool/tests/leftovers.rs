@@ -19,8 +19,8 @@ use tokio::sync::{Barrier, mpsc};
 async fn drop_after_a_line(program: &Program) -> String {
     let (told, mut said) = mpsc::unbounded_channel();
     let pool = pool();
-    let (mut output, mut log) = (Telling(told), |_: &[u8]| ());
-    let run = pool.run(program, no_input(), &mut output, &mut log);
+    let (mut input, mut output, mut log) = (no_input(), Telling(told), |_: &[u8]| ());
+    let run = pool.run(program, &mut input, &mut output, &mut log);
     tokio::select! {
         ended = run => panic!("the program ended by itself: {ended:?}"),
         line = line(&mut said) => line,
@@ -64,8 +64,8 @@ impl Output for Panicking {
 async fn a_consumer_that_panics_takes_the_process_with_it() {
     let mut program = shell("sleep 1000 & yes");
     let tag = tag(&mut program, "panicked");
-    let (pool, mut output, mut log) = (pool(), Panicking, |_: &[u8]| ());
-    let run = pool.run(&program, no_input(), &mut output, &mut log).boxed();
+    let (pool, mut input, mut output, mut log) = (pool(), no_input(), Panicking, |_: &[u8]| ());
+    let run = pool.run(&program, &mut input, &mut output, &mut log).boxed();
     let panicked = std::panic::AssertUnwindSafe(run).catch_unwind().await;
     assert!(panicked.is_err());
     assert_eq!(processes_with(&tag), Vec::<u32>::new());
@@ -132,12 +132,13 @@ async fn killing_the_leftovers_of_a_pool_spares_those_of_another() {
     let (told, mut said) = mpsc::unbounded_channel();
     let program = shell("sleep 1000 & echo $$; wait");
     let (mut first, mut second, mut spared) = (Telling(told.clone()), Telling(told.clone()), Telling(told));
+    let (mut none, mut none_too, mut other_none) = (no_input(), no_input(), no_input());
     let (mut log, mut log_too, mut other_log) = (|_: &[u8]| (), |_: &[u8]| (), |_: &[u8]| ());
     let both = join_all([
-        pool.run(&program, no_input(), &mut first, &mut log).boxed(),
-        pool.run(&program, no_input(), &mut second, &mut log_too).boxed(),
+        pool.run(&program, &mut none, &mut first, &mut log).boxed(),
+        pool.run(&program, &mut none_too, &mut second, &mut log_too).boxed(),
     ]);
-    let spared = other.run(&program, no_input(), &mut spared, &mut other_log);
+    let spared = other.run(&program, &mut other_none, &mut spared, &mut other_log);
     let killed = async {
         for _ in 0..3 {
             line(&mut said).await;
@@ -182,7 +183,7 @@ async fn six_run_at_once_and_never_seven() {
     let runs = (0..24).map(|_| async {
         let (barrier, running, most) = (Arc::clone(&barrier), Arc::clone(&running), Arc::clone(&most));
         let mut output = Counting { barrier, running, most };
-        pool.run(&program, no_input(), &mut output, &mut |_: &[u8]| ()).await.unwrap().exit
+        pool.run(&program, &mut no_input(), &mut output, &mut |_: &[u8]| ()).await.unwrap().exit
     });
     assert!(join_all(runs).await.into_iter().all(Exit::success));
     assert_eq!(most.load(Ordering::SeqCst), 6);

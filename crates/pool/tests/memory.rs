@@ -44,7 +44,7 @@ async fn results_of_any_size_pass_through_the_same_memory() {
     let pass = async |megabytes: usize| {
         let mut output = Comparing { pattern: pattern((1 << 20) + PERIOD), position: 0 };
         let program = scripted([format!("write={}", megabytes << 20)]);
-        let ended = pool.run(&program, no_input(), &mut output, &mut |_: &[u8]| ()).await.unwrap();
+        let ended = pool.run(&program, &mut no_input(), &mut output, &mut |_: &[u8]| ()).await.unwrap();
         assert!(ended.exit.success());
         assert_eq!(output.position, megabytes << 20);
         assert_eq!(ended.bytes_out, (megabytes as u64) << 20);

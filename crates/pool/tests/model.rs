@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fanfold_pool::{Exit, InputEnd};
-use futures::{Stream, StreamExt, stream};
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
 use harness::{pattern, pool_of, run_with, scripted};
 use proptest::prelude::*;
 
@@ -137,7 +138,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 /// An input that sometimes is not ready.
-fn hesitating(bytes: Vec<u8>, piece_bytes: usize) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
+fn hesitating(bytes: Vec<u8>, piece_bytes: usize) -> BoxStream<'static, Result<Bytes, Infallible>> {
     harness::input(bytes, piece_bytes)
         .chunks(3)
         .then(|pieces| async {
@@ -145,6 +146,7 @@ fn hesitating(bytes: Vec<u8>, piece_bytes: usize) -> impl Stream<Item = Result<B
             stream::iter(pieces)
         })
         .flatten()
+        .boxed()
 }
 
 proptest! {

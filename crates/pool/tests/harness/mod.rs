@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use bytes::Bytes;
-use fanfold_pool::{Ended, Output, Pool, Program, RunError, Settings};
+use fanfold_pool::{Ended, Input, Output, Pool, Program, RunError, Settings};
 use futures::Stream;
 use futures::stream;
 
@@ -45,7 +45,7 @@ pub(crate) fn scripted<A: Into<OsString>>(steps: impl IntoIterator<Item = A>) ->
     program
 }
 
-pub(crate) fn no_input() -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
+pub(crate) fn no_input() -> stream::Empty<Result<Bytes, Infallible>> {
     stream::empty()
 }
 
@@ -75,10 +75,11 @@ pub(crate) async fn run(
 pub(crate) async fn run_with(
     pool: &Pool,
     program: &Program,
-    input: impl Stream<Item = Result<Bytes, Infallible>> + Send,
+    mut input: impl Input<Error = Infallible>,
 ) -> (Result<Ended, RunError<Infallible, Infallible>>, Vec<u8>, Vec<Vec<u8>>) {
     let (mut output, mut lines) = (Vec::new(), Vec::new());
-    let ended = pool.run(program, input, &mut output, &mut |line: &[u8]| lines.push(line.to_vec())).await;
+    let ended =
+        pool.run(program, &mut input, &mut output, &mut |line: &[u8]| lines.push(line.to_vec())).await;
     (ended, output, lines)
 }
 
