@@ -49,6 +49,14 @@ pub(crate) async fn drain(mut outlet: Outlet<'_>, log: &mut impl Log, tail: &mut
     }
 }
 
+/// Hands a whole standard error to `log` and to `tail`.
+pub(crate) fn hand_out(stderr: &[u8], log: &mut impl Log, tail: &mut Tail) {
+    let mut lines = Lines { partial: BytesMut::from(stderr) };
+    tail.push(stderr);
+    lines.hand_out(log);
+    lines.finish(log);
+}
+
 /// Cuts bytes into lines.
 struct Lines {
     /// The beginning of a line whose end is yet to come; at most [`LINE_BYTES_MAX`] long after `hand_out`.

@@ -2,18 +2,20 @@
 
 use std::io;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::error::RunError;
 use crate::input::Input;
-use crate::leftovers::{self, Leftover};
+use crate::leftovers::Leftover;
 use crate::log::Log;
-use crate::mark::PoolMark;
 use crate::output::Output;
+use crate::processes::Processes;
 use crate::program::Program;
 use crate::run::{self, Ended};
+use crate::simulated::{Simulated, Simulation};
 
 /// Least and most that is read from a process at once, in bytes: the page in which pipes are counted (pipe(7)),
 /// and a quarter of a pipe, so that the program writes on while the piece is taken.
@@ -33,28 +35,47 @@ pub struct Settings {
     pub grace: Duration,
 }
 
+impl Settings {
+    fn turns(&self) -> Semaphore {
+        Semaphore::new(self.processes.get().min(Semaphore::MAX_PERMITS))
+    }
+
+    fn piece_bytes(&self) -> usize {
+        let part = self.bytes_in_flight / self.processes;
+        part.clamp(PIECE_BYTES_MIN, PIECE_BYTES_MAX)
+    }
+}
+
 /// Runs programs, so many at once. Leaves no process behind, however a run ends.
 ///
 /// Works on any tokio runtime with I/O and time enabled.
 #[derive(Debug)]
 pub struct Pool {
     turns: Semaphore,
-    piece_bytes: usize,
-    grace: Duration,
-    mark: PoolMark,
+    machine: Machine,
+}
+
+/// Where programs run.
+#[derive(Debug)]
+enum Machine {
+    Real(Processes),
+    Simulated(Simulated),
 }
 
 impl Pool {
     /// A pool; starts nothing.
     #[must_use]
     pub fn new(settings: Settings) -> Pool {
-        let part = settings.bytes_in_flight / settings.processes;
-        Pool {
-            turns: Semaphore::new(settings.processes.get().min(Semaphore::MAX_PERMITS)),
-            piece_bytes: part.clamp(PIECE_BYTES_MIN, PIECE_BYTES_MAX),
-            grace: settings.grace,
-            mark: PoolMark::new(),
-        }
+        let processes = Processes::new(settings.piece_bytes(), settings.grace);
+        Pool { turns: settings.turns(), machine: Machine::Real(processes) }
+    }
+
+    /// A pool whose programs only seem to run: what they do is said by `simulation`, in tokio's time. For tests of what
+    /// stands on a pool, which then need neither processes nor patience. [`Settings::grace`] means nothing here.
+    #[must_use]
+    pub fn simulated(settings: Settings, simulation: Arc<dyn Simulation>) -> Pool {
+        let simulated = Simulated::new(simulation, settings.piece_bytes());
+        Pool { turns: settings.turns(), machine: Machine::Simulated(simulated) }
     }
 
     /// Waits until fewer processes run than may at once, and gives the right to run one more. Who waited longest is
@@ -96,7 +117,10 @@ impl Pool {
     /// # Errors
     /// If /proc cannot be read, or a process cannot be killed.
     pub fn kill_leftovers(&self) -> io::Result<Vec<Leftover>> {
-        leftovers::sweep(&self.mark.all_runs(), Vec::new())
+        match &self.machine {
+            Machine::Real(processes) => processes.kill_leftovers(),
+            Machine::Simulated(simulated) => Ok(simulated.kill_leftovers()),
+        }
     }
 }
 
@@ -135,8 +159,10 @@ impl Turn<'_> {
         L: Log,
     {
         let Turn { pool, permit } = self;
-        let limits = run::Limits { piece_bytes: pool.piece_bytes, grace: pool.grace };
-        let ended = run::run(program, pool.mark.next_run(), limits, input, output, log).await;
+        let ended = match &pool.machine {
+            Machine::Real(processes) => run::run(processes, program, input, output, log).await,
+            Machine::Simulated(simulated) => simulated.run(program, input, output, log).await,
+        };
         // Given back last, when the process is gone.
         drop(permit);
         ended

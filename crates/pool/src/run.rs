@@ -19,21 +19,12 @@ use crate::input::Input;
 use crate::leash::Leash;
 use crate::leftovers::Leftover;
 use crate::log::{self, Log, Tail};
-use crate::mark::Mark;
 use crate::outlet::{self, DrainError, Outlet, Patience};
 use crate::output::Output;
+use crate::processes::Processes;
 use crate::procfs::PipeId;
 use crate::program::Program;
 use crate::spawn::{self, Started};
-
-/// What the pool allows one run.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    /// Most bytes read from standard output at once.
-    pub(crate) piece_bytes: usize,
-    /// How long standard output may stay open after the process has ended.
-    pub(crate) grace: Duration,
-}
 
 /// How a process ended that ran to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +33,14 @@ pub struct Ended {
     pub pid: u32,
     /// How it ended.
     pub exit: Exit,
+    /// Whether it was killed for lack of memory: it ended by a SIGKILL that did not come from
+    /// [`Pool::kill_leftovers`](crate::Pool::kill_leftovers), or was a shell that said so of its command by exit code 137,
+    /// and while it ran the kernel's count of out-of-memory kills went up (`oom_kill` in /proc/vmstat and, where it can be
+    /// read, in this process's memory.events of cgroups' version 2).
+    ///
+    /// The counts do not say who was killed. So this is also true where somebody sent SIGKILL while the kernel
+    /// killed another process of the machine; and it is false where memory ran out in a descendant whose parent did not end of it.
+    pub out_of_memory: bool,
     /// How its standard input ended.
     pub input: InputEnd,
     /// Bytes put into its standard input. As many as fit into the pipe, at most 1 MiB, may never have been read.
@@ -64,7 +63,7 @@ pub struct Ended {
 pub enum Exit {
     /// By itself, with this exit code; 0 means success.
     Code(i32),
-    /// By this signal; 9 is SIGKILL, which may be the work of the out-of-memory killer.
+    /// By this signal; for 9, SIGKILL, see [`Ended::out_of_memory`].
     Signal(i32),
 }
 
@@ -102,9 +101,8 @@ pub enum InputEnd {
 
 /// Runs a program to its end.
 pub(crate) async fn run<I, O, L>(
+    processes: &Processes,
     program: &Program,
-    mark: Mark,
-    limits: Limits,
     input: &mut I,
     output: &mut O,
     log: &mut L,
@@ -115,15 +113,18 @@ where
     L: Log,
 {
     let began = Instant::now();
-    let Started { leash, stdin, stdout, stderr, stdout_id } = spawn::start(program, mark)?;
+    let &Processes { piece_bytes, grace, .. } = processes;
+    let before = processes.before();
+    let Started { leash, stdin, stdout, stderr, stdout_id } =
+        spawn::start(program, processes.mark.next_run())?;
     let pid = leash.pid();
     let (fed_bytes, taken_bytes) = (AtomicU64::new(0), AtomicU64::new(0));
     let (output_patience, log_patience) = (Patience::default(), Patience::default());
     let mut tail = Tail::default();
     let (lived, leftovers) = {
         let stdout = Outlet::new(stdout, &output_patience);
-        let draining = outlet::drain(stdout, output, limits.piece_bytes, &taken_bytes)
-            .map_err(|error| drain_error(error, pid, limits.grace));
+        let draining = outlet::drain(stdout, output, piece_bytes, &taken_bytes)
+            .map_err(|error| drain_error(error, pid, grace));
         let logging = log::drain(Outlet::new(stderr, &log_patience), log, &mut tail)
             .map_err(|error| pipe_error(StandardStream::Error, pid, error));
         let mut feeding = pin!(feed(input, stdin, &fed_bytes).fuse());
@@ -136,7 +137,7 @@ where
         let lived = live(&mut leash, feeding.as_mut(), draining.as_mut(), logging.as_mut()).await?;
         // Whoever else has the other end will see the end of it.
         feeding.set(Fuse::terminated());
-        let still_open = StillOpen { grace: limits.grace, pipe: &stdout_id, patience: &output_patience };
+        let still_open = StillOpen { grace, pipe: &stdout_id, patience: &output_patience };
         finish_output(&leash, draining.as_mut(), logging.as_mut(), still_open).await?;
         let leftovers = leash.sweep().map_err(|source| RunError::Leftovers { pid, source })?;
         log_patience.end();
@@ -146,9 +147,11 @@ where
         (lived, leftovers)
     };
     let bytes_in = fed_bytes.into_inner();
+    let exit = lived.status.into();
     Ok(Ended {
         pid,
-        exit: lived.status.into(),
+        exit,
+        out_of_memory: processes.ran_out_of_memory(exit, before),
         input: match lived.fed {
             Fed::All => InputEnd::AllFed,
             Fed::ReaderGone => InputEnd::StoppedReading { fed_bytes: bytes_in },
