@@ -13,6 +13,7 @@
 //! | [`chunk::Chunk`] | the child's environment |
 //! | [`result::ChunkResult`], [`done::Done`], [`done::Group`] | `<job>/done/…`, `<job>/groups/…` |
 //! | [`concat::ConcatPlan`] | `<job>/concat.json` |
+//! | [`joblog::Line`] | `<job>/joblog.tsv` |
 //! | [`report::Report`] | `<job>/result.json` |
 //!
 //! Below the nouns stand what they are made of ([`size`], [`time`], [`uri`], [`crc`], [`literal`], [`version`]), the checks of a
@@ -33,6 +34,7 @@ pub mod done;
 pub mod result;
 
 pub mod concat;
+pub mod joblog;
 pub mod report;
 
 pub mod code;
