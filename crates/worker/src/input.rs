@@ -1,28 +1,45 @@
 //! What a process is fed: the records of its chunk.
 //!
-//! [`align`] is pure: it is given bytes and says which of them are the chunk's records. [`fetch`] gets those bytes.
+//! Data flows one way: [`fetch`] gets an object's bytes, [`align`] says which of them are the chunk's records, and
+//! [`portions`] hands those out, in portions that end where records do, until all are or the time is up. The last two are
+//! pure.
+//!
+//! An input can be **cut**: ended at a border between two records though some are left. Then [`Tally::rest`] is a chunk's
+//! input of its own, and the two read what the one would have: its records, in order, none twice, none lost. What it costs:
+//! a cut comes as late as the record that the program was begun to be given is long, and where an object has no border (one
+//! record, or a CSV in which either reading of quotes never lies outside) it does not come at all.
 
 mod align;
 mod fetch;
+mod items;
+#[cfg(test)]
+mod model;
+mod object;
+mod portions;
 mod quotes;
 mod separator;
+mod walker;
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use fanfold_flow::chunk::{self, Chunk};
 use fanfold_flow::code::Code;
-use fanfold_flow::job::{Job, Source, Split};
+use fanfold_flow::job::{Job, Split};
 use fanfold_flow::partition::Partition;
 use fanfold_flow::result::Aligned;
 use fanfold_flow::uri::ObjectUri;
 use fanfold_store::{ErrorKind, Store, StoreError};
-use futures::{Stream, StreamExt};
 
-use align::AlignError;
-use fetch::Fetch;
+use align::{AlignError, Fed};
+use object::Object;
+use portions::{CutAt, Portions, Step};
+use walker::Walker;
+
+/// How often the clock is asked while bytes are waited for: an input that stands between two records ends so soon after its
+/// time, however long the store takes.
+const CLOCK_EVERY: Duration = Duration::from_millis(250);
 
 /// Why a chunk could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -53,82 +70,197 @@ impl InputError {
     }
 }
 
+/// When an input shall end though records are left.
+pub(crate) struct Cut {
+    /// Whether the time is up. Asked before each portion, and while bytes are waited for; once it said yes, that stands.
+    pub(crate) is_due: Box<dyn Fn() -> bool + Send + Sync>,
+    /// How much is taken at most, from the chunk's nominal beginning: bytes of an object, or items. What begins within
+    /// them is taken whole, and never less than one record.
+    pub(crate) at_most: Option<u64>,
+}
+
 /// What a process was fed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     /// How many records, a header aside.
     pub(crate) records: u64,
     /// Which bytes of the object they took; known only when all of them were read.
     pub(crate) aligned: Option<Aligned>,
+    /// What is left, if the input was cut; for bytes it begins where `aligned` ends. It is the whole chunk, just as it was,
+    /// if no record was handed out.
+    pub(crate) rest: Option<chunk::Input>,
 }
 
-/// A chunk's input as a stream, which can be asked afterwards what it was.
-pub(crate) enum Input {
-    /// From an object: the header of the whole job first, where there is one.
-    Object { header: Option<Bytes>, fetch: Box<Fetch>, checks_its_border: bool },
-    /// From the job itself: at most one piece.
-    Own { lines: Option<Result<Bytes, InputError>>, records: u64 },
+/// A chunk's input, which can be asked afterwards what it was.
+///
+/// Each process gets the header of the whole job first, where there is one.
+pub(crate) struct Input {
+    chunk: chunk::Input,
+    header: Option<Bytes>,
+    source: Source,
+    portions: Portions,
+    is_due: Option<Box<dyn Fn() -> bool + Send + Sync>>,
+}
+
+/// Where records come from.
+enum Source {
+    /// A range of an object's bytes.
+    Object(Box<Object>),
+    /// The job itself: all at once.
+    Items(Option<Result<Bytes, serde_json::Error>>),
+    /// There are none: the program has been told its numbers.
+    Numbers,
 }
 
 impl Input {
-    pub(crate) fn new(chunk: &Chunk, partition: &Partition, job: &Job, store: &Arc<dyn Store>) -> Self {
-        match &chunk.input {
-            chunk::Input::Bytes(bytes) => Self::Object {
-                header: partition.header.as_ref().map(|header| Bytes::copy_from_slice(&header.0)),
-                fetch: Box::new(Fetch::new(bytes, &partition.split, partition.header.as_ref(), store)),
-                checks_its_border: partition.split == Split::Csv,
-            },
-            chunk::Input::Items { first, count } => {
-                Self::Own { lines: Some(item_lines(job, *first, *count)), records: *count }
+    /// The input of this chunk. Without a `cut` all of it is fed, as it must be to a program that sums up its whole chunk.
+    pub(crate) fn new(
+        chunk: &Chunk,
+        partition: &Partition,
+        job: &Job,
+        store: &Arc<dyn Store>,
+        cut: Option<Cut>,
+    ) -> Self {
+        let (is_due, at_most) = cut.map(|cut| (cut.is_due, cut.at_most)).unzip();
+        let at_most = at_most.flatten();
+        let (source, header, portions) = match &chunk.input {
+            chunk::Input::Bytes(range) => {
+                let header = partition.header.as_ref();
+                let object = Object::new(range, &partition.split, header, store);
+                let limit = at_most.map(|bytes| range.start.saturating_add(bytes));
+                let mut portions = Portions::new(Walker::new(&partition.split), object.has_header(), limit);
+                if range.start == range.end {
+                    portions.close();
+                }
+                (Source::Object(Box::new(object)), header, portions)
             }
-            chunk::Input::Range { limit, .. } => Self::Own { lines: None, records: *limit },
-        }
+            chunk::Input::Items { first, count } => {
+                let lines = items::lines(job, *first, *count);
+                let limit =
+                    at_most.zip(lines.as_ref().ok()).and_then(|(most, lines)| items::end_of(lines, most));
+                (Source::Items(Some(lines)), None, Portions::new(Walker::new(&Split::Lines), false, limit))
+            }
+            chunk::Input::Range { .. } => {
+                let mut portions = Portions::new(Walker::new(&Split::None), false, None);
+                portions.close();
+                (Source::Numbers, None, portions)
+            }
+        };
+        let header = header.map(|header| Bytes::copy_from_slice(&header.0));
+        Self { chunk: chunk.input.clone(), header, source, portions, is_due }
     }
 
-    /// What was read. A program that stopped reading early leaves the rest unread; where the chunk must prove that it did
-    /// not cut a record in two, the rest is read now.
+    /// What was fed. A program that stopped reading early leaves the rest unread, and that counts as handled; where the
+    /// chunk must prove that it did not cut a record in two, the rest is read now.
     ///
     /// # Errors
     /// As reading itself.
-    pub(crate) async fn finish(self) -> Result<Tally, InputError> {
-        match self {
-            Self::Object { mut fetch, checks_its_border, .. } => {
-                let tally = fetch.tally();
-                if !checks_its_border || tally.aligned.is_some() {
-                    return Ok(tally);
-                }
-                while fetch.next().await.transpose()?.is_some() {}
-                Ok(Tally { aligned: fetch.tally().aligned, ..tally })
+    pub(crate) async fn finish(mut self) -> Result<Tally, InputError> {
+        let records = match self.chunk {
+            chunk::Input::Range { limit, .. } => limit,
+            chunk::Input::Bytes(_) | chunk::Input::Items { .. } => self.portions.records(),
+        };
+        match self.portions.cut() {
+            Some(CutAt::Start) => Ok(Tally { records: 0, aligned: None, rest: Some(self.chunk) }),
+            Some(CutAt::Border(border)) => Ok(Tally {
+                records,
+                aligned: self.object().and_then(|object| object.aligned_until(border)),
+                rest: Some(rest(self.chunk, border, records)),
+            }),
+            None => {
+                self.read_to_a_proof().await?;
+                Ok(Tally { records, aligned: self.object().and_then(Object::aligned), rest: None })
             }
-            Self::Own { records, .. } => Ok(Tally { records, aligned: None }),
         }
     }
-}
 
-impl Stream for Input {
-    type Item = Result<Bytes, InputError>;
+    /// Proves that the whole chunk, cut or not, ends where a record does. For a chunk whose result does not count: the chunk
+    /// behind it begins there all the same.
+    ///
+    /// # Errors
+    /// As reading itself.
+    pub(crate) async fn prove_end(mut self) -> Result<(), InputError> {
+        self.read_to_a_proof().await
+    }
 
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        match self.get_mut() {
-            Self::Object { header, fetch, .. } => match header.take() {
-                Some(header) => Poll::Ready(Some(Ok(header))),
-                None => fetch.poll_next_unpin(context),
-            },
-            Self::Own { lines, .. } => Poll::Ready(lines.take()),
+    async fn read_to_a_proof(&mut self) -> Result<(), InputError> {
+        if self.object().is_some_and(Object::proves_its_end) {
+            self.is_due = None;
+            self.portions.go_on_to_the_end();
+            while self.portion(usize::MAX).await?.is_some() {}
+        }
+        Ok(())
+    }
+
+    fn object(&self) -> Option<&Object> {
+        match &self.source {
+            Source::Object(object) => Some(object),
+            Source::Items(_) | Source::Numbers => None,
         }
     }
+
+    async fn portion(&mut self, room_bytes: usize) -> Result<Option<Bytes>, InputError> {
+        loop {
+            let time_is_up = self.is_due.as_ref().is_some_and(|is_due| is_due());
+            let step = self.portions.next(room_bytes, time_is_up);
+            if let Some(object) = self.object() {
+                object.check_end(&self.portions)?;
+            }
+            match step {
+                Step::Portion(portion) => return Ok(Some(portion)),
+                Step::End => return Ok(None),
+                Step::NeedsMore => self.read_more().await?,
+            }
+        }
+    }
+
+    /// Puts more records at hand, if any come before the clock is to be asked again.
+    async fn read_more(&mut self) -> Result<(), InputError> {
+        let fed = match &mut self.source {
+            Source::Object(object) if self.is_due.is_some() => {
+                match tokio::time::timeout(CLOCK_EVERY, object.next()).await {
+                    Ok(fed) => fed.transpose()?,
+                    Err(_) => return Ok(()),
+                }
+            }
+            Source::Object(object) => object.next().await.transpose()?,
+            Source::Items(lines) => lines.take().transpose()?.map(Fed::all_at_once),
+            Source::Numbers => None,
+        };
+        match fed {
+            Some(fed) => self.portions.add(fed),
+            None => self.portions.close(),
+        }
+        Ok(())
+    }
 }
 
-/// The job's own items, a JSON line each.
-fn item_lines(job: &Job, first: u64, count: u64) -> Result<Bytes, InputError> {
-    let Source::Items(items) = &job.source else { return Ok(Bytes::new()) };
-    let values = items.values.as_deref().unwrap_or_default();
-    let mut lines = Vec::new();
-    let (first, count) =
-        (usize::try_from(first).unwrap_or(usize::MAX), usize::try_from(count).unwrap_or(usize::MAX));
-    for value in values.iter().skip(first).take(count) {
-        serde_json::to_writer(&mut lines, value)?;
-        lines.push(b'\n');
+impl fanfold_pool::Input for Input {
+    type Error = InputError;
+
+    async fn next(&mut self, room_bytes: usize) -> Option<Result<Bytes, InputError>> {
+        match self.header.take() {
+            Some(header) => Some(Ok(header)),
+            None => self.portion(room_bytes).await.transpose(),
+        }
     }
-    Ok(Bytes::from(lines))
+
+    fn may_end_early(&self) -> bool {
+        self.is_due.is_some()
+    }
 }
+
+/// What is left of a chunk behind a border, when `records` of it lie before.
+fn rest(chunk: chunk::Input, border: u64, records: u64) -> chunk::Input {
+    match chunk {
+        chunk::Input::Bytes(range) => chunk::Input::Bytes(chunk::Bytes { start: border, ..range }),
+        chunk::Input::Items { first, count } => {
+            chunk::Input::Items { first: first + records, count: count - records }
+        }
+        // Without records there are no borders.
+        chunk::Input::Range { .. } => chunk,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -6,8 +6,12 @@
 //! and the chunk behind it, however long a record is. A chunk within a longer record owns nothing.
 //!
 //! In a CSV a line feed may stand within quotes, and then it ends no record. From a border alone that cannot be seen, but the
-//! chunk before it has read the record from its beginning. So every chunk proves its own end, the first chunk's beginning
-//! is right, and by induction all are: where a proof fails, the chunk fails, and with it the job.
+//! chunk before it has read the record from its beginning. So every chunk proves its own end
+//! ([`Portions::check_end`](super::portions::Portions::check_end)), the first chunk's beginning is right, and by induction
+//! all are: where a proof fails, the chunk fails, and with it the job.
+//!
+//! What is left of a chunk that was cut at a border is such a chunk itself: it begins at the first separator that ends at or
+//! after that border, which is the one that makes it a border.
 
 use bytes::Bytes;
 use fanfold_flow::chunk::{self, ObjectVersion};
@@ -15,8 +19,6 @@ use fanfold_flow::job::Split;
 use fanfold_flow::literal::Literal;
 use fanfold_flow::result::Aligned;
 
-use super::Tally;
-use super::quotes::Quotes;
 use super::separator::Separator;
 
 /// Why bytes cannot be cut into records where they have to be.
@@ -44,10 +46,21 @@ pub(crate) enum AlignError {
 /// What became of bytes that were fed in.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Fed {
+    /// Those of them that are the object's header, which is no record.
+    pub(super) header: Bytes,
     /// Those of them that are the chunk's records.
     pub(super) records: Bytes,
+    /// Where in the object `records` begin.
+    pub(super) position: u64,
     /// Whether the chunk needs no more.
     pub(super) complete: bool,
+}
+
+impl Fed {
+    /// Of a source whose records are all at hand, and begin at its first byte.
+    pub(super) fn all_at_once(records: Bytes) -> Self {
+        Self { header: Bytes::new(), records, position: 0, complete: true }
+    }
 }
 
 /// Takes an object's bytes from [`Aligner::first_byte`] on, and gives back the chunk's records.
@@ -59,7 +72,6 @@ pub(super) struct Aligner {
     position: u64,
     begin: Border,
     end: Border,
-    count: Count,
 }
 
 impl Aligner {
@@ -81,13 +93,13 @@ impl Aligner {
             Border::Search { from, .. } => *from,
             Border::Known(place) => *place,
         };
-        let count = match (split, separator) {
-            (Split::Csv, _) => Count::Quotes(Quotes::new()),
-            (_, Some(separator)) => Count::Separators { separator, count: 0 },
-            (_, None) => Count::Whole,
-        };
         let header = header.filter(|_| range.start == 0 && range.object.bytes > 0).cloned();
-        Self { range: range.clone(), header, position, begin, end, count }
+        Self { range: range.clone(), header, position, begin, end }
+    }
+
+    /// Whether the chunk's first record is its object's header.
+    pub(super) fn has_header(&self) -> bool {
+        self.header.is_some()
     }
 
     /// Where in the object the bytes that are fed in must begin.
@@ -98,32 +110,32 @@ impl Aligner {
     /// Takes the next bytes in.
     ///
     /// # Errors
-    /// When the header is not the right one, or the chunk's end may cut a record.
+    /// [`AlignError::HeaderDiffers`].
     pub(super) fn feed(&mut self, bytes: &Bytes) -> Result<Fed, AlignError> {
         let first = self.position;
         self.position += bytes.len() as u64;
         let begin = self.begin.find(first, bytes);
         let end = self.end.find(first, bytes);
-        let Some(begin) = begin else { return Ok(Fed { records: Bytes::new(), complete: false }) };
+        let nothing =
+            |position, complete| Fed { header: Bytes::new(), records: Bytes::new(), position, complete };
+        let Some(begin) = begin else { return Ok(nothing(self.position, false)) };
         if begin >= self.range.end && !self.range.reaches_the_end() {
-            return Ok(Fed { records: Bytes::new(), complete: true });
+            return Ok(nothing(begin, true));
         }
         let until = end.unwrap_or(self.position).min(self.position);
-        let records = within(bytes, first, begin, until);
-        self.count.feed(&records);
-        let complete = end.is_some_and(|end| end <= self.position);
-        if complete && !self.range.reaches_the_end() && self.count.may_be_inside_quotes() {
-            return Err(AlignError::RecordCut { byte: until });
-        }
-        Ok(Fed { records: self.without_header(records, first.max(begin))?, complete })
+        let mut records = within(bytes, first, begin, until);
+        let first = first.max(begin);
+        let header = records.split_to(self.header_bytes(&records, first)?);
+        let position = first + header.len() as u64;
+        Ok(Fed { header, records, position, complete: end.is_some_and(|end| end <= self.position) })
     }
 
-    /// Compares what of `records`, which begin at `first`, belongs to the header, and leaves it out.
-    fn without_header(&self, records: Bytes, first: u64) -> Result<Bytes, AlignError> {
-        let Some(header) = &self.header else { return Ok(records) };
+    /// How many of `records`, which begin at `first`, belong to the header, which they must equal.
+    fn header_bytes(&self, records: &[u8], first: u64) -> Result<usize, AlignError> {
+        let Some(header) = &self.header else { return Ok(0) };
         let expected = header.0.get(usize::try_from(first).unwrap_or(usize::MAX)..).unwrap_or_default();
         let both = expected.len().min(records.len());
-        if let Some(place) = expected[..both].iter().zip(&records).position(|(wanted, found)| wanted != found)
+        if let Some(place) = expected[..both].iter().zip(records).position(|(wanted, found)| wanted != found)
         {
             return Err(AlignError::HeaderDiffers { byte: first + place as u64, header: header.clone() });
         }
@@ -131,23 +143,23 @@ impl Aligner {
         if object_ends && !matches!(&expected[both..], b"" | b"\n" | b"\r\n") {
             return Err(AlignError::HeaderDiffers { byte: self.range.object.bytes, header: header.clone() });
         }
-        Ok(records.slice(both..))
+        Ok(both)
     }
 
-    /// What was read so far; which bytes only when they were all read.
-    pub(super) fn tally(&self) -> Tally {
-        let header_records = u64::from(self.header.is_some());
-        let begin = self.begin.known_at(self.position, &self.range.object);
-        let end = match begin {
+    /// Which bytes of the object the chunk's records take; known only when all of them were read.
+    pub(super) fn aligned(&self) -> Option<Aligned> {
+        let start = self.begin()?;
+        let end = match start {
             // Within a record that is longer than the chunk: nothing, at the place where that record ends.
-            Some(begin) if begin >= self.range.end => Some(begin),
-            _ => self.end.known_at(self.position, &self.range.object),
+            start if start >= self.range.end => start,
+            _ => self.end.known_at(self.position, &self.range.object)?,
         };
-        let read = begin.zip(end).filter(|(_, end)| self.position >= *end);
-        Tally {
-            records: self.count.records().saturating_sub(header_records),
-            aligned: read.map(|(start, end)| Aligned { start, end }),
-        }
+        (self.position >= end).then_some(Aligned { start, end })
+    }
+
+    /// Where the chunk's records begin, if that was read.
+    pub(super) fn begin(&self) -> Option<u64> {
+        self.begin.known_at(self.position, &self.range.object)
     }
 }
 
@@ -194,36 +206,6 @@ impl Border {
         match self {
             Self::Known(place) => Some(*place),
             Self::Search { .. } => (position >= object.bytes).then_some(object.bytes),
-        }
-    }
-}
-
-/// Counts records as they pass.
-#[derive(Debug)]
-enum Count {
-    Separators { separator: Separator, count: u64 },
-    Quotes(Quotes),
-    Whole,
-}
-
-impl Count {
-    fn feed(&mut self, records: &[u8]) {
-        match self {
-            Self::Separators { separator, count } => *count += separator.count(records),
-            Self::Quotes(quotes) => quotes.feed(records),
-            Self::Whole => {}
-        }
-    }
-
-    fn may_be_inside_quotes(&self) -> bool {
-        matches!(self, Self::Quotes(quotes) if quotes.may_be_inside())
-    }
-
-    fn records(&self) -> u64 {
-        match self {
-            Self::Separators { separator, count } => count + u64::from(separator.is_open()),
-            Self::Quotes(quotes) => quotes.records(),
-            Self::Whole => 1,
         }
     }
 }

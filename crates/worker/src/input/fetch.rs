@@ -1,19 +1,12 @@
-//! From an object's bytes to a chunk's records, as a stream.
+//! Getting the bytes that a chunk's records are among.
 
 use std::num::{NonZeroU64, NonZeroUsize};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use fanfold_flow::chunk;
-use fanfold_flow::job::Split;
-use fanfold_flow::literal::Literal;
-use fanfold_store::{Body, ETag, ObjectReader, ReadOptions, Store};
-use futures::{Stream, StreamExt};
-
-use super::align::Aligner;
-use super::{InputError, Tally};
+use fanfold_store::{Body, ETag, ObjectReader, ReadOptions, Store, StoreError};
+use futures::StreamExt;
 
 /// Bytes that one request asks for, and requests at once: a process has at most 8 MiB of input in memory, six of them 48.
 const REQUEST_BYTES: NonZeroU64 = NonZeroU64::new(4 << 20).unwrap();
@@ -23,41 +16,62 @@ const REQUESTS_IN_FLIGHT: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 const LOOK_AHEAD_BYTES_MIN: u64 = 64 << 10;
 const LOOK_AHEAD_BYTES_MAX: u64 = 8 << 20;
 
-/// The records of one chunk of an object.
-pub(crate) struct Fetch {
+/// Reads an object from some byte on: to the nominal end of a chunk, and from there as far as it is asked to.
+pub(super) struct Fetch {
     store: Arc<dyn Store>,
     range: chunk::Bytes,
-    aligner: Aligner,
     body: Option<Body>,
     /// Up to where bytes are asked for now.
     until: u64,
     look_ahead_bytes: u64,
-    done: bool,
+    failed: bool,
 }
 
 impl Fetch {
-    pub(super) fn new(
-        range: &chunk::Bytes,
-        split: &Split,
-        header: Option<&Literal>,
-        store: &Arc<dyn Store>,
-    ) -> Self {
-        let aligner = Aligner::new(range, split, header);
+    pub(super) fn new(range: &chunk::Bytes, from: u64, store: &Arc<dyn Store>) -> Self {
         let mut fetch = Self {
             store: Arc::clone(store),
             range: range.clone(),
             until: range.end,
             look_ahead_bytes: LOOK_AHEAD_BYTES_MIN,
-            done: false,
             body: None,
-            aligner,
+            failed: false,
         };
-        fetch.body = fetch.body_from(fetch.aligner.first_byte());
+        fetch.body = fetch.body_from(from);
         fetch
     }
 
-    pub(super) fn tally(&self) -> Tally {
-        self.aligner.tally()
+    /// The next bytes; none at the object's end, and after an error.
+    ///
+    /// # Cancellation
+    /// Loses nothing when dropped.
+    pub(super) async fn next(&mut self) -> Option<Result<Bytes, StoreError>> {
+        while !self.failed {
+            let Some(body) = &mut self.body else {
+                self.look_further()?;
+                continue;
+            };
+            let bytes = body.next().await;
+            match &bytes {
+                Some(Ok(_)) => return bytes,
+                Some(Err(_)) => self.failed = true,
+                None => {}
+            }
+            self.body = None;
+            if self.failed {
+                return bytes;
+            }
+        }
+        None
+    }
+
+    /// Asks for the bytes behind those that were asked for, of which the chunk's last record may need some; if there are any.
+    fn look_further(&mut self) -> Option<()> {
+        let from = self.until;
+        self.until = self.range.object.bytes.min(from.saturating_add(self.look_ahead_bytes));
+        self.look_ahead_bytes = LOOK_AHEAD_BYTES_MAX.min(self.look_ahead_bytes * 2);
+        self.body = Some(self.body_from(from)?);
+        Some(())
     }
 
     fn body_from(&self, from: u64) -> Option<Body> {
@@ -68,52 +82,5 @@ impl Fetch {
         let object = &self.range.object;
         let (store, etag) = (Arc::clone(&self.store), ETag::new(&object.etag));
         Some(ObjectReader::new(store, object.uri.clone(), etag, from..self.until, options).into_stream())
-    }
-
-    /// The bytes behind those that were asked for, of which the chunk's last record may need some.
-    fn look_further(&mut self) {
-        let from = self.until;
-        self.until = self.range.object.bytes.min(from.saturating_add(self.look_ahead_bytes));
-        self.look_ahead_bytes = LOOK_AHEAD_BYTES_MAX.min(self.look_ahead_bytes * 2);
-        self.body = self.body_from(from);
-        self.done = self.body.is_none();
-    }
-
-    fn failed(&mut self, error: InputError) -> Poll<Option<Result<Bytes, InputError>>> {
-        self.done = true;
-        Poll::Ready(Some(Err(error)))
-    }
-}
-
-impl Stream for Fetch {
-    type Item = Result<Bytes, InputError>;
-
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = self.get_mut();
-        while !this.done {
-            let Some(body) = &mut this.body else {
-                this.look_further();
-                continue;
-            };
-            match ready!(body.poll_next_unpin(context)) {
-                None => this.body = None,
-                Some(Err(error)) => {
-                    return this.failed(InputError::Store(this.range.object.uri.clone(), error));
-                }
-                Some(Ok(bytes)) => match this.aligner.feed(&bytes) {
-                    Err(error) => {
-                        return this.failed(InputError::Align(this.range.object.uri.clone(), error));
-                    }
-                    Ok(fed) => {
-                        this.done = fed.complete;
-                        if !fed.records.is_empty() {
-                            return Poll::Ready(Some(Ok(fed.records)));
-                        }
-                    }
-                },
-            }
-        }
-        this.body = None;
-        Poll::Ready(None)
     }
 }

@@ -14,7 +14,7 @@ enum Place {
 }
 
 /// Follows a CSV from the beginning of a record on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Quotes {
     place: Place,
     odd: bool,
@@ -30,21 +30,48 @@ impl Quotes {
     /// Takes the next bytes in.
     pub(super) fn feed(&mut self, bytes: &[u8]) {
         for &byte in bytes {
-            self.odd ^= byte == b'"';
-            self.place = match (self.place, byte) {
-                (Place::Quoted, b'"') => Place::QuoteInQuoted,
-                (Place::Quoted, _) => Place::Quoted,
-                (Place::QuoteInQuoted, b'"') => Place::Quoted,
-                (Place::FieldStart, b'"') => Place::Quoted,
-                (_, b',') => Place::FieldStart,
-                (_, b'\n') => {
-                    self.records += 1;
-                    Place::FieldStart
-                }
-                (_, _) => Place::Plain,
-            };
-            self.in_record = byte != b'\n' || self.place == Place::Quoted;
+            self.step(byte);
         }
+    }
+
+    /// Takes bytes in up to a border: the last one within the first `room` bytes, else the first one behind them, else all
+    /// of them. How many that are.
+    pub(super) fn feed_about(&mut self, bytes: &[u8], room: usize) -> usize {
+        let mut last = None;
+        for (before, &byte) in bytes.iter().enumerate() {
+            if before >= room && last.is_some() {
+                break;
+            }
+            self.step(byte);
+            if byte == b'\n' && self.is_at_border() {
+                last = Some((before + 1, *self));
+            }
+        }
+        let Some((border, there)) = last else { return bytes.len() };
+        *self = there;
+        border
+    }
+
+    fn step(&mut self, byte: u8) {
+        self.odd ^= byte == b'"';
+        self.place = match (self.place, byte) {
+            (Place::Quoted, b'"') => Place::QuoteInQuoted,
+            (Place::Quoted, _) => Place::Quoted,
+            (Place::QuoteInQuoted, b'"') => Place::Quoted,
+            (Place::FieldStart, b'"') => Place::Quoted,
+            (_, b',') => Place::FieldStart,
+            (_, b'\n') => {
+                self.records += 1;
+                Place::FieldStart
+            }
+            (_, _) => Place::Plain,
+        };
+        self.in_record = byte != b'\n' || self.place == Place::Quoted;
+    }
+
+    /// Whether a record has ended here by both readings, and nothing has come since.
+    pub(super) fn is_at_border(&self) -> bool {
+        !self.in_record && !self.may_be_inside()
     }
 
     /// Whether, by either reading, this is within quotes.

@@ -21,16 +21,31 @@ impl Separator {
 
     /// Takes the next piece in; where in it the first separator ends, if one does.
     pub(super) fn find_end(&mut self, piece: &[u8]) -> Option<usize> {
-        let length = self.len();
-        let found = if length == 1 {
-            memchr::memchr(self.bytes[0], piece).map(|place| place + 1)
-        } else {
-            let seam = self.seam(piece);
-            let across = memmem::find(&seam, &self.bytes).map(|place| place + length - self.behind().len());
-            across.or_else(|| memmem::find(piece, &self.bytes).map(|place| place + length))
-        };
+        let found = self.first_end(piece);
         self.remember(piece);
         found
+    }
+
+    /// Where in the next piece, which is not taken in, a separator ends: the last one within its first `room` bytes, else
+    /// the first one behind them.
+    pub(super) fn end_about(&self, piece: &[u8], room: usize) -> Option<usize> {
+        let within = &piece[..room.min(piece.len())];
+        let last = if self.len() == 1 {
+            memchr::memrchr(self.bytes[0], within)
+        } else {
+            memmem::rfind(within, &self.bytes)
+        };
+        last.map(|place| place + self.len()).or_else(|| self.first_end(piece))
+    }
+
+    fn first_end(&self, piece: &[u8]) -> Option<usize> {
+        let length = self.len();
+        if length == 1 {
+            return memchr::memchr(self.bytes[0], piece).map(|place| place + 1);
+        }
+        let seam = self.seam(piece);
+        let across = memmem::find(&seam, &self.bytes).map(|place| place + length - self.behind().len());
+        across.or_else(|| memmem::find(piece, &self.bytes).map(|place| place + length))
     }
 
     /// Takes the next piece in; how many separators end in it.
@@ -80,12 +95,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pieces_are_searched_as_if_they_were_one(pieces in pieces(), separator in prop::sample::select(vec!["\n", ";\n", "ab;", "a;b\n"])) {
+        fn pieces_are_searched_as_if_they_were_one(pieces in pieces(), separator in prop::sample::select(vec!["\n", ";\n", "ab;", "a;b\n"]), room in 0..8_usize) {
             let whole = pieces.concat();
             let first = memmem::find(&whole, separator.as_bytes()).map(|place| place + separator.len());
             let (mut finder, mut counter) = (Separator::new(separator.as_bytes()), Separator::new(separator.as_bytes()));
             let (mut found, mut count, mut offset) = (None, 0, 0);
             for piece in &pieces {
+                let ends = memmem::find_iter(&whole, separator.as_bytes()).map(|place| place + separator.len());
+                let ends: Vec<_> = ends.filter(|end| (offset + 1..=offset + piece.len()).contains(end)).collect();
+                let last_within = ends.iter().rfind(|end| **end <= offset + room);
+                prop_assert_eq!(counter.end_about(piece, room).map(|end| offset + end), last_within.or(ends.first()).copied());
                 found = found.or_else(|| finder.find_end(piece).map(|end| offset + end));
                 count += counter.count(piece);
                 offset += piece.len();
