@@ -3,7 +3,6 @@
 //! What it owes its neighbours: a body past its limit is still read to its end, because a peer that is cut off while
 //! it sends sees a broken pipe and never the 413 that tells it why.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::time::Duration;
 
@@ -20,6 +19,11 @@ use tokio_util::sync::CancellationToken;
 
 /// What both APIs answer with.
 pub(crate) type Answer = Response<Full<Bytes>>;
+
+/// An extension of an [`Answer`] that is never sent: the connection is closed in its place.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the answer is lost on purpose")]
+pub(crate) struct Lost;
 
 /// How long connections may take to write their last answer once the server stops, before they are cut.
 const CLOSING_GRACE: Duration = Duration::from_secs(1);
@@ -70,7 +74,11 @@ where
     }
     let service = service_fn(move |request| {
         let handled = handler(request);
-        async move { Ok::<_, Infallible>(handled.await) }
+        async move {
+            let answer = handled.await;
+            answer.extensions().get::<Lost>().map_or(Ok(()), |lost| Err(*lost))?;
+            Ok::<_, Lost>(answer)
+        }
     });
     let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);

@@ -10,6 +10,9 @@
 //! A pipeline that was synthesized for AWS can be set up from its template; then what starts functions there starts them
 //! here: new objects, rules, and schedules, which are fired by hand.
 //!
+//! Both halves can be given bad days: [`lambda::Faults`] and [`s3::Faults`], from a seed, switched on and off while they
+//! run, with [`Emulator::spare`] for who is to see none of them.
+//!
 //! | module | owes the others |
 //! |---|---|
 //! | [`s3`] | an endpoint, and word of every new object; it knows nothing of functions |
@@ -17,6 +20,7 @@
 //! | [`queues`] | a place for what was given up |
 //! | [`events`] | rules and schedules, as values |
 //! | `deliveries` | between the halves: who is told of what |
+//! | `faults` | the switch and the dice of both halves' faults |
 //! | [`logs`] | the newest lines that functions printed |
 //! | [`services`] | what else answers at Lambda's address |
 //! | [`template`] | all of it, read from a CloudFormation template |
@@ -33,6 +37,7 @@ use tokio::task::JoinHandle;
 mod account;
 mod deliveries;
 pub mod events;
+mod faults;
 mod http_server;
 pub mod lambda;
 pub mod logs;
@@ -43,6 +48,7 @@ mod signature;
 pub mod template;
 
 pub use deliveries::{DeliveryError, FireError, Fired, Told};
+pub use faults::WrongFaults;
 
 use deliveries::Deliveries;
 use logs::LogStore;
@@ -223,6 +229,12 @@ impl Emulator {
     #[must_use]
     pub fn s3(&self) -> &s3::Server {
         &self.s3
+    }
+
+    /// Lets another access key in, at both halves, whose requests are spared by all faults: a test uses it for its own.
+    pub fn spare(&self, access_key_id: &str, secret_access_key: &str) {
+        self.lambda.faults().spare(access_key_id, secret_access_key);
+        self.s3.faults().spare(access_key_id, secret_access_key);
     }
 
     /// Stops Lambda first, so that no function loses its S3 while it runs, then S3. No process is left.

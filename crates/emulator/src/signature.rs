@@ -48,6 +48,11 @@ struct Authorization<'header> {
     signature: &'header str,
 }
 
+/// The access key id that a request claims to be signed with. Nothing is checked.
+pub(crate) fn claimed_key(headers: &HeaderMap) -> Option<&str> {
+    Some(parse(header_text(headers, "authorization")?)?.access_key_id)
+}
+
 impl Credentials {
     /// Checks who sent a request to `service`, by its signing name.
     ///

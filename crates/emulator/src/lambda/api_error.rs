@@ -5,7 +5,6 @@ use std::error::Error;
 use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
-use super::scheduler::Throttle;
 use crate::http_server::{Answer, json as json_answer};
 use crate::signature::Refused;
 
@@ -57,15 +56,17 @@ impl ApiError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLargeException", message)
     }
 
-    pub(super) fn throttled(throttle: Throttle) -> Self {
-        let reason = match throttle {
-            Throttle::Account => "ConcurrentInvocationLimitExceeded",
-            Throttle::Reserved => "ReservedFunctionConcurrentInvocationLimitExceeded",
-        };
+    pub(super) fn throttled(reason: &'static str) -> Self {
         let mut error =
             Self::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequestsException", "Rate Exceeded.");
         error.reason = Some(reason);
         error
+    }
+
+    /// A failure of the service, as it says no more of.
+    pub(super) fn service_fault() -> Self {
+        let message = "The service encountered an internal error.";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "ServiceException", message)
     }
 
     /// The emulator's own failure, with every cause.

@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::address::LATEST;
 use super::failure_record::{Condition, FailureRecord};
+use super::faults::FaultsHandle;
 use super::invocation::{Invocation, Outcome};
 use super::invoke_api::{EVENT_LIMIT, new_request_id, new_trace_id};
 use super::scheduler::{Managed, NotRun, Scheduler};
@@ -35,6 +36,7 @@ pub(super) struct EventQueue {
     region: String,
     retry_clock: f64,
     queues: Option<Queues>,
+    faults: FaultsHandle,
     open: Arc<watch::Sender<usize>>,
 }
 
@@ -70,6 +72,13 @@ impl Drop for Open {
     }
 }
 
+/// Lets the time of a fault pass. Even the shortest sleep takes a millisecond.
+async fn pass(delay: Duration) {
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
+}
+
 /// How an event was given up.
 struct GivenUp {
     condition: Condition,
@@ -84,22 +93,39 @@ impl EventQueue {
         stop: CancellationToken,
         region: String,
         settings: &Settings,
+        faults: FaultsHandle,
     ) -> Self {
         let (retry_clock, queues) = (settings.retry_clock, settings.queues.clone());
-        Self { scheduler, tasks, stop, region, retry_clock, queues, open: Arc::new(watch::Sender::new(0)) }
+        let open = Arc::new(watch::Sender::new(0));
+        Self { scheduler, tasks, stop, region, retry_clock, queues, faults, open }
+    }
+
+    /// Takes an event, to which what befalls events may happen.
+    pub(super) fn receive(&self, managed: &Arc<Managed>, invocation: &Invocation) {
+        for delay in self.faults.on_event(&managed.function.name, &invocation.request_id) {
+            self.carry_after(delay, Arc::clone(managed), invocation.clone());
+        }
     }
 
     /// Takes an event. It will be run, or given up with a record, unless the emulator stops first.
     pub(super) fn accept(&self, managed: Arc<Managed>, invocation: Invocation) {
+        self.carry_after(Duration::ZERO, managed, invocation);
+    }
+
+    fn carry_after(&self, delay: Duration, managed: Arc<Managed>, invocation: Invocation) {
         let open = Open::new(&self.open);
         let queue = self.clone();
+        let expiry = Instant::now() + managed.function.maximum_event_age;
         self.tasks.spawn(async move {
             let stop = queue.stop.clone();
             tokio::select! {
                 () = stop.cancelled() => {
                     tracing::info!(request_id = &*invocation.request_id, "an event was dropped: the emulator stops");
                 }
-                () = queue.carry(&managed, &invocation) => {}
+                () = async {
+                    pass(delay).await;
+                    queue.carry(&managed, &invocation, expiry).await;
+                } => {}
             }
             drop(open);
         });
@@ -111,14 +137,18 @@ impl EventQueue {
         let _closed = self.open.subscribe().wait_for(|open| *open == 0).await.is_err();
     }
 
-    async fn carry(&self, managed: &Managed, invocation: &Invocation) {
-        if let Err(given_up) = self.try_until_done(managed, invocation).await {
-            self.tell(managed, invocation, given_up);
+    async fn carry(&self, managed: &Managed, invocation: &Invocation, expiry: Instant) {
+        if let Err(given_up) = self.try_until_done(managed, invocation, expiry).await {
+            self.tell(managed, invocation, given_up).await;
         }
     }
 
-    async fn try_until_done(&self, managed: &Managed, invocation: &Invocation) -> Result<(), GivenUp> {
-        let expiry = Instant::now() + managed.function.maximum_event_age;
+    async fn try_until_done(
+        &self,
+        managed: &Managed,
+        invocation: &Invocation,
+        expiry: Instant,
+    ) -> Result<(), GivenUp> {
         let mut given_up = GivenUp { condition: Condition::EventAgeExceeded, runs: 0, last_error: None };
         let mut machine_delay = MACHINE_DELAYS.0;
         loop {
@@ -165,7 +195,7 @@ impl EventQueue {
         FUNCTION_ERROR_DELAYS.into_iter().take(retries).nth(usize::try_from(runs).ok()?)
     }
 
-    fn tell(&self, managed: &Managed, invocation: &Invocation, given_up: GivenUp) {
+    async fn tell(&self, managed: &Managed, invocation: &Invocation, given_up: GivenUp) {
         let function = &managed.function.name;
         let request_id = &*invocation.request_id;
         tracing::warn!(function, request_id, condition = ?given_up.condition, runs = given_up.runs, "an event was given up");
@@ -189,21 +219,29 @@ impl EventQueue {
             );
             return;
         }
-        match Destination::parse(target, &self.region) {
-            Some(Destination::Function(name)) => {
-                if let Some(destination) = self.scheduler.find(&name) {
-                    let told = self.plain(&name, payload.into());
+        // Checked when the emulator started.
+        let Some(destination) = Destination::parse(target, &self.region) else { return };
+        for delay in self.faults.on_record(function, request_id) {
+            pass(delay).await;
+            self.pass_on(&destination, &payload, request_id);
+        }
+    }
+
+    /// Sends the record of the event `request_id`.
+    fn pass_on(&self, destination: &Destination, record: &str, request_id: &str) {
+        match destination {
+            Destination::Function(name) => {
+                if let Some(destination) = self.scheduler.find(name) {
+                    let told = self.plain(name, bytes::Bytes::copy_from_slice(record.as_bytes()));
                     self.accept(Arc::clone(destination), told);
                 }
             }
-            Some(Destination::Queue(name)) => {
-                if let Some(Err(error)) = self.queues.as_ref().map(|queues| queues.send(&name, &payload)) {
+            Destination::Queue(name) => {
+                if let Some(Err(error)) = self.queues.as_ref().map(|queues| queues.send(name, record)) {
                     let error = &error as &dyn std::error::Error;
                     tracing::error!(error, request_id, "an on-failure record is lost");
                 }
             }
-            // Checked when the emulator started.
-            None => {}
         }
     }
 
@@ -229,7 +267,7 @@ impl EventQueue {
         }
         let invocation = self.plain(name, payload);
         let request_id = Arc::clone(&invocation.request_id);
-        self.accept(Arc::clone(managed), invocation);
+        self.receive(managed, &invocation);
         Ok(request_id)
     }
 }

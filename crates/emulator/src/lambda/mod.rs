@@ -17,7 +17,8 @@
 //! - An idle environment is not frozen: what it left running runs on until its next invocation or its end.
 //! - Only `$LATEST` exists; payloads are buffered, not streamed; nothing limits the rate of requests or the growth of
 //!   concurrency; recursive loops are not stopped.
-//! - The event queue is in memory and first in, first out; it delivers an event twice only when a function fails.
+//! - The event queue is in memory and first in, first out; it delivers an event twice only when a function fails, and
+//!   loses none, unless it is asked to ([`Faults`]).
 //! - A repeated INIT has a new environment (port, log file); on Lambda it has the old one.
 //!
 //! # When this process dies
@@ -31,6 +32,7 @@ mod environment;
 mod event_queue;
 mod exchange;
 mod failure_record;
+mod faults;
 mod invocation;
 mod invoke_api;
 mod log;
@@ -62,6 +64,7 @@ use scheduler::Scheduler;
 
 pub use event_queue::NotSent;
 pub use exchange::Phase;
+pub use faults::{FaultCounts, Faults, FaultsHandle, Kills};
 pub use log::LogLine;
 pub use settings::{Function, Settings};
 
@@ -144,6 +147,7 @@ pub struct Server {
     api: Arc<InvokeApi>,
     scheduler: Arc<Scheduler>,
     events: EventQueue,
+    faults: FaultsHandle,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -184,12 +188,14 @@ impl Server {
             stop: stop.clone(),
         };
         let scheduler = Arc::new(Scheduler::new(&settings, launcher));
+        let faults = FaultsHandle::default();
         let events = EventQueue::new(
             Arc::clone(&scheduler),
             tasks.clone(),
             stop.clone(),
             config.region.clone(),
             &settings,
+            faults.clone(),
         );
         let api = Arc::new(InvokeApi {
             credentials: Credentials {
@@ -199,15 +205,17 @@ impl Server {
             },
             scheduler: Arc::clone(&scheduler),
             events: events.clone(),
+            faults: faults.clone(),
             neighbour: OnceLock::new(),
         });
         let serving = Arc::clone(&api);
         tasks.spawn(http_server::serve(listener, stop.clone(), move |request| {
             Arc::clone(&serving).handle(request)
         }));
+        tasks.spawn(faults.clone().kill_at_random(Arc::clone(&registry), stop.clone()));
         let (lifetime, stopping) = (settings.idle_lifetime, stop.clone());
         tasks.spawn(async move { registry.reclaim_idle(lifetime, stopping).await });
-        Self { endpoint, api, scheduler, events, tasks, stop }
+        Self { endpoint, api, scheduler, events, faults, tasks, stop }
     }
 
     /// The Invoke API's URL, for `--endpoint-url` and `AWS_ENDPOINT_URL_LAMBDA`.
@@ -239,6 +247,12 @@ impl Server {
             phase: environment.phase(),
         });
         info.collect()
+    }
+
+    /// The switch of its faults, which are off.
+    #[must_use]
+    pub fn faults(&self) -> &FaultsHandle {
+        &self.faults
     }
 
     /// Waits until no asynchronous event is waiting, running, or about to be tried again.

@@ -41,6 +41,16 @@ pub(super) enum Throttle {
     Reserved,
 }
 
+impl Throttle {
+    /// Lambda's word for it. Source: Lambda API reference, Invoke, `TooManyRequestsException`.
+    pub(super) fn reason(self) -> &'static str {
+        match self {
+            Self::Account => "ConcurrentInvocationLimitExceeded",
+            Self::Reserved => "ReservedFunctionConcurrentInvocationLimitExceeded",
+        }
+    }
+}
+
 /// Why an invocation that had capacity was not run.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NotRun {

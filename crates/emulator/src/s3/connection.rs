@@ -1,6 +1,5 @@
 //! Connections: accepted, served by hyper, ended in good order.
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -18,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::expect::{Owed, Socket};
+use super::fate::{Decree, Lost, SentBody};
 
 /// How long requests that are under way may take after the stop; then their connections are cut.
 const GRACE: Duration = Duration::from_secs(10);
@@ -81,20 +81,22 @@ async fn answer(
     request: Request<Incoming>,
     service: S3Service,
     owed: Owed,
-) -> Result<Response<s3s::Body>, Infallible> {
-    let (head, incoming) = request.into_parts();
+) -> Result<Response<SentBody>, Lost> {
+    let (mut head, incoming) = request.into_parts();
+    let decree = Decree::default();
+    head.extensions.insert(decree.clone());
     if incoming.is_end_stream() {
         if expects_continue(&head.headers) {
             // One round of hyper's loop, so that nothing of an earlier answer is left to be written.
             tokio::task::yield_now().await;
             owed.request();
         }
-        return Ok(call(&service, Request::from_parts(head, s3s::Body::empty())).await);
+        return decree.carry_out(call(&service, Request::from_parts(head, s3s::Body::empty())).await);
     }
     let body = SharedBody(Arc::new(Mutex::new(incoming)));
     let response = call(&service, Request::from_parts(head, s3s::Body::http_body(body.clone()))).await;
     body.drain().await;
-    Ok(response)
+    decree.carry_out(response)
 }
 
 async fn call(service: &S3Service, request: Request<s3s::Body>) -> Response<s3s::Body> {

@@ -19,6 +19,7 @@
 //! | `files` | whole files in and out, without HTTP |
 //! | `checksum`, `etag`, `condition`, `page` | pure rules |
 //! | `connection`, `expect` | sockets |
+//! | `faults`, `fate` | bad days, when asked for |
 //!
 //! # What differs from S3
 //! - No versions, ACLs, policies, encryption, object lock or storage classes: headers that ask for them are accepted and
@@ -51,6 +52,8 @@ mod connection;
 mod error;
 mod etag;
 mod expect;
+mod fate;
+mod faults;
 mod files;
 mod index;
 mod journal;
@@ -61,6 +64,7 @@ mod service;
 mod store;
 
 pub use etag::ETags;
+pub use faults::{FaultCounts, Faults, FaultsHandle, Rates};
 pub use files::{ExportError, Exported, ImportError, Imported};
 pub use notice::{CreatedBy, ObjectCreated};
 
@@ -119,6 +123,7 @@ pub struct Server {
     address: SocketAddr,
     store: Arc<store::Store>,
     notices: Arc<notice::Notices>,
+    faults: FaultsHandle,
     /// Held for reading by each import and export, to the end of its last step, which may outlive its caller.
     transfers: Arc<RwLock<()>>,
     serving: JoinHandle<()>,
@@ -167,7 +172,10 @@ impl Server {
             region,
             endpoint,
         });
-        builder.set_auth(SimpleAuth::from_single(access_key_id, secret_access_key));
+        let faults = FaultsHandle::default();
+        let known = SimpleAuth::from_single(access_key_id, secret_access_key);
+        builder.set_auth(faults::Keys { known, faults: faults.clone() });
+        builder.set_access(faults.clone());
         let stop = CancellationToken::new();
         let serving = tokio::spawn(connection::serve(listener, builder.build(), stop.clone()));
         let transfers = Arc::default();
@@ -175,6 +183,7 @@ impl Server {
             address: bound,
             store,
             notices,
+            faults,
             transfers,
             serving,
             _stop_on_drop: stop.clone().drop_guard(),
@@ -186,6 +195,12 @@ impl Server {
     #[must_use]
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// The switch of its faults, which are off.
+    #[must_use]
+    pub fn faults(&self) -> &FaultsHandle {
+        &self.faults
     }
 
     /// Tells `listener` of every object that comes to be from now on, before whoever made it has an answer. It must not

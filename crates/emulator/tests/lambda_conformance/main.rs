@@ -4,6 +4,7 @@
 
 mod emulator;
 mod events;
+mod faults;
 mod invoke;
 mod processes;
 mod runtime;

@@ -28,9 +28,14 @@ pub async fn serve(data: &Path) -> Server {
 
 /// A client that tries once, so that the first answer is seen.
 pub fn client(endpoint: &str) -> Client {
+    client_with(endpoint, "key", "secret")
+}
+
+/// The same, with another key.
+pub fn client_with(endpoint: &str, access_key_id: &str, secret_access_key: &str) -> Client {
     let config = aws_sdk_s3::Config::builder()
         .behavior_version(BehaviorVersion::latest())
-        .credentials_provider(Credentials::new("key", "secret", None, None, "tests"))
+        .credentials_provider(Credentials::new(access_key_id, secret_access_key, None, None, "tests"))
         .region(Region::new("eu-central-1"))
         .endpoint_url(endpoint)
         .force_path_style(true)

@@ -35,6 +35,9 @@ pub(super) struct Service {
 /// the index alone answer at once, those that touch files are awaited.
 macro_rules! operations {
     ($($name:ident($input:ident) -> $output:ident = |$service:ident, $request:ident| $body:expr;)*) => {
+        /// The inputs' names, which are those of the operations and the word `Input`.
+        pub(super) const OPERATIONS: &[&str] = &[$(stringify!($input),)* "HeadObjectInput"];
+
         #[async_trait::async_trait]
         impl S3 for Service {
             $(
