@@ -38,6 +38,16 @@ impl Sent {
     }
 }
 
+impl Tried {
+    /// What was never tried.
+    pub const NEVER: Self = Self { hop: 0, attempt: 0 };
+
+    /// A try at what has no hops.
+    pub fn once(attempt: u32) -> Self {
+        Self { hop: 0, attempt }
+    }
+}
+
 /// Whether an attempt is ours to make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {

@@ -31,6 +31,14 @@ pub async fn is_done(deps: &Deps, keys: &JobKeys, group: u64, partition: u64) ->
     Ok(deps.store.exists(&keys.done(group, partition)).await?)
 }
 
+/// Whether a job is to stop.
+///
+/// # Errors
+/// When the store fails.
+pub async fn is_cancelled(deps: &Deps, keys: &JobKeys) -> Result<bool, Error> {
+    Ok(deps.store.exists(&keys.cancel()).await?)
+}
+
 async fn numbers_below(deps: &Deps, prefix: &ObjectUri) -> Result<BTreeSet<u64>, Error> {
     let listed = deps.store.list_all(&prefix.bucket, &prefix.key).await?;
     let number =

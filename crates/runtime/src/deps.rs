@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use fanfold_flow::code::Code;
+use fanfold_flow::done::Environment;
 use fanfold_flow::keys::{JobId, JobKeys};
 use fanfold_flow::problem::Problem;
 use fanfold_flow::uri::ObjectUri;
@@ -34,6 +35,8 @@ pub struct Deps {
     pub functions: Functions,
     /// Where numbers go.
     pub metrics: Metrics,
+    /// Where this invocation runs.
+    pub environment: Environment,
 }
 
 impl Deps {
@@ -103,6 +106,8 @@ pub(crate) struct Shared {
     pub(crate) work: ObjectUri,
     pub(crate) functions: Functions,
     pub(crate) metrics: Metrics,
+    /// The environment's name.
+    pub(crate) environment: String,
 }
 
 impl Shared {
@@ -122,10 +127,15 @@ impl Shared {
         let worker = variables.required("FANFOLD_WORKER", "the worker function's name or ARN");
         let reducer = variables.required("FANFOLD_REDUCER", "the reducer function's name or ARN");
         let metrics = Metrics::read(variables);
+        let environment = variables.optional(
+            "AWS_LAMBDA_LOG_STREAM_NAME",
+            "the log stream of this environment, by which the joblog names it",
+        );
         Some(Self {
             work: work?,
             functions: Functions { dispatcher: dispatcher?, worker: worker?, reducer: reducer? },
             metrics,
+            environment: environment.unwrap_or_default(),
         })
     }
 }

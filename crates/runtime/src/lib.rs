@@ -7,6 +7,7 @@
 //! [`Budget`] pass on.
 #![forbid(unsafe_code)]
 
+mod backoff;
 mod budget;
 mod deps;
 mod error;
@@ -15,6 +16,7 @@ mod metrics;
 mod serve;
 mod variables;
 
+pub use backoff::backoff;
 pub use budget::Budget;
 pub use deps::{Deps, Functions, SystemWorld, World};
 pub use error::Error;

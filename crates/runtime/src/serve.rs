@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use fanfold_flow::done::Environment;
 use fanfold_invoke::aws::LambdaInvoke;
 use fanfold_invoke::paced::{PacedInvoke, Pacing};
 use fanfold_store::s3::S3Store;
@@ -75,10 +77,14 @@ where
         work: shared.work,
         functions: shared.functions,
         metrics: shared.metrics,
+        environment: Environment { id: shared.environment, cold: true },
     };
+    let warm = Deps { environment: Environment { cold: false, ..deps.environment.clone() }, ..deps.clone() };
+    let began = AtomicBool::new(false);
     deps.measure(Of::Pipeline, &[(Metric::ColdStarts, 1.0)]);
-    let (deps, settings, handle) = (&deps, &settings, &handle);
-    lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| {
+    let (cold, warm, began, settings, handle) = (&deps, &warm, &began, &settings, &handle);
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
+        let deps = if began.swap(true, Ordering::Relaxed) { warm } else { cold };
         let deadline_ms = i64::try_from(event.context.deadline).unwrap_or(i64::MAX);
         let job = job_of(&event.payload);
         let answer = handle(event.payload, deps, settings, Budget::until(deadline_ms), &event.context.request_id).await;

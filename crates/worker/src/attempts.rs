@@ -1,20 +1,24 @@
-//! All chunks of a partition, and again those that failed.
+//! All chunks of a partition, and again those that failed, for as long as there is time.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use fanfold_flow::chunk::Chunk;
 use fanfold_flow::code::Code;
-use fanfold_flow::done::{Done, Failure};
+use fanfold_flow::done::{Done, Failure, Try};
 use fanfold_flow::job::Job;
 use fanfold_flow::partition::Partition;
 use fanfold_flow::result::ChunkResult;
 use fanfold_flow::version::Version;
 use fanfold_gather::{Claim, Sent, claim_attempt};
-use fanfold_runtime::{Budget, Deps, Error};
+use fanfold_runtime::{Budget, Deps, Error, backoff};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::Settings;
-use crate::process::{self, Failed, Shared};
+use crate::cancel::{self, Cancelled};
+use crate::process::{self, Ran, Shared};
+use crate::reason::Failed;
+use crate::time::Times;
 
 /// What there is to do, and with what.
 pub(crate) struct Work<'a> {
@@ -25,148 +29,217 @@ pub(crate) struct Work<'a> {
     pub(crate) deps: &'a Deps,
     pub(crate) settings: &'a Settings,
     pub(crate) budget: Budget,
+    pub(crate) times: Times,
 }
 
-/// Most of the time that is kept for committing after the processes have been stopped.
-const MARGIN_MAX: Duration = Duration::from_secs(5);
+/// What a partition came to in this invocation.
+pub(crate) enum Came {
+    /// To this, with this left for a next hop; nothing is left where it came to its end.
+    To(Done, Vec<Chunk>),
+    /// To nothing: another worker was told to try again what failed here.
+    NotOurs,
+    /// To nothing: the job is cancelled.
+    Cancelled,
+}
 
-/// Runs every chunk of a partition, tries again what failed while the job's retries allow, and gives the outcome: none if
-/// another worker was told to try again what failed here.
-pub(crate) async fn run(work: &Work<'_>) -> Result<Option<Done>, Error> {
-    let shared = match Shared::new(work.job, work.partition, work.deps, work.settings, work.budget) {
+/// Runs every chunk of a partition, and tries again what failed while the job's retries allow and there is time.
+pub(crate) async fn run(work: &Work<'_>) -> Result<Came, Error> {
+    let (cancel, cancelled) = watch::channel(false);
+    let shared = match Shared::new(work, Cancelled(cancelled)) {
         Ok(shared) => Arc::new(shared),
-        Err(refusal) => return Ok(Some(refused(work, &refusal))),
+        Err(refusal) => return Ok(Came::To(refused(work, &refusal), Vec::new())),
     };
-    let remaining = work.budget.remaining(work.deps.world.as_ref());
-    let time = remaining - MARGIN_MAX.min(remaining / 10);
-    let mut round = Round::first(work.partition.attempt);
-    let in_time = tokio::time::timeout(time, round.run_all(work, &shared)).await;
-    round.running.shutdown().await;
+    let mut rounds = Rounds::new(work);
+    let keys = work.deps.keys(&work.partition.job_id);
+    let ran = tokio::select! {
+        ran = rounds.run_all(&shared) => ran,
+        never = cancel::look(work.deps, &keys, cancel) => match never {},
+    };
+    rounds.running.shutdown().await;
     shared.end()?;
-    match in_time {
-        Ok(Ok(Claim::Ours)) => {}
-        Ok(Ok(Claim::Taken)) => return Ok(None),
-        Ok(Err(error)) => return Err(error),
-        Err(_) => return Err(out_of_time(work, &round, time)),
+    match ran? {
+        End::AllRan => Ok(rounds.into_outcome()),
+        End::NotOurs => Ok(Came::NotOurs),
+        End::Cancelled => Ok(Came::Cancelled),
     }
-    round.results.sort_by_key(|result| (result.index, result.cut));
-    round.failures.sort_by_key(|failed| failed.failure.index);
-    Ok(Some(Done {
-        version: Version,
-        partition: work.partition.number,
-        attempt: round.attempt,
-        results: round.results,
-        failures: round.failures.into_iter().map(|failed| failed.failure).collect(),
-    }))
 }
 
 /// The outcome of a task that this deployment does not run: to try again would not mend it.
 fn refused(work: &Work<'_>, refusal: &Error) -> Done {
-    let Partition { number, attempt, chunks, .. } = work.partition;
-    let failures = chunks.iter().map(|chunk| Failure {
+    let failures = work.partition.chunks.iter().map(|chunk| Failure {
         index: chunk.index,
         code: refusal.code,
         message: refusal.chain(),
         stderr_tail: String::new(),
-        attempts: *attempt,
+        attempts: work.partition.attempt,
+        rest: Failure::rest_of(chunk),
     });
+    Done { failures: failures.collect(), ..nothing_yet(work, work.partition.attempt) }
+}
+
+/// What a partition comes to before anything is done.
+fn nothing_yet(work: &Work<'_>, attempts: u32) -> Done {
     Done {
         version: Version,
-        partition: *number,
-        attempt: *attempt,
+        partition: work.partition.number,
+        attempts,
         results: Vec::new(),
-        failures: failures.collect(),
+        failures: Vec::new(),
+        tries: Vec::new(),
+        deaths: work.partition.deaths.clone(),
+        environments: vec![Some(work.deps.environment.clone())],
     }
 }
 
-fn out_of_time(work: &Work<'_>, round: &Round, time: Duration) -> Error {
-    let Partition { number, chunks, .. } = work.partition;
-    let message = format!(
-        "finish partition {number}: after {:.0} s {} of its {} chunks were done; smaller chunks would fit into the time",
-        time.as_secs_f64(),
-        round.results.len(),
-        chunks.len()
-    );
-    Error::new(Code::WorkerDied, message)
+/// How running all chunks ended.
+enum End {
+    AllRan,
+    NotOurs,
+    Cancelled,
 }
 
-struct Round {
+/// Tries at a partition's chunks, one after another: in each, all that is worth it.
+struct Rounds<'a> {
+    work: &'a Work<'a>,
     attempt: u32,
     results: Vec<ChunkResult>,
-    failures: Vec<Failed>,
-    /// The chunks that run now. Out of time, they are stopped and waited for: a task that is only told to stop may still
-    /// have its process when the invocation ends.
-    running: JoinSet<Result<ChunkResult, Failed>>,
+    /// What failed in this round, so far.
+    failed: Vec<Failed>,
+    failures: Vec<Failure>,
+    tries: Vec<Try>,
+    /// What is left for the next hop. First what was running when time was up, so that it is the first to run there.
+    rest: Vec<Chunk>,
+    not_begun: Vec<Chunk>,
+    /// The chunks that run now. Whatever ends this, they are stopped and waited for: a task that is only told to stop may
+    /// still have its process when the invocation ends.
+    running: JoinSet<Ran>,
 }
 
-impl Round {
-    fn first(attempt: u32) -> Self {
-        Self { attempt, results: Vec::new(), failures: Vec::new(), running: JoinSet::new() }
+impl<'a> Rounds<'a> {
+    fn new(work: &'a Work<'a>) -> Self {
+        Self {
+            work,
+            attempt: work.partition.attempt,
+            results: Vec::new(),
+            failed: Vec::new(),
+            failures: Vec::new(),
+            tries: Vec::new(),
+            rest: Vec::new(),
+            not_begun: Vec::new(),
+            running: JoinSet::new(),
+        }
+    }
+
+    fn into_outcome(self) -> Came {
+        let Self { work, attempt, mut results, mut failures, tries, mut rest, not_begun, .. } = self;
+        results.sort_by_key(|result| (result.index, result.cut));
+        failures.sort_by_key(|failure| failure.index);
+        rest.extend(not_begun);
+        Came::To(Done { results, failures, tries, ..nothing_yet(work, attempt) }, rest)
     }
 
     /// Runs all until nothing is worth another try, or the next attempt is not ours to make.
-    async fn run_all(&mut self, work: &Work<'_>, shared: &Arc<Shared>) -> Result<Claim, Error> {
-        let mut left: Vec<usize> = (0..work.partition.chunks.len()).collect();
+    async fn run_all(&mut self, shared: &Arc<Shared>) -> Result<End, Error> {
+        let mut left: Vec<Chunk> = self.work.partition.chunks.clone();
         loop {
-            self.together(shared, left).await?;
-            let (again, alone) = self.take_those_to_try_again(work);
+            if self.together(shared, left).await? == Round::Cancelled {
+                return Ok(End::Cancelled);
+            }
+            let (again, alone) = self.sort_out(shared);
             if again.is_empty() && alone.is_empty() {
-                return Ok(Claim::Ours);
+                return Ok(End::AllRan);
+            }
+            tokio::select! {
+                () = shared.cancelled.wait() => return Ok(End::Cancelled),
+                () = tokio::time::sleep(backoff(self.work.deps.world.as_ref(), self.attempt)) => {}
             }
             self.attempt += 1;
-            if self.claim(work).await? == Claim::Taken {
-                return Ok(Claim::Taken);
+            if self.claim().await? == Claim::Taken {
+                return Ok(End::NotOurs);
             }
             for chunk in alone {
-                self.together(shared, vec![chunk]).await?;
+                if self.together(shared, vec![chunk]).await? == Round::Cancelled {
+                    return Ok(End::Cancelled);
+                }
             }
             left = again;
         }
     }
 
-    async fn claim(&self, work: &Work<'_>) -> Result<Claim, Error> {
-        let Work { partition, deps, sent, budget, .. } = *work;
-        claim_attempt(deps, &deps.keys(&partition.job_id), partition.number, self.attempt, sent, budget).await
+    async fn claim(&self) -> Result<Claim, Error> {
+        let Work { partition, deps, sent, budget, .. } = *self.work;
+        claim_attempt(deps, partition, self.attempt, sent, budget).await
     }
 
-    /// Runs chunks as many at once as the pool allows.
-    async fn together(&mut self, shared: &Arc<Shared>, chunks: Vec<usize>) -> Result<(), Error> {
+    /// Runs chunks as many at once as the pool allows; of one that may only be taken in pieces, one after another. When the
+    /// job is cancelled, all that runs ends by itself, and is waited for.
+    async fn together(&mut self, shared: &Arc<Shared>, chunks: Vec<Chunk>) -> Result<Round, Error> {
         for chunk in chunks {
             self.running.spawn(process::run(Arc::clone(shared), chunk, self.attempt));
         }
+        let is_late = || shared.times.is_late(self.work.deps.world.as_ref());
+        let mut round = Round::Ran;
         while let Some(ended) = self.running.join_next().await {
             match ended.map_err(|error| Error::caused(Code::Internal, "run a chunk", error))? {
-                Ok(result) => self.results.push(result),
-                Err(failed) => self.failures.push(failed),
+                Ran::Done(result, rest) => {
+                    self.results.push(result);
+                    match rest {
+                        Some(rest) if is_late() => self.rest.push(rest),
+                        Some(rest) => {
+                            self.running.spawn(process::run(Arc::clone(shared), rest, self.attempt));
+                        }
+                        None => {}
+                    }
+                }
+                Ran::Failed(failed) => {
+                    self.tries.push(failed.tried.clone());
+                    self.failed.push(*failed);
+                }
+                Ran::NotBegun(chunk) => self.not_begun.push(chunk),
+                Ran::Cancelled => round = Round::Cancelled,
             }
         }
-        Ok(())
+        Ok(round)
     }
 
-    /// Takes from the failures what is worth another try; apart, what SIGKILL ended: most often the memory was not enough
-    /// for all, and may be for one.
-    fn take_those_to_try_again(&mut self, work: &Work<'_>) -> (Vec<usize>, Vec<usize>) {
+    /// Takes from what failed in this round what is worth another try here; apart, what SIGKILL ended: most often the
+    /// memory was not enough for all, and may be for one. What ran out of time is for the next hop, if it is any use; the
+    /// others have failed for good.
+    fn sort_out(&mut self, shared: &Shared) -> (Vec<Chunk>, Vec<Chunk>) {
         let (mut again, mut alone) = (Vec::new(), Vec::new());
-        if self.attempt > work.job.retries {
-            return (again, alone);
-        }
-        for failed in std::mem::take(&mut self.failures) {
-            let Failure { index, code, ref message, .. } = failed.failure;
-            if !may_end_otherwise(code) {
-                self.failures.push(failed);
+        for failed in std::mem::take(&mut self.failed) {
+            let is_retry = failed.code != Code::OutOfTime;
+            if is_retry && (self.attempt > self.work.job.retries || !failed.may_end_otherwise()) {
+                self.failures.push(failed.for_good(self.attempt));
                 continue;
             }
-            tracing::warn!(job = %work.partition.job_id, index, attempt = self.attempt, %code, reason = message, "trying a chunk again");
-            if failed.sigkill { alone.push(failed.chunk) } else { again.push(failed.chunk) }
+            let (index, code, reason) = (failed.chunk.index, failed.code, &failed.message);
+            if is_retry && !shared.times.is_late(self.work.deps.world.as_ref()) {
+                tracing::warn!(job = %self.work.partition.job_id, index, attempt = self.attempt, %code, reason, "trying a chunk again");
+                let was_killed = failed.was_killed();
+                if was_killed {
+                    alone.push(failed.chunk)
+                } else {
+                    again.push(failed.chunk)
+                }
+                continue;
+            }
+            let can_be_cut = shared.can_be_cut(&failed.chunk).is_ok();
+            match shared.times.afresh(&failed.chunk, can_be_cut, failed.tried.started_ms) {
+                Some(chunk) => {
+                    tracing::warn!(job = %self.work.partition.job_id, index, late = chunk.late, %code, reason, "starting a chunk afresh");
+                    self.rest.push(chunk);
+                }
+                None => self.failures.push(failed.for_good(self.attempt)),
+            }
         }
         (again, alone)
     }
 }
 
-/// Whether the same chunk may be done at the next try.
-fn may_end_otherwise(code: Code) -> bool {
-    matches!(
-        code,
-        Code::ProgramFailed | Code::ProgramKilled | Code::OutputHeld | Code::Store | Code::Internal
-    )
+/// How running some chunks ended.
+#[derive(PartialEq, Eq)]
+enum Round {
+    Ran,
+    Cancelled,
 }

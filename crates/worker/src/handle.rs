@@ -3,11 +3,16 @@
 use std::io;
 use std::time::Duration;
 
+use fanfold_flow::chunk::Chunk;
 use fanfold_flow::code::Code;
-use fanfold_flow::done::Done;
+use fanfold_flow::done::{Done, Failure, Hop};
 use fanfold_flow::job::Job;
+use fanfold_flow::limits::HOPS_MAX;
 use fanfold_flow::partition::Partition;
-use fanfold_gather::{Claim, Commit, Lane, Sent, advance, claim_attempt, commit, is_done};
+use fanfold_flow::version::Version;
+use fanfold_gather::{
+    Claim, Commit, Lane, Sent, advance, claim_attempt, commit, commit_hop, is_cancelled, is_done,
+};
 use fanfold_pool::{Usage, usage};
 use fanfold_runtime::{Budget, Deps, Error, Metric, Of};
 use fanfold_store::StoreExt;
@@ -15,14 +20,16 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::Settings;
-use crate::attempts::{self, Work};
+use crate::attempts::{self, Came, Work};
+use crate::time::Times;
 
-/// Handles a partition: runs its chunks, commits the outcome, takes the gather as far as it goes. Where the job limits its
-/// concurrency, goes on with the partition that waits for this one, in the same invocation while there is time for it.
+/// Handles a partition: runs its chunks, commits the outcome, takes the gather as far as it goes. What there is no time for
+/// goes on in another invocation. Where the job limits its concurrency, goes on with the partition that waits for this one,
+/// in the same invocation while there is time for it.
 ///
 /// # Errors
-/// When the event is no partition, when store or invoke fail, and when time runs out. Chunks that fail are no error: they
-/// are part of the outcome.
+/// When the event is no partition, and when store or invoke fail. Chunks that fail are no error: they are part of the
+/// outcome.
 ///
 /// # Cancellation
 /// Dropping the future kills its processes. What was committed stays.
@@ -30,14 +37,15 @@ pub async fn handle(event: Value, deps: &Deps, settings: &Settings, budget: Budg
     let mut partition = Partition::deserialize(&event)
         .map_err(|error| Error::caused(Code::InvalidJob, "read the event as a partition", error))?;
     let job: Job = deps.store.get_json(&deps.keys(&partition.job_id).job()).await?;
-    let sent = Sent::of(&partition);
+    let (sent, times) = (Sent::of(&partition), Times::new(budget, deps.world.as_ref()));
     let mut lane = Lane::of(&job, deps);
     loop {
         let before = budget.remaining(deps.world.as_ref());
-        if run(&Work { job: &job, partition: &partition, sent, deps, settings, budget }).await?
-            == Ran::NotOurs
-        {
-            return Ok(());
+        let work = Work { job: &job, partition: &partition, sent, deps, settings, budget, times };
+        match run(&work).await? {
+            Ran::ToItsEnd => {}
+            Ran::ToAHop(next) => return deps.send(&deps.functions.worker, &next).await,
+            Ran::NotOurs => return Ok(()),
         }
         let left = budget.remaining(deps.world.as_ref());
         let Some(next) = lane.next(&partition).await? else { return Ok(()) };
@@ -48,38 +56,90 @@ pub async fn handle(event: Value, deps: &Deps, settings: &Settings, budget: Budg
     }
 }
 
-/// Whose a partition was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How far a partition ran here.
 enum Ran {
-    /// Ours; or it was done before, and what comes after it is ours.
-    Ours,
-    /// Another invocation's, to which the same event came or that tries it again; so is the rest of the lane.
+    /// It is done, now or before; what comes after it is ours.
+    ToItsEnd,
+    /// Time was up. This goes on.
+    ToAHop(Box<Partition>),
+    /// It is another invocation's, to which the same event came or that tries it again, or nobody's any more; so is the rest
+    /// of the lane.
     NotOurs,
 }
 
 /// Runs a partition, unless another attempt is at it or was.
 async fn run(work: &Work<'_>) -> Result<Ran, Error> {
-    let Work { job, partition, deps, sent, budget, .. } = *work;
+    let Work { partition, deps, sent, budget, .. } = *work;
     let keys = deps.keys(&partition.job_id);
-    if claim_attempt(deps, &keys, partition.number, partition.attempt, sent, budget).await? == Claim::Taken {
-        tracing::info!(job = %partition.job_id, partition = partition.number, "this event came before; leaving it");
+    let (job, number) = (&partition.job_id, partition.number);
+    if claim_attempt(deps, partition, partition.attempt, sent, budget).await? == Claim::Taken {
+        tracing::info!(%job, partition = number, hop = partition.hop, "this event came before; leaving it");
         return Ok(Ran::NotOurs);
     }
-    if !is_done(deps, &keys, partition.group(), partition.number).await? {
-        let before = usage();
-        let done = attempts::run(work).await;
-        measure(work, before, usage());
-        let Some(done) = done? else {
-            tracing::info!(job = %partition.job_id, partition = partition.number, "another worker tries it again");
-            return Ok(Ran::NotOurs);
-        };
-        if commit(deps, job, partition, &done).await? == Commit::Lost {
-            tracing::info!(job = %partition.job_id, partition = partition.number, "another attempt was first");
-            delete_results(deps, done).await?;
+    let (is_done, is_cancelled) =
+        tokio::try_join!(is_done(deps, &keys, partition.group(), number), is_cancelled(deps, &keys))?;
+    if is_cancelled {
+        tracing::info!(%job, partition = number, "the job is cancelled; leaving it");
+        return Ok(Ran::NotOurs);
+    }
+    if is_done {
+        advance(deps, partition).await?;
+        return Ok(Ran::ToItsEnd);
+    }
+    let before = usage();
+    let came = attempts::run(work).await;
+    measure(work, before, usage());
+    match came? {
+        Came::To(done, rest) if rest.is_empty() => end(work, done).await,
+        Came::To(done, rest) if partition.hop + 1 == HOPS_MAX => end(work, without_end(done, &rest)).await,
+        Came::To(done, rest) => hop(work, done, rest).await,
+        Came::NotOurs => {
+            tracing::info!(%job, partition = number, "another worker tries it again");
+            Ok(Ran::NotOurs)
         }
+        Came::Cancelled => Ok(Ran::NotOurs),
+    }
+}
+
+/// Commits a partition's outcome.
+async fn end(work: &Work<'_>, done: Done) -> Result<Ran, Error> {
+    let Work { job, partition, deps, .. } = *work;
+    if commit(deps, job, partition, done.clone()).await? == Commit::Lost {
+        tracing::info!(job = %partition.job_id, partition = partition.number, "another attempt was first");
+        delete_results(deps, done).await?;
     }
     advance(deps, partition).await?;
-    Ok(Ran::Ours)
+    Ok(Ran::ToItsEnd)
+}
+
+/// Ends a hop whose time was up, and tells what goes on.
+async fn hop(work: &Work<'_>, done: Done, rest: Vec<Chunk>) -> Result<Ran, Error> {
+    let Work { partition, deps, .. } = *work;
+    let hop = Hop { version: Version, hop: partition.hop, done, rest };
+    if commit_hop(deps, partition, &hop).await? == Commit::Lost {
+        tracing::info!(job = %partition.job_id, partition = partition.number, hop = hop.hop, "another attempt was first");
+        delete_results(deps, hop.done).await?;
+        return Ok(Ran::NotOurs);
+    }
+    tracing::info!(
+        job = %partition.job_id, partition = partition.number, hop = hop.hop, done = hop.done.results.len(),
+        left = hop.rest.len(), "time is up; the partition goes on in another invocation"
+    );
+    Ok(Ran::ToAHop(Box::new(partition.after(&hop))))
+}
+
+/// The outcome of a partition that has used up its hops.
+fn without_end(done: Done, rest: &[Chunk]) -> Done {
+    let failures = rest.iter().map(|chunk| Failure {
+        index: chunk.index,
+        code: Code::OutOfTime,
+        message: format!("the chunk had no end after {HOPS_MAX} invocations; make chunks smaller"),
+        stderr_tail: String::new(),
+        attempts: done.attempts,
+        rest: Failure::rest_of(chunk),
+    });
+    let failures = done.failures.iter().cloned().chain(failures).collect();
+    Done { failures, ..done }
 }
 
 /// Tells what the partition's processes took, whatever became of it. In this function's environment nobody else runs any.

@@ -10,12 +10,15 @@
 #![forbid(unsafe_code)]
 
 mod attempts;
+mod cancel;
 mod handle;
 mod input;
 mod output;
 mod process;
 mod program;
+mod reason;
 mod settings;
+mod time;
 
 use std::process::ExitCode;
 

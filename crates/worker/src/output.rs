@@ -8,6 +8,7 @@ mod shape;
 
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use fanfold_flow::code::Code;
@@ -51,11 +52,17 @@ pub(crate) struct Output {
     crc: RunningCrc,
     writer: ObjectWriter,
     at: ObjectUri,
+    has_printed: Arc<AtomicBool>,
 }
 
 impl Output {
-    /// An output to the object `at`. The result of the job's `last` chunk needs no separator behind it.
-    pub(crate) fn new(format: Format, last: bool, store: Arc<dyn Store>, at: ObjectUri) -> Self {
+    /// An output to the object `at`. Sets `has_printed` when there is something of it.
+    pub(crate) fn new(
+        format: Format,
+        store: Arc<dyn Store>,
+        at: ObjectUri,
+        has_printed: Arc<AtomicBool>,
+    ) -> Self {
         let options = WriteOptions {
             condition: Condition::Always,
             content_type: None,
@@ -64,7 +71,7 @@ impl Output {
             when_empty: WhenEmpty::Skip,
         };
         let writer = ObjectWriter::new(store, at.clone(), options);
-        Self { shape: Shape::new(format, last), crc: RunningCrc::new(), writer, at }
+        Self { shape: Shape::new(format), crc: RunningCrc::new(), writer, at, has_printed }
     }
 
     async fn store(&mut self, bytes: Bytes) -> Result<(), OutputError> {
@@ -72,12 +79,16 @@ impl Output {
         Ok(self.writer.write(bytes).await?)
     }
 
-    /// Makes the result appear in the store, unless it has no byte, and gives the header that was taken off.
+    /// Makes the result appear in the store, unless it has no byte, and gives the header that was taken off. The job's last
+    /// result needs no separator behind it.
     ///
     /// # Errors
     /// When the result turns out not to be what the format asks for, or the store fails. Nothing is visible then.
-    pub(crate) async fn finish(mut self) -> Result<(Option<Stored>, Option<Literal>), OutputError> {
-        let shape::End { header, separator } = match self.shape.end(self.crc.bytes()) {
+    pub(crate) async fn finish(
+        mut self,
+        is_last: bool,
+    ) -> Result<(Option<Stored>, Option<Literal>), OutputError> {
+        let shape::End { header, separator } = match self.shape.end(self.crc.bytes(), is_last) {
             Ok(end) => end,
             Err(error) => {
                 // The failure to abort would hide the one that matters; the bucket's lifecycle is the second net.
@@ -115,6 +126,7 @@ impl fanfold_pool::Output for Output {
     type Error = OutputError;
 
     async fn write(&mut self, bytes: Bytes) -> Result<(), OutputError> {
+        self.has_printed.store(true, Ordering::Relaxed);
         let counts = self.shape.take(bytes)?;
         if counts.is_empty() { Ok(()) } else { self.store(counts).await }
     }

@@ -1,20 +1,27 @@
 //! One chunk through one process.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use fanfold_flow::chunk::Chunk;
 use fanfold_flow::code::Code;
-use fanfold_flow::done::Failure;
 use fanfold_flow::job::{Job, Task};
 use fanfold_flow::keys::JobKeys;
 use fanfold_flow::partition::Partition;
 use fanfold_flow::result::ChunkResult;
 use fanfold_flow::template::{self, Values};
-use fanfold_pool::{Ended, Exit, Pool, Program, RunError};
-use fanfold_runtime::{Budget, Deps, Error};
+use fanfold_pool::{Ended, Pool, Program, RunError, Turn};
+use fanfold_runtime::{Deps, Error};
 
 use crate::Settings;
-use crate::input::{Input, InputError};
-use crate::output::{Output, OutputError};
+use crate::attempts::Work;
+use crate::cancel::Cancelled;
+use crate::input::{Cut, Input};
+use crate::output::Output;
 use crate::program::{self, About};
+use crate::reason::{self, Failed, Reason};
+use crate::time::{Times, can_be_cut};
 
 /// What all chunks of a partition share.
 pub(crate) struct Shared {
@@ -26,8 +33,11 @@ pub(crate) struct Shared {
     /// The job's task, placeholders filled in.
     task: Task,
     argv: Vec<String>,
+    processes: u32,
     pool: Pool,
     deadline_ms: i64,
+    pub(crate) times: Times,
+    pub(crate) cancelled: Cancelled,
 }
 
 impl Shared {
@@ -35,15 +45,11 @@ impl Shared {
     ///
     /// # Errors
     /// When this deployment does not run the job's task.
-    pub(crate) fn new(
-        job: &Job,
-        partition: &Partition,
-        deps: &Deps,
-        settings: &Settings,
-        budget: Budget,
-    ) -> Result<Self, Error> {
+    pub(crate) fn new(work: &Work<'_>, cancelled: Cancelled) -> Result<Self, Error> {
+        let Work { job, partition, deps, settings, budget, times, .. } = *work;
         let values = Values { job_id: &partition.job_id, name: &job.name, occasion: &partition.occasion };
         let task = template::fill_task(&job.task, &values);
+        let processes = job.processes.on(settings.cores);
         Ok(Self {
             job: job.clone(),
             partition: partition.clone(),
@@ -52,8 +58,11 @@ impl Shared {
             keys: deps.keys(&partition.job_id),
             argv: program::argv(&task, partition.occasion.deployed_task, settings)?,
             task,
-            pool: settings.pool(job.processes.on(settings.cores)),
+            processes,
+            pool: settings.pool(processes),
             deadline_ms: budget.deadline_ms(),
+            times,
+            cancelled,
         })
     }
 
@@ -67,71 +76,149 @@ impl Shared {
         }
         Ok(())
     }
-}
 
-/// A chunk that was not done.
-pub(crate) struct Failed {
-    /// Its place in the partition.
-    pub(crate) chunk: usize,
-    pub(crate) failure: Failure,
-    pub(crate) sigkill: bool,
-}
+    /// Whether a chunk may be ended at a record; if not, why.
+    pub(crate) fn can_be_cut(&self, chunk: &Chunk) -> Result<(), &'static str> {
+        can_be_cut(chunk, &self.partition, &self.job)
+    }
 
-/// Why a chunk was not done, before it is known which.
-struct Reason {
-    code: Code,
-    message: String,
-    stderr_tail: String,
-    sigkill: bool,
-}
+    fn is_late(&self) -> bool {
+        self.times.is_late(self.deps.world.as_ref())
+    }
 
-impl Reason {
-    fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), stderr_tail: String::new(), sigkill: false }
+    /// When the input of this chunk ends early, whose process begins now; none if it must not.
+    fn cut_of(&self, chunk: &Chunk, has_printed: &Arc<AtomicBool>) -> Option<Cut> {
+        self.can_be_cut(chunk).ok()?;
+        let (times, world) = (self.times, self.deps.world.clone());
+        let (started_ms, has_printed) = (world.now_ms(), has_printed.clone());
+        let is_due = move || times.must_end(started_ms, has_printed.load(Ordering::Relaxed), world.as_ref());
+        Some(Cut { is_due: Box::new(is_due), at_most: chunk.at_most })
     }
 }
 
-/// Runs the partition's chunk at this place through a process.
-pub(crate) async fn run(
-    shared: std::sync::Arc<Shared>,
-    place: usize,
-    attempt: u32,
-) -> Result<ChunkResult, Failed> {
-    let chunk = &shared.partition.chunks[place];
-    let ended = try_run(&shared, chunk, attempt).await;
-    ended.map_err(|Reason { code, message, stderr_tail, sigkill }| Failed {
-        chunk: place,
-        failure: Failure { index: chunk.index, code, message, stderr_tail, attempts: attempt },
-        sigkill,
-    })
+/// What became of a chunk.
+pub(crate) enum Ran {
+    /// Its process did it, or a piece of it; then this is the rest.
+    Done(ChunkResult, Option<Chunk>),
+    /// It was not done.
+    Failed(Box<Failed>),
+    /// It was not begun, since time is running out.
+    NotBegun(Chunk),
+    /// The job was cancelled.
+    Cancelled,
 }
 
-async fn try_run(shared: &Shared, chunk: &Chunk, attempt: u32) -> Result<ChunkResult, Reason> {
-    let program = prepared(shared, chunk, attempt)?;
-    let started_ms = shared.deps.world.now_ms();
-    let mut input = Input::new(chunk, &shared.partition, &shared.job, &shared.deps.store);
-    let at = shared.keys.chunk_result(chunk.index, chunk.cut, attempt);
-    let last = chunk.index + 1 == shared.partition.total_chunks;
-    let mut output = Output::new(shared.job.format(), last, shared.deps.store.clone(), at);
-    let mut log = ProgramLog { shared, index: chunk.index, attempt };
-    let ran = shared.pool.run(&program, &mut input, &mut output, &mut log).await;
-    let ended = match ran {
-        Ok(ended) if ended.exit.success() => ended,
-        Ok(ended) => return Err(failed(unsuccessful(&program, ended), input, output).await),
-        Err(RunError::Input(error)) => return Err(given_up(output, unreadable(&error)).await),
-        Err(error) => return Err(failed(broken(error), input, output).await),
+/// Why a chunk has no result.
+enum NoResult {
+    Because(Reason),
+    NotBegun,
+    Cancelled,
+}
+
+impl From<Reason> for NoResult {
+    fn from(reason: Reason) -> Self {
+        Self::Because(reason)
+    }
+}
+
+/// Runs a chunk through a process when it is its turn, unless it is too late by then.
+pub(crate) async fn run(shared: Arc<Shared>, chunk: Chunk, attempt: u32) -> Ran {
+    let turn = tokio::select! {
+        biased;
+        () = shared.cancelled.wait() => return Ran::Cancelled,
+        turn = shared.pool.turn() => turn,
     };
+    if shared.is_late() {
+        return Ran::NotBegun(chunk);
+    }
+    let started_ms = shared.deps.world.now_ms();
+    match try_run(&shared, turn, &chunk, attempt, started_ms).await {
+        Ok((result, rest)) => Ran::Done(result, rest),
+        Err(NoResult::NotBegun) => Ran::NotBegun(chunk),
+        Err(NoResult::Cancelled) => Ran::Cancelled,
+        Err(NoResult::Because(reason)) => {
+            let took = since(started_ms, &shared);
+            Ran::Failed(Box::new(reason.of(chunk, shared.partition.hop, attempt, started_ms, took)))
+        }
+    }
+}
+
+fn since(moment_ms: i64, shared: &Shared) -> Duration {
+    let took_ms = shared.deps.world.now_ms().saturating_sub(moment_ms);
+    Duration::from_millis(u64::try_from(took_ms).unwrap_or(0))
+}
+
+async fn try_run(
+    shared: &Shared,
+    turn: Turn<'_>,
+    chunk: &Chunk,
+    attempt: u32,
+    started_ms: i64,
+) -> Result<(ChunkResult, Option<Chunk>), NoResult> {
+    let program = prepared(shared, chunk, attempt)?;
+    let has_printed = Arc::new(AtomicBool::new(false));
+    let cut = shared.cut_of(chunk, &has_printed);
+    let mut input = Input::new(chunk, &shared.partition, &shared.job, &shared.deps.store, cut);
+    let at = shared.keys.chunk_result(chunk.index, chunk.cut, shared.partition.hop, attempt);
+    let mut output = Output::new(shared.job.format(), shared.deps.store.clone(), at, has_printed);
+    let mut log = ProgramLog { shared, index: chunk.index, attempt };
+    let ran = tokio::select! {
+        biased;
+        () = shared.cancelled.wait() => Err(NoResult::Cancelled),
+        ran = turn.run(&program, &mut input, &mut output, &mut log) => Ok(ran),
+        () = tokio::time::sleep(shared.times.until_kill(shared.deps.world.as_ref())) => {
+            let uncut = shared.can_be_cut(chunk).err();
+            Err(reason::out_of_time(since(started_ms, shared), uncut).into())
+        }
+    };
+    let ended = match ran {
+        Err(no_result) => {
+            give_up(output).await;
+            return Err(no_result);
+        }
+        Ok(Ok(ended)) if ended.exit.success() => ended,
+        Ok(Ok(ended)) => {
+            let reason = reason::unsuccessful(&program, ended, shared.processes, &shared.settings);
+            return Err(failed(reason, input, output).await.into());
+        }
+        Ok(Err(RunError::Input(error))) => {
+            give_up(output).await;
+            return Err(reason::unreadable(&error).into());
+        }
+        Ok(Err(error)) => return Err(failed(reason::broken(&error), input, output).await.into()),
+    };
+    result_of(shared, chunk, attempt, started_ms, (input, output, ended)).await
+}
+
+/// What a process that ended well has left.
+async fn result_of(
+    shared: &Shared,
+    chunk: &Chunk,
+    attempt: u32,
+    started_ms: i64,
+    (input, output, ended): (Input, Output, Ended),
+) -> Result<(ChunkResult, Option<Chunk>), NoResult> {
     let tally = match input.finish().await {
         Ok(tally) => tally,
-        Err(error) => return Err(given_up(output, unreadable(&error)).await),
+        Err(error) => {
+            give_up(output).await;
+            return Err(reason::unreadable(&error).into());
+        }
     };
-    let (stored, header) = output.finish().await.map_err(|error| Reason {
-        stderr_tail: ended.stderr_tail.clone(),
-        ..Reason::new(error.code(), chain(&error))
-    })?;
+    let rest = tally.rest.map(|rest| chunk.rest(rest));
+    if rest.as_ref().is_some_and(|rest| rest.input == chunk.input) {
+        give_up(output).await;
+        return Err(NoResult::NotBegun);
+    }
+    let is_last = rest.is_none() && chunk.index + 1 == shared.partition.total_chunks;
+    let (stored, header) = match output.finish(is_last).await {
+        Ok(finished) => finished,
+        Err(error) => return Err(reason::unstorable(&error).behind(ended).into()),
+    };
     let result = ChunkResult {
         index: chunk.index,
         cut: chunk.cut,
+        hop: shared.partition.hop,
         attempt,
         stored,
         header,
@@ -142,11 +229,11 @@ async fn try_run(shared: &Shared, chunk: &Chunk, attempt: u32) -> Result<ChunkRe
         wall_ms: u64::try_from(ended.wall.as_millis()).unwrap_or(u64::MAX),
     };
     tracing::info!(
-        job = %shared.partition.job_id, partition = shared.partition.number, index = chunk.index, attempt,
-        records = result.records, bytes_in = result.bytes_in, bytes = result.bytes(), wall_ms = result.wall_ms,
-        "a chunk is done"
+        job = %shared.partition.job_id, partition = shared.partition.number, index = chunk.index, cut = chunk.cut,
+        hop = result.hop, attempt, records = result.records, bytes_in = result.bytes_in, bytes = result.bytes(),
+        wall_ms = result.wall_ms, is_cut = rest.is_some(), "a chunk is done"
     );
-    Ok(result)
+    Ok((result, rest))
 }
 
 fn prepared(shared: &Shared, chunk: &Chunk, attempt: u32) -> Result<Program, Reason> {
@@ -158,72 +245,18 @@ fn prepared(shared: &Shared, chunk: &Chunk, attempt: u32) -> Result<Program, Rea
 /// The reason why a chunk was not done, unless its input had a worse one: the chunk behind it begins where this one proves
 /// that it ends, whatever became of the program.
 async fn failed(reason: Reason, input: Input, output: Output) -> Reason {
-    let reason = match input.finish().await {
-        Ok(_) => reason,
-        Err(error) => unreadable(&error),
-    };
-    given_up(output, reason).await
+    give_up(output).await;
+    match input.prove_end().await {
+        Ok(()) => reason,
+        Err(error) => reason::unreadable(&error),
+    }
 }
 
-fn unreadable(error: &InputError) -> Reason {
-    Reason::new(error.code(), chain(error))
-}
-
-/// Drops what was stored of a result that does not count. If that fails too, the bucket's lifecycle takes it.
-async fn given_up(output: Output, reason: Reason) -> Reason {
+/// Drops what was stored of a result that does not count. If that fails too, the end of the job takes it.
+async fn give_up(output: Output) {
     if let Err(error) = output.abort().await {
         tracing::warn!("failed to drop an unfinished result: {error}");
     }
-    reason
-}
-
-fn unsuccessful(program: &Program, ended: Ended) -> Reason {
-    let name = program.argv.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let (code, what) = match ended.exit {
-        Exit::Code(status) => (Code::ProgramFailed, format!("exited with status {status}")),
-        Exit::Signal(signal) => {
-            (Code::ProgramKilled, format!("was ended by signal {signal}{}", signal_name(signal)))
-        }
-    };
-    Reason {
-        stderr_tail: ended.stderr_tail,
-        sigkill: ended.exit == Exit::Signal(SIGKILL),
-        ..Reason::new(code, format!("the program {name} {what}"))
-    }
-}
-
-const SIGKILL: i32 = 9;
-
-fn signal_name(signal: i32) -> &'static str {
-    match signal {
-        6 => " (SIGABRT)",
-        SIGKILL => " (SIGKILL: most often, memory ran out)",
-        11 => " (SIGSEGV)",
-        13 => " (SIGPIPE)",
-        15 => " (SIGTERM)",
-        _ => "",
-    }
-}
-
-fn broken(error: RunError<InputError, OutputError>) -> Reason {
-    let code = match &error {
-        RunError::Start { .. } => Code::ProgramNotStarted,
-        RunError::Input(input) => input.code(),
-        RunError::Output(output) => output.code(),
-        RunError::OutputHeld { .. } => Code::OutputHeld,
-        RunError::Pipe { .. } | RunError::Wait { .. } | RunError::Leftovers { .. } => Code::Internal,
-    };
-    Reason::new(code, chain(&error))
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// A program's standard error, as log lines that say whose they are.

@@ -124,6 +124,8 @@ mod tests {
     fn settings(allow_commands: bool) -> Settings {
         Settings {
             cores: 1,
+            memory_mb: 1_769,
+            simulation: None,
             tasks: BTreeMap::from([(
                 "redact".to_owned(),
                 vec!["python3".to_owned(), "redact.py".to_owned()],

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fanfold_flow::limits::{MEMORY_MB_PER_VCPU, VCPUS_MAX};
@@ -22,6 +23,8 @@ const OUTPUT_GRACE: Duration = Duration::from_secs(5);
 pub struct Settings {
     /// How many processes run at once, unless the job says.
     pub cores: u32,
+    /// How much memory the worker has, in MB.
+    pub memory_mb: u32,
     /// The commands that jobs may name, by name.
     pub tasks: BTreeMap<String, Vec<String>>,
     /// Whether a job may bring a command of its own.
@@ -32,6 +35,8 @@ pub struct Settings {
     pub environment: Vec<(OsString, OsString)>,
     /// The worker's own credentials, for tasks that ask for them.
     pub credentials: Vec<(OsString, OsString)>,
+    /// What stands for processes in a world without them.
+    pub simulation: Option<Arc<dyn pool::Simulation>>,
 }
 
 /// The tasks of `FANFOLD_TASKS`.
@@ -66,7 +71,9 @@ impl Settings {
             cores: cores.unwrap_or_else(|| memory_mb.div_ceil(MEMORY_MB_PER_VCPU).clamp(1, VCPUS_MAX)),
             tasks: tasks.map_or_else(BTreeMap::new, |tasks| tasks.0),
             allow_commands: allow_commands.unwrap_or(false),
+            memory_mb,
             directory,
+            simulation: None,
             environment: std::env::vars_os().filter(|(name, _)| is_for_programs(name)).collect(),
             credentials: std::env::vars_os().filter(|(name, _)| is_credential(name)).collect(),
         })
@@ -76,11 +83,12 @@ impl Settings {
     pub(crate) fn pool(&self, processes: u32) -> pool::Pool {
         let processes =
             usize::try_from(processes).ok().and_then(NonZeroUsize::new).unwrap_or(NonZeroUsize::MIN);
-        pool::Pool::new(pool::Settings {
-            processes,
-            bytes_in_flight: OUTPUT_BYTES_IN_FLIGHT,
-            grace: OUTPUT_GRACE,
-        })
+        let settings =
+            pool::Settings { processes, bytes_in_flight: OUTPUT_BYTES_IN_FLIGHT, grace: OUTPUT_GRACE };
+        match &self.simulation {
+            Some(simulation) => pool::Pool::simulated(settings, Arc::clone(simulation)),
+            None => pool::Pool::new(settings),
+        }
     }
 }
 

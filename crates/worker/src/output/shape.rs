@@ -33,8 +33,8 @@ pub(super) struct End {
 }
 
 impl Shape {
-    pub(super) fn new(format: Format, last: bool) -> Self {
-        let last_line = LastLine { stays: last, byte: b'\n' };
+    pub(super) fn new(format: Format) -> Self {
+        let last_line = LastLine { byte: b'\n' };
         match format {
             Format::Bytes => Self::Bytes,
             Format::Lines => Self::Lines(last_line),
@@ -53,14 +53,14 @@ impl Shape {
         }
     }
 
-    /// The end of a result of which so many bytes counted.
-    pub(super) fn end(&mut self, bytes: u64) -> Result<End, OutputError> {
+    /// The end of a result of which so many bytes counted. The very last line of a job stays as it is.
+    pub(super) fn end(&mut self, bytes: u64, is_last: bool) -> Result<End, OutputError> {
         let end = |separator| End { header: None, separator };
         match self {
             Self::Bytes => Ok(end(b"")),
-            Self::Lines(last_line) => Ok(end(last_line.separator())),
+            Self::Lines(last_line) => Ok(end(last_line.separator(is_last))),
             Self::Csv { header, last_line } => {
-                Ok(End { header: header.end(bytes), separator: last_line.separator() })
+                Ok(End { header: header.end(bytes), separator: last_line.separator(is_last) })
             }
             Self::JsonArray(array) => array.end().map(|()| end(b",")),
         }
@@ -70,8 +70,6 @@ impl Shape {
 /// Whether the last line has its line feed.
 #[derive(Debug)]
 pub(super) struct LastLine {
-    /// The job's very last line stays as it is.
-    stays: bool,
     byte: u8,
 }
 
@@ -81,8 +79,8 @@ impl LastLine {
         piece
     }
 
-    fn separator(&self) -> &'static [u8] {
-        if self.stays || self.byte == b'\n' { b"" } else { b"\n" }
+    fn separator(&self, is_last: bool) -> &'static [u8] {
+        if is_last || self.byte == b'\n' { b"" } else { b"\n" }
     }
 }
 
@@ -133,13 +131,13 @@ mod tests {
 
     /// What a format makes of a result, when it comes in pieces of these sizes.
     fn shaped(format: Format, last: bool, result: &[u8], piece_bytes: usize) -> Result<Shaped, String> {
-        let mut shape = Shape::new(format, last);
+        let mut shape = Shape::new(format);
         let mut counts = Vec::new();
         for piece in result.chunks(piece_bytes.max(1)) {
             let piece = shape.take(Bytes::copy_from_slice(piece)).map_err(|error| error.to_string())?;
             counts.extend_from_slice(&piece);
         }
-        let end = shape.end(counts.len() as u64).map_err(|error| error.to_string())?;
+        let end = shape.end(counts.len() as u64, last).map_err(|error| error.to_string())?;
         Ok((counts, end.header.map(|header| header.0), end.separator))
     }
 

@@ -1,0 +1,183 @@
+//! Why a chunk was not done, in words for whoever has to mend it.
+
+use std::time::Duration;
+
+use fanfold_flow::chunk::Chunk;
+use fanfold_flow::code::Code;
+use fanfold_flow::done::{Failure, Try};
+use fanfold_pool::{Ended, Exit, Program, RunError};
+
+use crate::Settings;
+use crate::input::InputError;
+use crate::output::OutputError;
+
+/// Why a chunk was not done, before it is said of which.
+pub(crate) struct Reason {
+    pub(crate) code: Code,
+    pub(crate) message: String,
+    /// How its process ended, if it came to its end.
+    ended: Option<Ended>,
+}
+
+/// A chunk that was not done.
+pub(crate) struct Failed {
+    pub(crate) chunk: Chunk,
+    pub(crate) code: Code,
+    pub(crate) message: String,
+    stderr_tail: String,
+    /// What is told of it in the joblog.
+    pub(crate) tried: Try,
+}
+
+impl Reason {
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), ended: None }
+    }
+
+    /// With how its process ended.
+    pub(crate) fn behind(self, ended: Ended) -> Self {
+        Self { ended: Some(ended), ..self }
+    }
+
+    /// The failure of this chunk, in a try at this hop that began at this moment and took so long.
+    pub(crate) fn of(self, chunk: Chunk, hop: u32, attempt: u32, started_ms: i64, took: Duration) -> Failed {
+        let Self { code, message, ended } = self;
+        let (exit, signal) = match ended.as_ref().map(|ended| ended.exit) {
+            Some(Exit::Code(status)) => (Some(status), None),
+            Some(Exit::Signal(signal)) => (None, Some(signal)),
+            None => (None, None),
+        };
+        let tried = Try {
+            index: chunk.index,
+            cut: chunk.cut,
+            hop,
+            attempt,
+            started_ms,
+            wall_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            bytes_in: ended.as_ref().map_or(0, |ended| ended.bytes_in),
+            bytes_out: ended.as_ref().map_or(0, |ended| ended.bytes_out),
+            code,
+            exit,
+            signal,
+        };
+        let stderr_tail = ended.map(|ended| ended.stderr_tail).unwrap_or_default();
+        Failed { chunk, code, message, stderr_tail, tried }
+    }
+}
+
+impl Failed {
+    /// Whether memory may be what was missing: then the chunk is tried again alone.
+    pub(crate) fn was_killed(&self) -> bool {
+        self.tried.signal == Some(SIGKILL)
+    }
+
+    /// Whether the same chunk may be done at the next try.
+    pub(crate) fn may_end_otherwise(&self) -> bool {
+        matches!(
+            self.code,
+            Code::ProgramFailed
+                | Code::ProgramKilled
+                | Code::OutOfMemory
+                | Code::OutputHeld
+                | Code::Store
+                | Code::Internal
+        )
+    }
+
+    /// The failure as it is recorded, after so many tries.
+    pub(crate) fn for_good(self, attempts: u32) -> Failure {
+        let Self { chunk, code, message, stderr_tail, .. } = self;
+        Failure { index: chunk.index, code, message, stderr_tail, attempts, rest: Failure::rest_of(&chunk) }
+    }
+}
+
+/// A program that ended, but not well.
+pub(crate) fn unsuccessful(program: &Program, ended: Ended, processes: u32, settings: &Settings) -> Reason {
+    let name = program.argv.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let (code, message) = match ended.exit {
+        Exit::Code(status) => {
+            (Code::ProgramFailed, format!("the program {name} exited with status {status}"))
+        }
+        Exit::Signal(_) if ended.out_of_memory => {
+            (Code::OutOfMemory, out_of_memory(&name, processes, settings))
+        }
+        Exit::Signal(signal) => (
+            Code::ProgramKilled,
+            format!("the program {name} was ended by signal {signal}{}", signal_name(signal)),
+        ),
+    };
+    Reason::new(code, message).behind(ended)
+}
+
+/// What to say where memory ran out: how much there was, and what to set.
+fn out_of_memory(name: &str, processes: u32, settings: &Settings) -> String {
+    let memory_mb = settings.memory_mb;
+    let shared = match processes {
+        1 => "which it had to itself, the worker's own need aside".to_owned(),
+        several => format!("which up to {several} processes shared"),
+    };
+    format!(
+        "the kernel ended the program {name} since memory ran out: the worker has {memory_mb} MB, {shared}; give the worker \
+         more than {memory_mb} MB, or set \"processes\" lower, or make chunks smaller"
+    )
+}
+
+const SIGKILL: i32 = 9;
+
+fn signal_name(signal: i32) -> &'static str {
+    match signal {
+        6 => " (SIGABRT)",
+        SIGKILL => " (SIGKILL, by whom is unknown; the kernel counted no lack of memory)",
+        11 => " (SIGSEGV)",
+        13 => " (SIGPIPE)",
+        15 => " (SIGTERM)",
+        _ => "",
+    }
+}
+
+/// A run that gave no result.
+pub(crate) fn broken(error: &RunError<InputError, OutputError>) -> Reason {
+    let code = match error {
+        RunError::Start { .. } => Code::ProgramNotStarted,
+        RunError::Input(input) => input.code(),
+        RunError::Output(output) => output.code(),
+        RunError::OutputHeld { .. } => Code::OutputHeld,
+        RunError::Pipe { .. } | RunError::Wait { .. } | RunError::Leftovers { .. } => Code::Internal,
+    };
+    Reason::new(code, chain(error))
+}
+
+pub(crate) fn unreadable(error: &InputError) -> Reason {
+    Reason::new(error.code(), chain(error))
+}
+
+pub(crate) fn unstorable(error: &OutputError) -> Reason {
+    Reason::new(error.code(), chain(error))
+}
+
+/// A process that was killed since time was up, after so long; `uncut` says why its input was not ended earlier, where it
+/// cannot be.
+pub(crate) fn out_of_time(took: Duration, uncut: Option<&str>) -> Reason {
+    let seconds = took.as_secs_f64();
+    let why = match uncut {
+        Some(reason) => {
+            format!("it cannot be cut, since {reason}; make chunks smaller, or give the worker more time")
+        }
+        None => "it had read its input, and had not ended; make chunks smaller, or give the worker more time"
+            .to_owned(),
+    };
+    Reason::new(
+        Code::OutOfTime,
+        format!("the program had run for {seconds:.0} s when its worker's time was up: {why}"),
+    )
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
