@@ -37,7 +37,8 @@ pub async fn handle(
         Event::FanOut(range) => fan_out::go_on(&range, deps).await.map(|()| json!({})),
         Event::WorkerFailed(failed) => recover::worker(*failed, deps).await.map(|()| json!({})),
         Event::ReducerFailed(failed) => recover::reducer(failed, deps, budget).await.map(|()| json!({})),
-        Event::Sweep => sweep::sweep(deps, budget).await,
+        Event::Sweep => sweep::sweep(deps, settings, budget).await,
+        Event::Cancel(_) | Event::Redrive(_) => Ok(json!({})),
         Event::Status(job_id) => status::status(&job_id, deps, settings).await,
     }
 }

@@ -7,6 +7,7 @@ use fanfold_flow::keys::JobId;
 use fanfold_flow::partition::Grouping;
 use fanfold_flow::plan::Plan;
 use fanfold_flow::version::Version;
+use fanfold_gather::Tried;
 use serde::{Deserialize, Serialize};
 
 /// The marker of a job that runs. It is written when the job starts, changed by sweeps alone, each over the very content
@@ -21,6 +22,8 @@ pub(crate) struct Marker {
     pub(crate) grouping: Grouping,
     /// How many of its partitions may run at once: as many lanes there are.
     pub(crate) lanes: u64,
+    /// When it started, in milliseconds since 1970 (UTC).
+    pub(crate) started_ms: i64,
     /// What sweeps noted.
     pub(crate) watch: Watch,
 }
@@ -36,6 +39,7 @@ impl Marker {
             name: job.name.clone(),
             grouping,
             lanes: lanes.min(grouping.partitions),
+            started_ms: now_ms,
             watch: Watch { moved_ms: now_ms, ..Watch::default() },
         }
     }
@@ -73,8 +77,8 @@ pub(crate) struct Tally {
 /// Something that stands still, and what was done about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Note {
-    /// Its last attempt, which is over; 0 where it never started.
-    pub(crate) over: u32,
+    /// Its last attempt, which is over.
+    pub(crate) over: Tried,
     /// How often sweeps sent what should follow.
     pub(crate) sent: u32,
     /// When the next is due, in milliseconds since 1970 (UTC).

@@ -2,19 +2,19 @@
 
 use fanfold_flow::code::Code;
 use fanfold_flow::concat::ConcatPlan;
-use fanfold_flow::done::{Done, Failure};
+use fanfold_flow::done::{Death, Done, Failure};
 use fanfold_flow::event::{Failed, Reduce};
 use fanfold_flow::job::Job;
 use fanfold_flow::keys::JobKeys;
 use fanfold_flow::partition::Partition;
 use fanfold_flow::plan::Plan;
-use fanfold_flow::report::Output;
+use fanfold_flow::report::{Output, Report};
 use fanfold_flow::version::Version;
 use fanfold_gather::{
-    Account, Attempt, Lane, Lease, NoOutput, Sent, advance, clean_up, commit, finish, is_done, last_attempt,
-    output_of, read_groups, report_of, start_reducer,
+    Account, Attempt, Lane, Lease, NoOutput, Sent, advance, at_its_hop, clean_up, commit, finish, is_done,
+    last_attempt, output_of, read_groups, report_of, start_reducer, write_joblog,
 };
-use fanfold_runtime::{Budget, Deps, Error};
+use fanfold_runtime::{Budget, Deps, Error, backoff};
 use fanfold_store::{ErrorKind, StoreExt};
 
 /// How often reducing is tried before the job counts as failed.
@@ -22,22 +22,49 @@ pub(crate) const REDUCER_ATTEMPTS: u32 = 3;
 
 /// A worker died: what it was at is tried again while the job's retries allow, then recorded as failed.
 pub(crate) async fn worker(failed: Failed<Partition>, deps: &Deps) -> Result<(), Error> {
-    let Failed { payload, reason } = failed;
+    let Failed { payload, reason, was_run } = failed;
     let keys = deps.keys(&payload.job_id);
+    if !was_run {
+        // It has waited for hours since there was no room for it. Whether it is to be sent again, the sweep decides, which
+        // sees whether anything of the job moves.
+        tracing::warn!(job = %payload.job_id, partition = payload.number, reason, "an event was never run");
+        return Ok(());
+    }
+    if report_of(deps, &keys).await?.is_some() {
+        tracing::info!(job = %payload.job_id, partition = payload.number, reason, "a worker died; its job has ended");
+        return Ok(());
+    }
     let job: Job = deps.store.get_json(&keys.job()).await?;
-    let sent = as_planned(&payload, &deps.store.get_json(&keys.plan()).await?)?;
+    let plan: Plan = deps.store.get_json(&keys.plan()).await?;
     let mut lane = Lane::of(&job, deps);
-    let Some(partition) = first_undone(&sent, &mut lane, deps).await? else { return Ok(()) };
+    let Some(planned) = first_undone(as_planned(&payload, &plan)?, &mut lane, deps).await? else {
+        return Ok(());
+    };
+    let mut partition = at_its_hop(deps, &keys, planned).await?;
     let begun = last_attempt(deps, &keys, partition.number).await?;
-    let Some(attempt) = last_of(&sent, partition.number, begun) else {
+    let Some(attempt) = last_of(&Sent::of(&payload), &partition, begun) else {
         tracing::info!(job = %partition.job_id, partition = partition.number, reason, "a worker died; another is at it");
         return Ok(());
     };
-    tracing::warn!(job = %partition.job_id, partition = partition.number, attempt, reason, "a worker died");
+    tracing::warn!(job = %partition.job_id, partition = partition.number, hop = partition.hop, attempt, reason, "a worker died");
+    if (partition.number, partition.hop) == (payload.number, payload.hop) {
+        partition.deaths = payload.deaths;
+    }
+    if attempt == 0 {
+        return try_again(partition, 0, deps).await;
+    }
+    died(&mut partition, attempt, reason, deps);
     if attempt <= job.retries {
+        tokio::time::sleep(backoff(deps.world.as_ref(), attempt)).await;
         return try_again(partition, attempt, deps).await;
     }
-    give_up(&job, &partition, attempt, &reason, &mut lane, deps).await
+    give_up(&job, &partition, attempt, &mut lane, deps).await
+}
+
+/// Notes how an attempt at a partition's hop ended.
+pub(crate) fn died(partition: &mut Partition, attempt: u32, reason: String, deps: &Deps) {
+    let known_ms = deps.world.now_ms();
+    partition.deaths.push(Death { hop: partition.hop, attempt, reason, known_ms });
 }
 
 /// The partition that a record names, as the plan has it. The record came as an event, and so from whoever may invoke the
@@ -62,16 +89,16 @@ pub(crate) async fn try_again(mut partition: Partition, over: u32, deps: &Deps) 
     deps.send(&deps.functions.worker, &partition).await
 }
 
-/// Records a partition as failed after so many attempts; what waits for it goes on.
+/// Records a partition as failed after so many attempts at its hop, the last of which ended as was noted; what waits for it
+/// goes on.
 pub(crate) async fn give_up(
     job: &Job,
     partition: &Partition,
     attempts: u32,
-    reason: &str,
     lane: &mut Lane<'_>,
     deps: &Deps,
 ) -> Result<(), Error> {
-    commit(deps, job, partition, &given_up(partition, attempts, reason)).await?;
+    commit(deps, job, partition, given_up(partition, attempts)).await?;
     advance(deps, partition).await?;
     match lane.next(partition).await? {
         Some(next) => deps.send(&deps.functions.worker, &next).await,
@@ -81,15 +108,11 @@ pub(crate) async fn give_up(
 
 /// The partition that the worker was at when it died: the first in its lane without an outcome. The one before it may have
 /// been committed and no more, so the gather is taken on from there.
-async fn first_undone(
-    sent: &Partition,
-    lane: &mut Lane<'_>,
-    deps: &Deps,
-) -> Result<Option<Partition>, Error> {
+async fn first_undone(sent: Partition, lane: &mut Lane<'_>, deps: &Deps) -> Result<Option<Partition>, Error> {
     let keys = deps.keys(&sent.job_id);
     let is_done =
         async |partition: &Partition| is_done(deps, &keys, partition.group(), partition.number).await;
-    let mut partition = sent.clone();
+    let mut partition = sent;
     while is_done(&partition).await? {
         let Some(next) = lane.next(&partition).await? else {
             advance(deps, &partition).await?;
@@ -103,13 +126,14 @@ async fn first_undone(
     Ok(Some(partition))
 }
 
-/// The last attempt at a partition that is over now that the worker that was `sent` this is dead; none if the last one is
-/// another worker's, of which nobody said that it died: what says that this one did may come late, or twice.
-fn last_of(sent: &Partition, partition: u64, begun: Option<Attempt>) -> Option<u32> {
-    let was_sent_this = partition == sent.number;
-    match begun {
-        Some(begun) if begun.by == Sent::of(sent) => Some(begun.attempt),
-        Some(begun) if !was_sent_this || begun.attempt >= sent.attempt => None,
+/// The last attempt at a partition's hop that is over now that the worker that was `sent` this is dead; 0 if none was made;
+/// none if the last one is another worker's, of which nobody said that it died: what says that this one did may come late,
+/// or twice.
+fn last_of(sent: &Sent, partition: &Partition, begun: Option<Attempt>) -> Option<u32> {
+    let was_sent_this = (partition.number, partition.hop) == (sent.partition, sent.hop);
+    match begun.filter(|begun| begun.tried.hop == partition.hop) {
+        Some(begun) if begun.by == *sent => Some(begun.tried.attempt),
+        Some(begun) if !was_sent_this || begun.tried.attempt >= sent.attempt => None,
         // It died before it could write down that it had begun. That counts too, or it would be tried for ever.
         _ if was_sent_this => Some(sent.attempt),
         _ => Some(0),
@@ -117,7 +141,8 @@ fn last_of(sent: &Partition, partition: u64, begun: Option<Attempt>) -> Option<u
 }
 
 /// The outcome of a partition whose workers all died.
-fn given_up(partition: &Partition, attempts: u32, reason: &str) -> Done {
+fn given_up(partition: &Partition, attempts: u32) -> Done {
+    let reason = partition.deaths.last().map_or("nothing is known of how", |death| death.reason.as_str());
     let message = format!("the worker ended without an outcome in partition {}: {reason}", partition.number);
     let failures = partition.chunks.iter().map(|chunk| Failure {
         index: chunk.index,
@@ -125,21 +150,30 @@ fn given_up(partition: &Partition, attempts: u32, reason: &str) -> Done {
         message: message.clone(),
         stderr_tail: String::new(),
         attempts,
+        rest: Failure::rest_of(chunk),
     });
     Done {
         version: Version,
         partition: partition.number,
-        attempt: attempts,
+        attempts,
         results: Vec::new(),
         failures: failures.collect(),
+        tries: Vec::new(),
+        deaths: partition.deaths.clone(),
+        environments: vec![None],
     }
 }
 
 /// A reducer died: another one takes over, a few times; then the job counts as failed.
 pub(crate) async fn reducer(failed: Failed<Reduce>, deps: &Deps, budget: Budget) -> Result<(), Error> {
-    let Failed { payload: Reduce { reduce: job_id, attempt, .. }, reason } = failed;
+    let Failed { payload: Reduce { reduce: job_id, attempt, .. }, reason, was_run } = failed;
+    if !was_run {
+        tracing::warn!(job = %job_id, attempt, reason, "an event was never run");
+        return Ok(());
+    }
     tracing::warn!(job = %job_id, attempt, reason, "a reducer died");
     if attempt < REDUCER_ATTEMPTS {
+        tokio::time::sleep(backoff(deps.world.as_ref(), attempt)).await;
         return start_reducer(deps, &job_id, attempt + 1).await;
     }
     let reason = format!("the last of {REDUCER_ATTEMPTS} tries ended with {reason}");
@@ -170,7 +204,9 @@ pub(crate) async fn end_without_reducer(
         code: Code::Internal,
         message: format!("every chunk has its outcome, but the output could not be put together: {reason}"),
     });
-    finish(deps, keys, account.report(&job, &plan, ended, deps.world.now_ms())).await
+    let joblog = write_joblog(deps, keys, &plan, &job, &account).await;
+    let report = account.report(&job, &plan, ended, deps.world.now_ms());
+    finish(deps, keys, Report { joblog, ..report }).await
 }
 
 /// The output, if what a reducer planned to put together is what stands there: it may have died just before it said so.
@@ -201,7 +237,9 @@ mod tests {
     /// What the dispatcher is told when the worker with this attempt has died.
     async fn worker_dies(world: &World, attempt: u32) {
         let payload = world.plan().await.partition(0, attempt).unwrap();
-        worker(Failed { payload, reason: "it was killed".to_owned() }, &world.deps).await.unwrap();
+        worker(Failed { payload, reason: "it was killed".to_owned(), was_run: true }, &world.deps)
+            .await
+            .unwrap();
     }
 
     #[tokio::test]
@@ -235,7 +273,7 @@ mod tests {
         assert_eq!(serde_json::from_value::<Partition>(last).unwrap(), plan.partition(0, 2).unwrap());
         payload.number = 2;
         let reason = "it was killed".to_owned();
-        let refusal = worker(Failed { payload, reason }, &world.deps).await.unwrap_err();
+        let refusal = worker(Failed { payload, reason, was_run: true }, &world.deps).await.unwrap_err();
         assert_eq!(refusal.code, Code::InvalidJob);
         assert!(refusal.to_string().contains("the job has 2 partitions"), "{refusal}");
         assert_eq!(world.sent("worker").await, [(0, 1), (0, 2), (1, 1)]);
@@ -261,7 +299,7 @@ mod tests {
         let plan = world.plan().await;
         let job = world.deps.store.get_json(&world.keys.job()).await.unwrap();
         let failing = plan.partition(1, 1).unwrap();
-        commit(&world.deps, &job, &failing, &given_up(&failing, 2, "memory")).await.unwrap();
+        commit(&world.deps, &job, &failing, given_up(&failing, 2)).await.unwrap();
         advance_group(&world.deps, &plan.job_id, plan.grouping(), 0).await.unwrap();
         world.reducers_die().await;
         let report = world.report().await.unwrap();

@@ -1,8 +1,11 @@
 //! What the dispatcher's own environment says.
 
+use std::time::Duration;
+
 use fanfold_flow::limits::{MEMORY_MB_PER_VCPU, VCPUS_MAX};
 use fanfold_flow::problem::Problem;
 use fanfold_flow::template::Deployment;
+use fanfold_flow::time::Span;
 use fanfold_flow::uri::ObjectUri;
 use fanfold_runtime::Variables;
 
@@ -22,7 +25,13 @@ pub struct Settings {
     pub deployment: Deployment,
     /// Where a person finds out more.
     pub links: Links,
+    /// How long a job's first events may take to start before a sweep takes them for lost. What else a sweep waits for
+    /// follows from it.
+    pub sweep_grace: Duration,
 }
+
+/// The default of [`Settings::sweep_grace`].
+const SWEEP_GRACE: Duration = Duration::from_secs(60);
 
 impl Settings {
     /// A dispatcher whose workers have so many cores, and to which nothing else was deployed.
@@ -33,6 +42,7 @@ impl Settings {
             deployed: Deployed::default(),
             deployment: Deployment::default(),
             links: Links::default(),
+            sweep_grace: SWEEP_GRACE,
         }
     }
 
@@ -54,12 +64,23 @@ impl Settings {
             "FANFOLD_LINKS",
             "where a person finds out more: a JSON object of name to URL, in which {job_id} is filled in",
         );
+        let sweep_grace: Option<Span> = variables.optional(
+            "FANFOLD_SWEEP_GRACE",
+            "how long a job's first events may take to start before a sweep takes them for lost, such as 60s",
+        );
         let deployment = deployment.unwrap_or_default();
         let deployed = jobs(variables, &deployment);
         let worker_memory_mb = memory_mb?;
         let worker_cores =
             cores.unwrap_or_else(|| worker_memory_mb.div_ceil(MEMORY_MB_PER_VCPU).clamp(1, VCPUS_MAX));
-        Some(Self { worker_memory_mb, worker_cores, deployed, deployment, links: links.unwrap_or_default() })
+        Some(Self {
+            worker_memory_mb,
+            worker_cores,
+            deployed,
+            deployment,
+            links: links.unwrap_or_default(),
+            sweep_grace: sweep_grace.map_or(SWEEP_GRACE, |span| span.0),
+        })
     }
 }
 

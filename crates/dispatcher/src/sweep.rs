@@ -33,7 +33,9 @@ use futures::{StreamExt, stream};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::Settings;
 use crate::marker::Marker;
+use decide::Graces;
 
 /// Most jobs that are looked at at once.
 const JOBS_IN_FLIGHT: usize = 8;
@@ -86,9 +88,10 @@ impl AddAssign for Swept {
 ///
 /// # Errors
 /// When the markers cannot be listed. What fails for one job is logged, and told as a number.
-pub(crate) async fn sweep(deps: &Deps, budget: Budget) -> Result<Value, Error> {
+pub(crate) async fn sweep(deps: &Deps, settings: &Settings, budget: Budget) -> Result<Value, Error> {
     let jobs = active(deps).await?;
-    let each = jobs.iter().map(|job_id| sweep_or_leave(job_id, deps, budget));
+    let graces = Graces::new(settings.sweep_grace);
+    let each = jobs.iter().map(|job_id| sweep_or_leave(job_id, deps, graces, budget));
     let mut sweeps = stream::iter(each.collect::<Vec<_>>()).buffer_unordered(JOBS_IN_FLIGHT);
     let mut all = Swept::default();
     while let Some(swept) = sweeps.next().await {
@@ -113,12 +116,12 @@ async fn active(deps: &Deps) -> Result<Vec<JobId>, Error> {
     Ok(jobs)
 }
 
-async fn sweep_or_leave(job_id: &JobId, deps: &Deps, budget: Budget) -> Swept {
+async fn sweep_or_leave(job_id: &JobId, deps: &Deps, graces: Graces, budget: Budget) -> Swept {
     if budget.remaining(deps.world.as_ref()) < MARGIN {
         return Swept { left: 1, ..Swept::default() };
     }
     let mut swept = Swept { jobs: 1, ..Swept::default() };
-    match sweep_job(job_id, deps, budget).await {
+    match sweep_job(job_id, deps, graces, budget).await {
         Ok(job) => swept += job,
         Err(error) => {
             tracing::error!(job = %job_id, code = %error.code, "failed to sweep: {}", error.chain());
@@ -128,7 +131,7 @@ async fn sweep_or_leave(job_id: &JobId, deps: &Deps, budget: Budget) -> Swept {
     swept
 }
 
-async fn sweep_job(job_id: &JobId, deps: &Deps, budget: Budget) -> Result<Swept, Error> {
+async fn sweep_job(job_id: &JobId, deps: &Deps, graces: Graces, budget: Budget) -> Result<Swept, Error> {
     let keys = deps.keys(job_id);
     if let Some(report) = report_of(deps, &keys).await? {
         clean_up(deps, &keys, &report).await?;
@@ -141,8 +144,8 @@ async fn sweep_job(job_id: &JobId, deps: &Deps, budget: Budget) -> Result<Swept,
         Err(error) => return Err(error.into()),
     };
     let now_ms = deps.world.now_ms();
-    let seen = look::look(deps, &keys, &marker).await?;
-    let (watch, actions) = decide::decide(&marker.watch, &seen, marker.grouping, now_ms);
+    let seen = look::look(deps, &keys, &marker, graces).await?;
+    let (watch, actions) = decide::decide(&marker, &seen, graces, now_ms);
     let mut marker_after = marker.clone();
     marker_after.watch = watch;
     if marker_after != marker {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use fanfold_flow::done::Done;
+use fanfold_flow::done::{Done, Environment};
 use fanfold_flow::keys::JobKeys;
 use fanfold_flow::plan::Plan;
 use fanfold_flow::report::Report;
@@ -71,6 +71,7 @@ impl World {
                 reducer: "reducer".to_owned(),
             },
             metrics,
+            environment: Environment::default(),
         };
         let keys = deps.keys(&"one".parse().unwrap());
         let world = Self { deps, keys, clock, invoke, lines };
@@ -135,8 +136,8 @@ impl World {
 
     /// A worker begins with an attempt that it was sent.
     pub(crate) async fn begins(&self, partition: u64, attempt: u32) {
-        let by = Sent { partition, attempt };
-        let claim = claim_attempt(&self.deps, &self.keys, partition, attempt, by, self.budget()).await;
+        let payload = self.plan().await.partition(partition, attempt).unwrap();
+        let claim = claim_attempt(&self.deps, &payload, attempt, Sent::of(&payload), self.budget()).await;
         assert_eq!(claim.unwrap(), Claim::Ours);
     }
 
@@ -147,6 +148,7 @@ impl World {
         let result = ChunkResult {
             index: payload.chunks[0].index,
             cut: 0,
+            hop: 0,
             attempt,
             stored: None,
             header: None,
@@ -156,8 +158,17 @@ impl World {
             started_ms: self.now_ms(),
             wall_ms: 1,
         };
-        let done = Done { version: Version, partition, attempt, results: vec![result], failures: Vec::new() };
-        commit(&self.deps, &job, &payload, &done).await.unwrap();
+        let done = Done {
+            version: Version,
+            partition,
+            attempts: attempt,
+            results: vec![result],
+            failures: Vec::new(),
+            tries: Vec::new(),
+            deaths: Vec::new(),
+            environments: vec![None],
+        };
+        commit(&self.deps, &job, &payload, done).await.unwrap();
     }
 
     /// The dispatcher is told that the last of the reducers has died.

@@ -32,6 +32,9 @@ pub const HEADER_JSON_BYTES_MAX: u64 = 512 << 10;
 /// keys have six digits for as many partitions.
 pub const CHUNKS_MAX: u64 = 1_000_000;
 
+/// Longest time that an invocation may take, in milliseconds: 15 minutes (Lambda quotas).
+pub const FUNCTION_MS_MAX: i64 = 900_000;
+
 /// Most hops of a partition, ours: ten days of workers' time. Since a function that goes on by invoking itself must be allowed to,
 /// nothing else would end one that never comes to its end.
 pub const HOPS_MAX: u32 = 1_000;

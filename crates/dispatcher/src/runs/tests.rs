@@ -8,6 +8,7 @@ use bytes::Bytes;
 use fanfold_flow::job::Job;
 use fanfold_flow::partition::Partition;
 use fanfold_flow::plan::Plan;
+use fanfold_flow::done::Environment;
 use fanfold_flow::uri::ObjectUri;
 use fanfold_invoke::memory::MemoryInvoke;
 use fanfold_runtime::{Budget, Deps, Error, Functions, Metrics, SystemWorld, World};
@@ -50,6 +51,7 @@ impl Deployment {
                 reducer: "reducer".to_owned(),
             },
             metrics: Metrics::off(),
+            environment: Environment::default(),
         };
         let mut settings = Settings::new(2);
         settings.deployment = r#"{ "bucket": "out" }"#.parse().unwrap();

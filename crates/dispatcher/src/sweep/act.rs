@@ -2,8 +2,9 @@
 
 use fanfold_flow::job::Job;
 use fanfold_flow::keys::JobKeys;
+use fanfold_flow::partition::Partition;
 use fanfold_flow::plan::Plan;
-use fanfold_gather::{Lane, advance_group, start_reducer};
+use fanfold_gather::{Lane, Tried, advance_group, at_its_hop, start_reducer};
 use fanfold_runtime::{Budget, Deps, Error};
 use fanfold_store::StoreExt;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -11,7 +12,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use super::Swept;
 use super::decide::{Action, SENDS_MAX};
 use crate::marker::Marker;
-use crate::recover::{REDUCER_ATTEMPTS, end_without_reducer, give_up, try_again};
+use crate::recover::{REDUCER_ATTEMPTS, died, end_without_reducer, give_up, try_again};
 
 /// Most requests to Lambda at once, for one job.
 const INVOKES_IN_FLIGHT: usize = 16;
@@ -59,11 +60,11 @@ pub(super) async fn act(
     Ok(swept)
 }
 
-/// Partitions by number, with their last attempt and whether it may be followed by another.
+/// Partitions by number, with their last try and whether it may be followed by another.
 async fn about_partitions(
     deps: &Deps,
     keys: &JobKeys,
-    partitions: Vec<(u64, u32, bool)>,
+    partitions: Vec<(u64, Tried, bool)>,
     swept: &mut Swept,
 ) -> Result<(), Error> {
     if partitions.is_empty() {
@@ -71,22 +72,51 @@ async fn about_partitions(
     }
     let job: Job = deps.store.get_json(&keys.job()).await?;
     let plan: Plan = deps.store.get_json(&keys.plan()).await?;
-    let (again, over): (Vec<_>, Vec<_>) =
-        partitions.into_iter().partition(|(_, over, again)| *again && *over <= job.retries);
-    let sends: Vec<_> = again
-        .iter()
-        .filter_map(|(number, over, _)| Some(try_again(plan.partition(*number, 1)?, *over, deps)))
+    let standing: Vec<_> = partitions
+        .into_iter()
+        .filter_map(|(number, over, again)| {
+            Some(at_the_hop(deps, keys, plan.partition(number, 1)?, over, again))
+        })
         .collect();
+    let standing: Vec<Still> = stream::iter(standing).buffered(INVOKES_IN_FLIGHT).try_collect().await?;
+    let (again, over): (Vec<_>, Vec<_>) =
+        standing.into_iter().partition(|still| still.again && still.over <= job.retries);
+    let sends: Vec<_> = again.into_iter().map(|still| try_again(still.partition, still.over, deps)).collect();
     swept.sent += sends.len() as u64;
     stream::iter(sends).buffer_unordered(INVOKES_IN_FLIGHT).try_collect::<()>().await?;
     let mut lane = Lane::of(&job, deps);
-    for (number, over, again) in over {
-        let Some(partition) = plan.partition(number, over.max(1)) else { continue };
-        let reason = if again { OVERDUE.to_owned() } else { never_started("worker") };
-        give_up(&job, &partition, over.max(1), &reason, &mut lane, deps).await?;
+    for still in over {
+        give_up(&job, &still.partition, still.over.max(1), &mut lane, deps).await?;
         swept.given_up += 1;
     }
     Ok(())
+}
+
+/// A partition that stands still, at its hop.
+struct Still {
+    partition: Partition,
+    /// The last attempt at that hop; 0 where there was none.
+    over: u32,
+    /// Whether another may follow.
+    again: bool,
+}
+
+/// A partition at its hop, of which `over` was the last try: at that hop, or at the one before it.
+async fn at_the_hop(
+    deps: &Deps,
+    keys: &JobKeys,
+    planned: Partition,
+    over: Tried,
+    again: bool,
+) -> Result<Still, Error> {
+    let mut partition = at_its_hop(deps, keys, planned).await?;
+    let over = if over.hop == partition.hop { over.attempt } else { 0 };
+    if !again {
+        died(&mut partition, over, never_started("worker"), deps);
+    } else if over > 0 {
+        died(&mut partition, over, OVERDUE.to_owned(), deps);
+    }
+    Ok(Still { partition, over, again })
 }
 
 fn never_started(what: &str) -> String {

@@ -1,30 +1,51 @@
 //! What a sweep does about what it saw, and what it notes for the next one. Pure.
 //!
 //! An event that was sent may wait in Lambda's queue for hours, and nobody can ask the queue. So what stands still is not at
-//! once taken for lost, and not sent again at every sweep: the first time after a grace, then after pauses that double. A
-//! duplicate is harmless, since attempts are claimed; but it costs an invocation, and this bounds how many there are: the
+//! once taken for lost, and not sent again at every sweep: the first time when a sweep meets it, unless the job has only just
+//! started, then after pauses that double. A duplicate is harmless, since attempts are claimed; but it costs an invocation, and this bounds how many there are: the
 //! pauses grow, and in a job of which nothing moves any more what stands still is given up at last. While other partitions
 //! of the job run or end, none is: its event may only be far behind theirs, where few workers may run at once.
 
+use std::time::Duration;
+
 use fanfold_flow::partition::Grouping;
+use fanfold_gather::Tried;
 
 use super::look::{Piece, Seen};
-use crate::marker::{Note, Tally, Watch};
+use crate::marker::{Marker, Note, Tally, Watch};
 
 const MINUTE_MS: i64 = 60_000;
 
-/// How long what was sent may take to start before it is sent again, in milliseconds. Without throttling it starts within
-/// seconds.
-pub(super) const START_GRACE_MS: i64 = 2 * MINUTE_MS;
+/// How long things may take before a sweep takes them for lost: all of it follows from the time that a job's first events
+/// may take to start, a minute by default. Without throttling they start within seconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Graces {
+    start_ms: i64,
+}
 
-/// How long after an attempt's end the sweep leaves it to the on-failure record, which comes within seconds.
-pub(super) const DEATH_GRACE_MS: i64 = MINUTE_MS;
+impl Graces {
+    /// The graces of a job whose first events may take so long to start.
+    pub(super) fn new(start: Duration) -> Self {
+        Self { start_ms: i64::try_from(start.as_millis()).unwrap_or(i64::MAX) }
+    }
 
-/// The pause after the first time that something was sent again; each later one is twice as long as the one before.
-pub(super) const PAUSE_MS: i64 = 5 * MINUTE_MS;
+    /// How long after its deadline an attempt counts as over: clocks differ, and the on-failure record, which comes within
+    /// seconds, has its time.
+    pub(super) fn after_the_deadline_ms(self) -> i64 {
+        self.start_ms / 2
+    }
 
-/// The longest pause.
-pub(super) const PAUSE_MAX_MS: i64 = 120 * MINUTE_MS;
+    /// The pause after something was sent again for the n-th time, from 1: each is twice as long as the one before.
+    fn pause_ms(self, sent: u32) -> i64 {
+        let first_ms = self.start_ms.saturating_mul(5);
+        first_ms.saturating_mul(1 << sent.saturating_sub(1).min(16)).min(self.pause_max_ms())
+    }
+
+    /// The longest pause: two hours by default.
+    pub(super) fn pause_max_ms(self) -> i64 {
+        self.start_ms.saturating_mul(120)
+    }
+}
 
 /// How often the same is sent again before it may be given up: over the pauses, more than 12 hours, twice as long as Lambda
 /// keeps an event (6 hours; Lambda API reference, MaximumEventAgeInSeconds). As long as the job moves it is sent again all
@@ -45,9 +66,9 @@ pub(super) enum Action {
     /// Merge this group.
     Merge(u64),
     /// Try this partition again; attempt `over` was the last.
-    TryAgain { partition: u64, over: u32 },
+    TryAgain { partition: u64, over: Tried },
     /// Record it as failed: what should follow never started.
-    GiveUp { partition: u64, over: u32 },
+    GiveUp { partition: u64, over: Tried },
     /// Have the job reduced again.
     Reduce { over: u32 },
     /// End the job: what should reduce it never started.
@@ -56,11 +77,12 @@ pub(super) enum Action {
 
 /// What follows from what was seen: the notes for the next sweep, and what to do now. The notes are to be kept first, so
 /// that two sweeps at once do not both act.
-pub(super) fn decide(watch: &Watch, seen: &Seen, grouping: Grouping, now_ms: i64) -> (Watch, Vec<Action>) {
+pub(super) fn decide(marker: &Marker, seen: &Seen, graces: Graces, now_ms: i64) -> (Watch, Vec<Action>) {
+    let watch = &marker.watch;
     match seen {
-        Seen::Piece(piece) => about_piece(watch, piece, grouping, now_ms),
+        Seen::Piece(piece) => about_piece(marker, piece, graces, now_ms),
         Seen::Reducing => (Watch { moved_ms: now_ms, ..at_the_end(watch) }, Vec::new()),
-        Seen::Unreduced(over) => about_reducer(watch, *over, now_ms),
+        Seen::Unreduced(over) => about_reducer(watch, *over, graces, now_ms),
     }
 }
 
@@ -74,9 +96,9 @@ fn at_the_end(watch: &Watch) -> Watch {
     Watch { moved_ms: watch.moved_ms, ..Watch::default() }
 }
 
-fn about_reducer(watch: &Watch, over: u32, now_ms: i64) -> (Watch, Vec<Action>) {
-    let known = watch.reducing.filter(|note| note.over == over);
-    let (note, step) = next(known, over, now_ms);
+fn about_reducer(watch: &Watch, over: u32, graces: Graces, now_ms: i64) -> (Watch, Vec<Action>) {
+    let known = watch.reducing.filter(|note| note.over.attempt == over);
+    let (note, step) = next(known, Tried::once(over), now_ms, graces, now_ms);
     let action = match step {
         Step::Wait => None,
         Step::Send => Some(Action::Reduce { over }),
@@ -87,7 +109,11 @@ fn about_reducer(watch: &Watch, over: u32, now_ms: i64) -> (Watch, Vec<Action>) 
     (Watch { reducing: Some(note), moved_ms, ..at_the_end(watch) }, action.into_iter().collect())
 }
 
-fn about_piece(watch: &Watch, piece: &Piece, grouping: Grouping, now_ms: i64) -> (Watch, Vec<Action>) {
+fn about_piece(marker: &Marker, piece: &Piece, graces: Graces, now_ms: i64) -> (Watch, Vec<Action>) {
+    let Marker { watch, grouping, started_ms, .. } = marker;
+    let grouping = *grouping;
+    // The first events are on their way for a while.
+    let may_be_lost_ms = started_ms.saturating_add(graces.start_ms);
     let mut next_watch = counted(watch, piece, grouping, now_ms);
     let mut actions: Vec<Action> = piece.complete.iter().map(|group| Action::Merge(*group)).collect();
     next_watch.still.retain(|partition, _| !piece.groups.contains(&grouping.group_of(*partition)));
@@ -96,7 +122,8 @@ fn about_piece(watch: &Watch, piece: &Piece, grouping: Grouping, now_ms: i64) ->
             break;
         }
         let known = watch.still.get(&partition).copied().filter(|note| note.over == over);
-        let (note, step) = next(known, over, now_ms);
+        let due_ms = if over == Tried::NEVER { may_be_lost_ms } else { now_ms };
+        let (note, step) = next(known, over, due_ms, graces, now_ms);
         next_watch.still.insert(partition, note);
         match step {
             Step::Wait => {}
@@ -133,17 +160,13 @@ enum Step {
     GiveUp,
 }
 
-/// What to do about something that stands still, and what to note of it.
-fn next(known: Option<Note>, over: u32, now_ms: i64) -> (Note, Step) {
-    let Some(note) = known else {
-        let grace_ms = if over == 0 { START_GRACE_MS } else { DEATH_GRACE_MS };
-        return (Note { over, sent: 0, due_ms: now_ms.saturating_add(grace_ms) }, Step::Wait);
-    };
+/// What to do about something that stands still, and what to note of it. What is not known yet is due at `first_due_ms`.
+fn next(known: Option<Note>, over: Tried, first_due_ms: i64, graces: Graces, now_ms: i64) -> (Note, Step) {
+    let note = known.unwrap_or(Note { over, sent: 0, due_ms: first_due_ms });
     if note.due_ms > now_ms {
         return (note, Step::Wait);
     }
-    let pause_ms = (PAUSE_MS << note.sent.min(16)).min(PAUSE_MAX_MS);
-    let due_ms = now_ms.saturating_add(pause_ms);
+    let due_ms = now_ms.saturating_add(graces.pause_ms(note.sent + 1));
     if note.sent >= SENDS_MAX {
         return (Note { due_ms, ..note }, Step::GiveUp);
     }

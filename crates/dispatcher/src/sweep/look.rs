@@ -4,10 +4,11 @@ use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 
 use fanfold_flow::keys::JobKeys;
-use fanfold_gather::{Lease, done_in, is_done, last_attempts, merged_groups, read_attempt};
+use fanfold_gather::{Lease, Tried, done_in, is_done, last_attempts, merged_groups, read_attempt};
 use fanfold_runtime::{Deps, Error};
 use futures::{StreamExt, TryStreamExt, stream};
 
+use super::decide::Graces;
 use crate::marker::{Marker, Tally};
 
 /// Most groups of a job that one sweep looks at, each with two list requests or little more. The largest job has 1,000.
@@ -19,9 +20,6 @@ const READS_PER_LOOK: usize = 1_000;
 
 /// Most records of a job that are read at once.
 const READS_IN_FLIGHT: usize = 16;
-
-/// How long after its deadline an attempt counts as over, in milliseconds: clocks differ.
-const DEADLINE_SLACK_MS: i64 = 30_000;
 
 /// What a sweep saw of a job.
 #[derive(Debug, PartialEq)]
@@ -56,25 +54,30 @@ pub(super) struct Piece {
     pub(super) complete: Vec<u64>,
     /// How many workers are at partitions of the piece.
     pub(super) running: u64,
-    /// Partitions whose turn it is and at which nobody is: by number, with their last attempt; 0 where there was none.
-    pub(super) still: Vec<(u64, u32)>,
+    /// Partitions whose turn it is and at which nobody is: by number, with their last try.
+    pub(super) still: Vec<(u64, Tried)>,
 }
 
 /// Looks at a job, from the group on that its marker names.
 ///
 /// # Errors
 /// When the store fails.
-pub(super) async fn look(deps: &Deps, keys: &JobKeys, marker: &Marker) -> Result<Seen, Error> {
+pub(super) async fn look(
+    deps: &Deps,
+    keys: &JobKeys,
+    marker: &Marker,
+    graces: Graces,
+) -> Result<Seen, Error> {
     let merged = merged_groups(deps, keys).await?;
     let groups = marker.grouping.groups();
     if merged.len() as u64 >= groups {
-        return look_at_lease(deps, keys).await;
+        return look_at_lease(deps, keys, graces).await;
     }
     let from = marker.watch.from_group.min(groups);
     let tally = Tally { groups: merged.len() as u64, ..Tally::default() };
     let piece = Piece { groups: from..groups, tally, ..Piece::default() };
     let open: Vec<u64> = piece.groups.clone().filter(|group| !merged.contains(group)).collect();
-    let mut eye = Eye { deps, keys, marker, merged, lanes_met: HashSet::new(), reads: 0, piece };
+    let mut eye = Eye { deps, keys, marker, graces, merged, lanes_met: HashSet::new(), reads: 0, piece };
     for (looks, group) in open.into_iter().enumerate() {
         if looks == GROUPS_PER_LOOK || eye.reads >= READS_PER_LOOK {
             eye.piece.groups.end = group;
@@ -89,22 +92,23 @@ pub(super) async fn look(deps: &Deps, keys: &JobKeys, marker: &Marker) -> Result
     Ok(Seen::Piece(eye.piece))
 }
 
-async fn look_at_lease(deps: &Deps, keys: &JobKeys) -> Result<Seen, Error> {
+async fn look_at_lease(deps: &Deps, keys: &JobKeys, graces: Graces) -> Result<Seen, Error> {
     Ok(match Lease::current(deps, keys).await? {
-        Some(lease) if !is_over(lease.expires_ms, deps) => Seen::Reducing,
+        Some(lease) if !is_over(lease.expires_ms, graces, deps) => Seen::Reducing,
         Some(lease) => Seen::Unreduced(lease.attempt),
         None => Seen::Unreduced(0),
     })
 }
 
-fn is_over(expires_ms: i64, deps: &Deps) -> bool {
-    expires_ms.saturating_add(DEADLINE_SLACK_MS) < deps.world.now_ms()
+fn is_over(expires_ms: i64, graces: Graces, deps: &Deps) -> bool {
+    expires_ms.saturating_add(graces.after_the_deadline_ms()) < deps.world.now_ms()
 }
 
 struct Eye<'a> {
     deps: &'a Deps,
     keys: &'a JobKeys,
     marker: &'a Marker,
+    graces: Graces,
     merged: BTreeSet<u64>,
     /// The lanes of which a partition without an outcome was met. The first such is the one whose turn it is.
     lanes_met: HashSet<u64>,
@@ -116,16 +120,16 @@ struct Eye<'a> {
 enum Standing {
     /// A worker is at it.
     Running,
-    /// Nobody is; this attempt was the last.
-    Still(u32),
+    /// Nobody is; this was the last try.
+    Still(Tried),
     /// It is not its turn.
     Waits,
 }
 
 /// What must be read to know it.
 enum Question {
-    /// It was begun: is its last attempt over?
-    IsOver { partition: u64, attempt: u32 },
+    /// It was begun: is its last try over?
+    IsOver { partition: u64, tried: Tried },
     /// It was never begun: is the one before it in its lane done, which lies before this piece?
     IsDone { group: u64, partition: u64 },
     /// It was never begun, and it is its turn.
@@ -142,7 +146,8 @@ impl Eye<'_> {
             return Ok(());
         }
         let last = last_attempts(self.deps, self.keys, members.clone()).await?;
-        self.piece.tally.attempts += last.values().map(|attempt| u64::from(*attempt)).sum::<u64>();
+        self.piece.tally.attempts +=
+            last.values().map(|tried| u64::from(tried.hop) + u64::from(tried.attempt)).sum::<u64>();
         let lanes = self.marker.lanes.max(1);
         let undone = members.filter(|partition| !done.contains(partition));
         let first: Vec<u64> = undone.filter(|partition| self.lanes_met.insert(partition % lanes)).collect();
@@ -163,9 +168,9 @@ impl Eye<'_> {
     }
 
     /// What must be asked of the first partition of its lane without an outcome; of its lane in this piece, that is.
-    fn question(&self, partition: u64, last: Option<u32>) -> Question {
-        if let Some(attempt) = last {
-            return Question::IsOver { partition, attempt };
+    fn question(&self, partition: u64, last: Option<Tried>) -> Question {
+        if let Some(tried) = last {
+            return Question::IsOver { partition, tried };
         }
         let Some(before) = partition.checked_sub(self.marker.lanes) else { return Question::Nothing };
         let group = self.marker.grouping.group_of(before);
@@ -177,19 +182,19 @@ impl Eye<'_> {
 
     async fn ask(&self, question: Question) -> Result<Standing, Error> {
         Ok(match question {
-            Question::IsOver { partition, attempt } => {
-                let record = read_attempt(self.deps, self.keys, partition, attempt).await?;
-                if is_over(record.expires_ms, self.deps) {
-                    Standing::Still(attempt)
+            Question::IsOver { partition, tried } => {
+                let record = read_attempt(self.deps, self.keys, partition, tried).await?;
+                if is_over(record.expires_ms, self.graces, self.deps) {
+                    Standing::Still(tried)
                 } else {
                     Standing::Running
                 }
             }
             Question::IsDone { group, partition } => {
                 let done = is_done(self.deps, self.keys, group, partition).await?;
-                if done { Standing::Still(0) } else { Standing::Waits }
+                if done { Standing::Still(Tried::NEVER) } else { Standing::Waits }
             }
-            Question::Nothing => Standing::Still(0),
+            Question::Nothing => Standing::Still(Tried::NEVER),
         })
     }
 }

@@ -8,8 +8,9 @@ use fanfold_runtime::Metric;
 use fanfold_store::StoreExt;
 use serde_json::{Value, json};
 
-use super::decide::{DEATH_GRACE_MS, PAUSE_MAX_MS, SENDS_MAX, START_GRACE_MS, STUCK_AFTER_MS};
+use super::decide::{Graces, SENDS_MAX, STUCK_AFTER_MS};
 use super::sweep;
+use crate::Settings;
 use crate::recover::REDUCER_ATTEMPTS;
 use crate::world::{TIMEOUT, World};
 
@@ -37,6 +38,14 @@ impl World {
     }
 }
 
+fn start_grace() -> Duration {
+    Settings::new(1).sweep_grace
+}
+
+fn pause_max() -> Duration {
+    grace(Graces::new(start_grace()).pause_max_ms())
+}
+
 fn grace(ms: i64) -> Duration {
     Duration::from_millis(u64::try_from(ms).unwrap())
 }
@@ -61,7 +70,7 @@ async fn a_partition_that_never_started_is_sent_again_after_a_grace() {
     world.begins(2, 1).await;
     world.sweep().await;
     assert_eq!(world.sent("worker").await.len(), 3, "its event may be on its way");
-    world.pass(grace(START_GRACE_MS));
+    world.pass(start_grace());
     world.sweep().await;
     assert_eq!(world.sent("worker").await, [(0, 1), (1, 1), (1, 1), (2, 1)]);
 }
@@ -71,7 +80,7 @@ async fn a_fan_out_that_was_lost_is_made_good() {
     // More than one invocation dispatches by itself; those that it left to others never ran.
     let world = World::with_job(600, None).await;
     assert_eq!(world.sent("worker").await, []);
-    world.sweep_for(grace(START_GRACE_MS)).await;
+    world.sweep_for(start_grace()).await;
     let numbers: Vec<u64> = world.sent("worker").await.into_iter().map(|(number, _)| number).collect();
     assert_eq!(numbers, (0..600).collect::<Vec<_>>());
 }
@@ -87,7 +96,7 @@ async fn in_a_lane_only_the_partition_whose_turn_it_is_is_sent() {
         world.begins(partition, 1).await;
         world.commits(partition, 1).await;
     }
-    world.sweep_for(grace(START_GRACE_MS)).await;
+    world.sweep_for(start_grace()).await;
     assert_eq!(world.sent("worker").await, [(0, 1), (1, 1), (2, 1), (3, 1)]);
 }
 
@@ -98,7 +107,7 @@ async fn a_worker_past_its_deadline_is_followed_by_the_next_attempt_and_at_last_
         world.begins(0, attempt).await;
         world.sweep_for(TIMEOUT).await;
         assert_eq!(world.outcome(0).await, None, "its death may be told yet");
-        world.sweep_for(MINUTE + grace(DEATH_GRACE_MS)).await;
+        world.sweep_for(MINUTE).await;
     }
     // Of the second attempt nobody told either, and the job allows no third: the lane goes on without it.
     let outcome = world.outcome(0).await.unwrap();
@@ -127,7 +136,7 @@ async fn a_reducer_that_never_started_is_sent_again_after_a_grace() {
     world.merges(0).await;
     world.sweep().await;
     assert_eq!(world.sent("reducer").await, [(0, 1)], "as the last worker sent it");
-    world.sweep_for(grace(START_GRACE_MS)).await;
+    world.sweep_for(start_grace()).await;
     assert_eq!(world.sent("reducer").await, [(0, 1), (0, 1)]);
 }
 
@@ -143,7 +152,7 @@ async fn a_lease_that_expired_is_followed_by_the_next_reducer_and_at_last_by_the
         lease.note(&world.deps, &world.keys, &upload).await.unwrap();
         world.sweep_for(TIMEOUT).await;
         assert_eq!(world.report().await, None, "its death may be told yet");
-        world.sweep_for(MINUTE + grace(DEATH_GRACE_MS)).await;
+        world.sweep_for(MINUTE).await;
     }
     assert_eq!(world.sent("reducer").await, [(0, 1), (0, 2), (0, 3)]);
     assert_eq!(world.report().await.unwrap().status, Status::Failed);
@@ -160,7 +169,7 @@ async fn what_is_left_of_a_job_that_has_ended_is_taken_away() {
     let marker: Value = world.deps.store.get_json(&world.keys.active()).await.unwrap();
     world.reducers_die().await;
     world.deps.store.create_json(&world.keys.active(), &marker).await.unwrap();
-    let upload = world.deps.store.create_upload(&world.keys.chunk_result(0, 0, 1), None).await;
+    let upload = world.deps.store.create_upload(&world.keys.chunk_result(0, 0, 0, 1), None).await;
     upload.unwrap();
     assert_eq!(world.sweep().await["ended"], 1);
     assert!(!world.is_there(&world.keys.active()).await);
@@ -193,11 +202,11 @@ async fn a_partition_far_back_in_the_queue_is_not_given_up_while_others_of_its_j
     }
     let doubles =
         async || world.sent("worker").await.iter().filter(|(number, _)| *number == 49).count() as u64;
-    let longest = grace(PAUSE_MAX_MS).as_secs();
+    let longest = pause_max().as_secs();
     let most = u64::from(SENDS_MAX) + due.as_secs() / longest;
     assert!((u64::from(SENDS_MAX) + 2..=most).contains(&doubles().await), "{} of {most}", doubles().await);
     // Now it stands alone.
-    world.sweep_for(grace(STUCK_AFTER_MS + PAUSE_MAX_MS)).await;
+    world.sweep_for(grace(STUCK_AFTER_MS) + pause_max()).await;
     assert!(world.outcome(49).await.unwrap().failures[0].message.contains("no worker started"));
 }
 
@@ -205,8 +214,12 @@ async fn a_partition_far_back_in_the_queue_is_not_given_up_while_others_of_its_j
 async fn of_two_sweeps_at_once_one_acts() {
     let world = World::with_job(3, None).await;
     world.sweep().await;
-    world.pass(grace(START_GRACE_MS));
-    let (one, other) = tokio::join!(sweep(&world.deps, world.budget()), sweep(&world.deps, world.budget()));
+    world.pass(start_grace());
+    let settings = Settings::new(1);
+    let (one, other) = tokio::join!(
+        sweep(&world.deps, &settings, world.budget()),
+        sweep(&world.deps, &settings, world.budget())
+    );
     assert_eq!(one.unwrap()["sent"].as_u64().unwrap() + other.unwrap()["sent"].as_u64().unwrap(), 3);
     assert_eq!(world.sent("worker").await.len(), 6);
 }
@@ -241,5 +254,5 @@ async fn jobs_for_which_there_is_no_time_are_told_and_left() {
     let world = World::with_job(1, None).await;
     world.pass(TIMEOUT);
     let over = fanfold_runtime::Budget::until(world.now_ms());
-    assert_eq!(sweep(&world.deps, over).await.unwrap()["left"], 1);
+    assert_eq!(sweep(&world.deps, &Settings::new(1), over).await.unwrap()["left"], 1);
 }
