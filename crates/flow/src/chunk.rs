@@ -14,7 +14,7 @@ pub struct Chunk {
     pub cut: u32,
     /// What it reads.
     pub input: Input,
-    /// How often this ran out of time before it was done, and was started afresh.
+    /// How often this ran out of time before any of it was done, and was started afresh.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub late: u32,
     /// How much of it may be taken at once: bytes of an object, or items. Only of what ran out of time and can be cut.
@@ -32,10 +32,10 @@ impl Chunk {
         Self { index, cut: 0, input, late: 0, at_most: None }
     }
 
-    /// What comes behind a piece of this chunk that was cut off and done: the next cut.
+    /// What comes behind a piece of this chunk that was cut off and done: the next cut, of which nothing has been late yet.
     #[must_use]
     pub fn rest(&self, input: Input) -> Self {
-        Self { cut: self.cut + 1, input, ..self.clone() }
+        Self { cut: self.cut + 1, input, late: 0, ..self.clone() }
     }
 }
 
@@ -68,6 +68,14 @@ impl Input {
             Self::Bytes(bytes) => (bytes.start, bytes.end.saturating_sub(bytes.start)),
             Self::Range { offset, limit } => (*offset, *limit),
             Self::Items { first, count } => (*first, *count),
+        }
+    }
+
+    /// How many bytes of an object it reads, nominally; 0 where it reads none.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.end.saturating_sub(bytes.start),
+            Self::Range { .. } | Self::Items { .. } => 0,
         }
     }
 }

@@ -56,7 +56,7 @@ codes! {
     /// The objects of a CSV source do not begin with the same header.
     HeaderDiffers = "header_differs", exit 3, advice "run files with different headers as jobs of their own";
     /// The program ended with a status other than 0.
-    ProgramFailed = "program_failed", exit 4, advice "read the end of its standard error, mend the program, run the job again";
+    ProgramFailed = "program_failed", exit 4, advice "read the end of its standard error, and mend the program";
     /// The program was ended by a signal.
     ProgramKilled = "program_killed", exit 4, advice "SIGKILL most often means memory: fewer processes, smaller chunks, or a larger worker";
     /// The program was ended by the kernel because memory ran out.
@@ -78,15 +78,45 @@ codes! {
     /// A worker ended without an outcome: it was killed, or ran into its time limit.
     WorkerDied = "worker_died", exit 6, advice "smaller chunks, or a larger worker";
     /// The store refused an operation or was out of reach.
-    Store = "store", exit 7, advice "check permissions and the service's state, then run the job again";
+    Store = "store", exit 7, advice "check permissions and the service's state, then try again";
     /// A function could not be invoked.
-    Invoke = "invoke", exit 7, advice "check permissions and concurrency, then run the job again";
+    Invoke = "invoke", exit 7, advice "check permissions and concurrency, then try again";
     /// The deployed stack is not there, or could not be asked.
     Stack = "stack", exit 7, advice "check the stack's name, the profile and the region";
     /// The job was stopped before its end.
-    Cancelled = "cancelled", exit 130, advice "run the job again";
+    Cancelled = "cancelled", exit 130, advice "redrive the run, where it is to be finished after all";
     /// A fault of Fanfold itself.
     Internal = "internal", exit 70, advice "tell us";
+}
+
+impl Code {
+    /// Whether what failed so may be done when it is redriven, from the same input in the same chunks: once a program or a
+    /// permission was mended, say. Else only another job helps.
+    pub fn can_be_redriven(self) -> bool {
+        match self {
+            Self::InvalidJob
+            | Self::InputChanged
+            | Self::RecordCut
+            | Self::HeaderDiffers
+            | Self::OutputTooLarge
+            | Self::OutputCorrupt
+            | Self::Stack => false,
+            Self::InputMissing
+            | Self::ProgramFailed
+            | Self::ProgramKilled
+            | Self::OutOfMemory
+            | Self::OutOfTime
+            | Self::ProgramNotStarted
+            | Self::OutputHeld
+            | Self::ResultMalformed
+            | Self::OutputExists
+            | Self::WorkerDied
+            | Self::Store
+            | Self::Invoke
+            | Self::Cancelled
+            | Self::Internal => true,
+        }
+    }
 }
 
 impl fmt::Display for Code {

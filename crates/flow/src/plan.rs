@@ -16,9 +16,11 @@ use crate::version::Version;
 
 mod check;
 mod make;
+mod redrive;
 
 pub use check::{defects, problems};
 pub use make::{Listing, make};
+pub use redrive::{Redrive, Series};
 
 /// The job's partitions and all that a worker or the reducer needs to know of the whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,9 +38,12 @@ pub struct Plan {
     pub format: Format,
     /// What is read.
     pub input: PlannedInput,
-    /// How many chunks there are.
+    /// How many chunks the job has.
     pub chunks: u64,
-    /// Which chunks each partition has.
+    /// What the run does over of an earlier one; none where it does the whole job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redrive: Option<Box<Redrive>>,
+    /// Which chunks each partition has: by their indexes, or, of a redrive, by their places among those that it does.
     pub partitions: Vec<Span>,
     /// How many partitions make a group.
     pub group_partitions: u64,
@@ -96,17 +101,17 @@ pub struct Slice {
     pub chunks: u64,
 }
 
-/// A run of consecutive chunks.
+/// Chunks in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Span {
-    /// The first chunk's index.
+    /// The first one's index, or its place.
     pub first: u64,
     /// How many.
     pub chunks: u64,
 }
 
 impl Plan {
-    /// The chunk at `index`, or none past the end.
+    /// The whole chunk at `index`, or none past the end.
     pub fn chunk(&self, index: u64) -> Option<Chunk> {
         if index >= self.chunks {
             return None;
@@ -155,7 +160,7 @@ impl Plan {
             total_chunks: self.chunks,
             split,
             header,
-            chunks: (span.first..span.end()).filter_map(|index| self.chunk(index)).collect(),
+            chunks: (span.first..span.end()).filter_map(|place| self.chunk_to_do(place)).collect(),
         })
     }
 
@@ -164,8 +169,12 @@ impl Plan {
         Grouping { partitions: self.partitions.len() as u64, group_partitions: self.group_partitions }
     }
 
-    /// How many bytes of objects the chunks read; 0 for sources without.
+    /// How many bytes of objects the run's chunks read; 0 for sources without.
     pub fn input_bytes(&self) -> u64 {
+        if let Some(redrive) = &self.redrive {
+            let chunks = (0..redrive.count()).filter_map(|place| self.chunk_to_do(place));
+            return chunks.map(|chunk| chunk.input.bytes()).sum();
+        }
         match &self.input {
             PlannedInput::Objects { slices, .. } => slices.iter().map(|slice| slice.object.bytes).sum(),
             PlannedInput::ItemLines { object, .. } => object.bytes,
@@ -175,7 +184,7 @@ impl Plan {
 }
 
 impl Span {
-    /// The index after its last chunk.
+    /// The index, or the place, after its last chunk.
     fn end(self) -> u64 {
         self.first.saturating_add(self.chunks)
     }

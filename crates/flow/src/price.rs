@@ -67,10 +67,11 @@ pub struct Expected {
 /// What the run of this plan is expected to cost.
 pub fn expected(plan: &Plan, workers: Workers<'_>) -> Expected {
     let partitions = plan.partitions.len() as u64;
-    let writes = WRITES_A_RUN + WRITES_A_PARTITION * partitions + WRITES_A_CHUNK * plan.chunks;
+    let chunks = plan.chunks_to_do();
+    let writes = WRITES_A_RUN + WRITES_A_PARTITION * partitions + WRITES_A_CHUNK * chunks;
     let reads = READS_A_RUN
         + READS_A_PARTITION * partitions
-        + READS_A_CHUNK * plan.chunks
+        + READS_A_CHUNK * chunks
         + plan.input_bytes() / BYTES_A_READ;
     // The dispatcher, the workers, the reducer.
     let invocations = partitions + 2;

@@ -18,6 +18,10 @@ pub struct Report {
     pub version: Version,
     /// The run.
     pub job_id: JobId,
+    /// The runs that this one redrives: the first run, and those that redrove it since, in their order. What they did counts
+    /// here as done; partitions, attempts and times are of this run alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<JobId>,
     /// The job's name.
     pub name: String,
     /// Whether there is an output.
@@ -35,8 +39,11 @@ pub struct Report {
     pub records: u64,
     /// How many bytes they were given, headers included.
     pub bytes_in: u64,
-    /// The chunks that were not done, by index: the first [`FAILURES_LISTED_MAX`] of them.
+    /// The chunks that failed, by index: the first [`FAILURES_LISTED_MAX`] of them.
     pub failures: Vec<Failure>,
+    /// Where each try at a chunk has its line, see [`joblog`](crate::joblog); none where that could not be written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joblog: Option<ObjectUri>,
     /// Why there is no output; none where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<Code>,
@@ -51,6 +58,19 @@ pub struct Report {
 
 /// Most failures that a report lists in full; the counts are always whole, the done records have the rest.
 pub const FAILURES_LISTED_MAX: usize = 100;
+
+impl Report {
+    /// Whether there is anything left for another run to do: chunks that were not done, or an output that was not put
+    /// together. While there is, the results stay.
+    pub fn can_be_redriven(&self) -> bool {
+        self.status != Status::Succeeded || self.chunks.done < self.chunks.total
+    }
+}
+
+/// What a message says at its end of a run that can be redriven: how what is left of it is done.
+pub fn redrive_advice(job_id: &JobId) -> String {
+    format!("what is left of the job is done, and no more than that, by: fanfold redrive {job_id}")
+}
 
 /// Whether there is an output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,6 +11,9 @@ use fanfold_flow::uri::ObjectUri;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+#[path = "plan/redrive.rs"]
+mod redrive;
+
 /// How many cores a worker has.
 const CORES: u32 = 4;
 

@@ -83,6 +83,7 @@ impl Account {
         Report {
             version: Version,
             job_id: plan.job_id.clone(),
+            earlier: plan.earlier().to_vec(),
             name: job.name.clone(),
             status,
             output,
@@ -92,6 +93,7 @@ impl Account {
             records: self.results.iter().map(|result| result.records).sum(),
             bytes_in: self.results.iter().map(|result| result.bytes_in).sum(),
             failures: self.failures.into_iter().take(FAILURES_LISTED_MAX).collect(),
+            joblog: None,
             code,
             message,
             started_ms: plan.occasion.started_ms,

@@ -1,7 +1,7 @@
 //! What is wrong with a plan, found without knowing how it was made.
 
-use super::{Plan, PlannedInput, Slice, Span};
-use crate::chunk::{Input, ObjectVersion};
+use super::{Plan, PlannedInput, Redrive, Series, Slice, Span};
+use crate::chunk::{Chunk, Input, ObjectVersion};
 use crate::limits::{CHUNKS_MAX, HEADER_JSON_BYTES_MAX, KEY_BYTES};
 use crate::problem::Problem;
 
@@ -38,7 +38,8 @@ pub fn problems(plan: &Plan) -> Vec<Problem> {
 /// What is wrong with `plan`: nothing, unless the job has [`problems`], the planner has a fault or the plan was tampered
 /// with.
 ///
-/// A plan is right when its partitions cover its chunks, and its chunks cover its input, each exactly once and in order.
+/// A plan is right when its partitions cover its chunks, and its chunks cover its input, each exactly once and in order. Of a
+/// redrive, the partitions cover the chunks that it does, each of which is one of the job's, or the end of one.
 pub fn defects(plan: &Plan) -> Vec<String> {
     let problems = problems(plan);
     if !problems.is_empty() {
@@ -52,7 +53,75 @@ pub fn defects(plan: &Plan) -> Vec<String> {
     defects.extend(partitions_cover_the_chunks(plan));
     defects.extend(table_has_every_chunk(plan));
     defects.extend(chunks_cover_the_input(plan));
+    if let Some(redrive) = &plan.redrive {
+        defects.extend(earlier_runs_are_others(plan, redrive));
+        defects.extend(series_are_of_the_job(plan, redrive));
+        defects.extend(redrive.rests.iter().enumerate().find_map(|(at, _)| unfit_rest(plan, redrive, at)));
+    }
     defects
+}
+
+/// What is wrong with the runs that have the other results.
+fn earlier_runs_are_others(plan: &Plan, redrive: &Redrive) -> Option<String> {
+    let mut ids: Vec<_> = redrive.earlier.iter().chain([&plan.job_id]).collect();
+    ids.sort_unstable();
+    let twice = ids.windows(2).find(|pair| pair[0] == pair[1]);
+    match (redrive.earlier.is_empty(), twice) {
+        (true, _) => Some("a redrive must be one of another run".to_owned()),
+        (false, Some(pair)) => Some(format!("the run {} would be redriven by itself", pair[0])),
+        (false, None) => None,
+    }
+}
+
+/// The first series that does not come behind the one before it, or reaches past the job.
+fn series_are_of_the_job(plan: &Plan, redrive: &Redrive) -> Option<String> {
+    let (mut place_next, mut index_next) = (0, 0);
+    for series in &redrive.chunks {
+        let Series { place, first, chunks } = *series;
+        if place != place_next || first < index_next || chunks == 0 || series.end() > plan.chunks {
+            return Some(format!(
+                "the {chunks} redriven chunks from {first} on stand at place {place}, not one or more of {index_next}..{} at \
+                 {place_next}",
+                plan.chunks
+            ));
+        }
+        (place_next, index_next) = (place.saturating_add(chunks), series.end());
+    }
+    None
+}
+
+/// What is wrong with a rest, unless it is the end of a chunk that was cut and is redriven.
+fn unfit_rest(plan: &Plan, redrive: &Redrive, at: usize) -> Option<String> {
+    let rest = redrive.rests.get(at)?;
+    let Chunk { index, cut, .. } = *rest;
+    let is_behind_the_last = at
+        .checked_sub(1)
+        .and_then(|before| redrive.rests.get(before))
+        .is_none_or(|before| before.index < index);
+    let whole = plan.chunk(index).filter(|_| redrive.place(index).is_some());
+    let is_its_end = whole.is_some_and(|whole| is_end_of(&rest.input, &whole.input));
+    if is_behind_the_last && cut > 0 && is_its_end {
+        return None;
+    }
+    Some(format!(
+        "the rest of chunk {index} at cut {cut} is not the end of a redriven chunk, each in its turn"
+    ))
+}
+
+/// Whether `rest` is what is left of `whole` behind some of it. What cannot be cut has no rest but itself.
+fn is_end_of(rest: &Input, whole: &Input) -> bool {
+    match (rest, whole) {
+        (Input::Bytes(rest), Input::Bytes(whole)) => {
+            rest.object == whole.object
+                && rest.end == whole.end
+                && (whole.start..=whole.end).contains(&rest.start)
+        }
+        (Input::Items { first, count }, Input::Items { first: from, count: all }) => {
+            first >= from && first.checked_add(*count) == from.checked_add(*all)
+        }
+        (Input::Range { .. }, Input::Range { .. }) => rest == whole,
+        _ => false,
+    }
 }
 
 /// The first partition that does not go on where the one before it ended.
@@ -67,7 +136,8 @@ fn partitions_cover_the_chunks(plan: &Plan) -> Option<String> {
         }
         next = span.end();
     }
-    (next != plan.chunks).then(|| format!("the partitions end at chunk {next}, the plan at {}", plan.chunks))
+    let to_do = plan.chunks_to_do();
+    (next != to_do).then(|| format!("the partitions end at chunk {next}, the plan at {to_do}"))
 }
 
 /// What the plan's table of chunks says more, or less, than the plan's number of them.

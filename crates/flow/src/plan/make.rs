@@ -56,6 +56,7 @@ pub fn make(job: &Job, job_id: &JobId, listing: Listing, worker_cores: u32, occa
         format: job.format(),
         input,
         chunks,
+        redrive: None,
         partitions: Vec::new(),
         group_partitions: 1,
     };
@@ -173,6 +174,6 @@ fn escaped(bytes: usize) -> u64 {
 }
 
 /// About the square root, so that neither a group's records nor the groups are many; at most one page of a list.
-fn group_partitions(partitions: u64) -> u64 {
+pub(super) fn group_partitions(partitions: u64) -> u64 {
     partitions.isqrt().clamp(10, crate::limits::KEYS_PER_REQUEST as u64)
 }
