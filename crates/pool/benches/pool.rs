@@ -10,19 +10,44 @@ use std::time::Duration;
 use bytes::Bytes;
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
-use fanfold_pool::{Output, Pool, Program, Settings};
+use fanfold_pool::{Input, Output, Pool, Program, Settings};
 use futures::future::join_all;
-use futures::stream;
 use tokio::runtime::Runtime;
 
 /// Bytes through a process in each sample: 256 MiB, long against the start.
 const PASSED_BYTES: usize = 256 << 20;
 
-/// Bytes in each piece of the input.
-const PIECE_BYTES: usize = 1 << 20;
+/// Bytes in each record of the input.
+const RECORD_BYTES: usize = 128;
+
+/// Most bytes in each piece: as many as fit into a pipe.
+const BLOCK_BYTES: usize = 1 << 20;
 
 fn main() {
     divan::main();
+}
+
+/// Records as many as fit, from a block of them.
+struct Records {
+    block: Bytes,
+    left_bytes: usize,
+    may_end_early: bool,
+}
+
+impl Input for Records {
+    type Error = Infallible;
+
+    async fn next(&mut self, room_bytes: usize) -> Option<Result<Bytes, Infallible>> {
+        let most_bytes = self.left_bytes.min(self.block.len());
+        let records = (room_bytes / RECORD_BYTES).clamp(1, (most_bytes / RECORD_BYTES).max(1));
+        let piece = self.block.slice(..most_bytes.min(records * RECORD_BYTES));
+        self.left_bytes -= piece.len();
+        (!piece.is_empty()).then_some(Ok(piece))
+    }
+
+    fn may_end_early(&self) -> bool {
+        self.may_end_early
+    }
 }
 
 struct Discarding;
@@ -44,22 +69,36 @@ fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime can be had")
 }
 
-async fn run(pool: &Pool, argv: &[&str], input_bytes: usize) {
+async fn run(pool: &Pool, argv: &[&str], input_bytes: usize, may_end_early: bool) {
     let argv = argv.iter().map(Into::into).collect();
     let program = Program { argv, environment: Vec::new(), directory: None };
-    let piece = Bytes::from(vec![b'x'; PIECE_BYTES]);
-    let pieces = (0..input_bytes / PIECE_BYTES).map(|_| Ok::<_, Infallible>(piece.clone()));
-    let ended = pool.run(&program, &mut stream::iter(pieces), &mut Discarding, &mut |_: &[u8]| ()).await;
+    let block =
+        Bytes::from([vec![b'x'; RECORD_BYTES - 1], vec![b'\n']].concat().repeat(BLOCK_BYTES / RECORD_BYTES));
+    let mut records = Records { block, left_bytes: input_bytes, may_end_early };
+    let ended = pool.run(&program, &mut records, &mut Discarding, &mut |_: &[u8]| ()).await;
     assert!(ended.expect("the run ends").exit.success());
 }
 
-/// In through standard input, and out again.
-#[divan::bench(sample_count = 10)]
-fn through_cat(bencher: Bencher) {
+/// In through standard input, and out again; with an input that may end early, and so is paced, or not.
+#[divan::bench(args = [false, true], sample_count = 10)]
+fn through_cat(bencher: Bencher, may_end_early: bool) {
     let (pool, runtime) = (pool(), runtime());
     bencher
         .counter(BytesCount::new(PASSED_BYTES))
-        .bench(|| runtime.block_on(run(&pool, &["cat"], PASSED_BYTES)));
+        .bench(|| runtime.block_on(run(&pool, &["cat"], PASSED_BYTES, may_end_early)));
+}
+
+/// A chunk that is over in a moment, through programs that start slower and slower.
+#[divan::bench(args = [("cat", false), ("cat", true), ("sed", false), ("sed", true), ("python3", false), ("python3", true)], sample_count = 30)]
+fn a_moment(bencher: Bencher, (program, may_end_early): (&str, bool)) {
+    const LINE_BY_LINE: &str = "import sys\nfor line in sys.stdin: sys.stdout.write(line)";
+    let (pool, runtime) = (pool(), runtime());
+    let argv = match program {
+        "sed" => vec!["sed", "s/x/y/"],
+        "python3" => vec!["python3", "-c", LINE_BY_LINE],
+        _ => vec![program],
+    };
+    bencher.bench(|| runtime.block_on(run(&pool, &argv, 100_000, may_end_early)));
 }
 
 /// Out only.
@@ -69,7 +108,7 @@ fn out_of_head(bencher: Bencher) {
     let bytes = PASSED_BYTES.to_string();
     bencher
         .counter(BytesCount::new(PASSED_BYTES))
-        .bench(|| runtime.block_on(run(&pool, &["head", "-c", &bytes, "/dev/zero"], 0)));
+        .bench(|| runtime.block_on(run(&pool, &["head", "-c", &bytes, "/dev/zero"], 0, false)));
 }
 
 /// Processes that do nothing, so many at once.
@@ -80,7 +119,7 @@ fn starts_of_true(bencher: Bencher, at_once: usize) {
     bencher.counter(ItemsCount::new(STARTS)).bench(|| {
         runtime.block_on(async {
             for _ in 0..STARTS / at_once {
-                join_all((0..at_once).map(|_| run(&pool, &["true"], 0))).await;
+                join_all((0..at_once).map(|_| run(&pool, &["true"], 0, false))).await;
             }
         });
     });

@@ -1,17 +1,21 @@
 //! Feeding standard input.
 //!
 //! Owes the program the end of its input as soon as the input has ended, and the input's source that it is
-//! not asked for more than the program wants to read.
+//! not asked for more than the program wants to read. Where the input may end early, that is by the [`Pace`]; else the
+//! pipe is kept full.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
+use rustix::io::ioctl_fionread;
+use rustix::pipe::fcntl_getpipe_size;
 use tokio::io::Interest;
 use tokio::net::unix::pipe;
 
 use crate::input::Input;
-use crate::spawn::PIPE_BYTES;
+use crate::pace::{self, Pace};
 
 /// How feeding ended, where nothing failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,9 +60,18 @@ async fn write_all<I: Input>(
     stdin: &pipe::Sender,
     fed_bytes: &AtomicU64,
 ) -> Result<Fed, FeedFailure<I::Error>> {
+    let pipe_bytes = fcntl_getpipe_size(stdin).map_err(|error| FeedFailure::Pipe(error.into()))?;
+    let mut pace = input.may_end_early().then(|| Pace::new(pipe_bytes));
     loop {
+        let asking = async {
+            let room_bytes = match &mut pace {
+                Some(pace) => room(pace, stdin).await.map_err(FeedFailure::Pipe)?,
+                None => pipe_bytes,
+            };
+            input.next(room_bytes).await.transpose().map_err(FeedFailure::Input)
+        };
         let piece = tokio::select! {
-            piece = input.next(PIPE_BYTES) => piece,
+            piece = asking => piece?,
             // Seen at once, and not at the next write only: that may be a long download away.
             gone = stdin.ready(Interest::ERROR) => {
                 gone.map_err(FeedFailure::Pipe)?;
@@ -66,22 +79,58 @@ async fn write_all<I: Input>(
             }
         };
         let Some(piece) = piece else { return Ok(Fed::All) };
-        let mut piece = piece.map_err(FeedFailure::Input)?;
-        while piece.has_remaining() {
-            match stdin.try_write(&piece) {
-                Ok(written) => {
-                    piece.advance(written);
-                    fed_bytes.fetch_add(written as u64, Ordering::Relaxed);
-                }
-                Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => stdin.writable().await.map_err(FeedFailure::Pipe)?,
-                    io::ErrorKind::BrokenPipe => return Ok(Fed::ReaderGone),
-                    io::ErrorKind::Interrupted => {}
-                    _ => return Err(FeedFailure::Pipe(error)),
-                },
-            }
+        let piece_bytes = piece.len();
+        if put(piece, stdin, fed_bytes).await.map_err(FeedFailure::Pipe)? == Put::ReaderGone {
+            return Ok(Fed::ReaderGone);
+        }
+        if let Some(pace) = &mut pace {
+            pace.gave(piece_bytes);
         }
         // An input that is always ready must not keep the output waiting.
         tokio::task::yield_now().await;
     }
+}
+
+/// Waits until the program has read so much that it should be given more. The system tells when a pipe is no longer full, but
+/// not when little is left in it, so this looks again and again.
+async fn room(pace: &mut Pace, stdin: &pipe::Sender) -> io::Result<usize> {
+    let began = Instant::now();
+    loop {
+        let unread_bytes = ioctl_fionread(stdin)?;
+        let now = Instant::now();
+        if let Some(room_bytes) = pace.look(now, unread_bytes) {
+            return Ok(room_bytes);
+        }
+        match pace::pause(now - began) {
+            None => tokio::task::yield_now().await,
+            Some(pause) => tokio::time::sleep(pause).await,
+        }
+    }
+}
+
+/// How putting a piece into the pipe ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Put {
+    /// All of it is in.
+    All,
+    /// The program closed its end first.
+    ReaderGone,
+}
+
+async fn put(mut piece: Bytes, stdin: &pipe::Sender, fed_bytes: &AtomicU64) -> io::Result<Put> {
+    while piece.has_remaining() {
+        match stdin.try_write(&piece) {
+            Ok(written) => {
+                piece.advance(written);
+                fed_bytes.fetch_add(written as u64, Ordering::Relaxed);
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => stdin.writable().await?,
+                io::ErrorKind::BrokenPipe => return Ok(Put::ReaderGone),
+                io::ErrorKind::Interrupted => {}
+                _ => return Err(error),
+            },
+        }
+    }
+    Ok(Put::All)
 }

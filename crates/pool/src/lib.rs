@@ -38,6 +38,7 @@ mod mark;
 mod oom;
 mod outlet;
 mod output;
+mod pace;
 mod pool;
 mod processes;
 mod procfs;
