@@ -26,7 +26,8 @@
 //! order of index, cut, hop and attempt.
 //!
 //! An attempt whose worker died has a line too, but what it was at died with it. By convention the line names the first
-//! chunk of the partition and cut 0, ran for no time from when the death was known, moved nothing, and ended with -1.
+//! chunk of the partition, as it was planned, ran for no time from when the death was known, moved nothing, and ended with
+//! -1.
 //!
 //! The price: one line of a thousand says little that the one before it did not, and a million chunks make 150 MB.
 
@@ -190,15 +191,16 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// The line of an attempt whose worker died, at a partition whose first chunk has this index. Where it ran is not known,
-    /// whatever the place says: others went on at its hop.
-    pub fn of_death(death: &'a Death, first_index: u64, place: Place<'a>) -> Self {
+    /// The line of an attempt whose worker died, at a partition whose first chunk has this index and this cut. Where it ran
+    /// is not known, whatever the place says: others went on at its hop.
+    pub fn of_death(death: &'a Death, (index, cut): (u64, u32), place: Place<'a>) -> Self {
         let place = Place { environment: None, ..place };
         let outcome = Outcome::Failed(Code::WorkerDied);
         Self {
+            cut,
             started_ms: death.known_ms,
             reason: Some(&death.reason),
-            ..Self::at(first_index, death.hop, death.attempt, outcome, place)
+            ..Self::at(index, death.hop, death.attempt, outcome, place)
         }
     }
 

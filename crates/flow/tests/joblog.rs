@@ -115,7 +115,7 @@ fn status_and_signal_are_both_0_just_where_there_is_a_result() {
         assert_eq!((line.exitval, line.signal), expected, "{exit:?} {signal:?}");
     }
     let death = Death { hop: 1, attempt: 2, reason: "signal: killed".to_owned(), known_ms: 5 };
-    let line = Line::of_death(&death, 40, place(&here, "x"));
+    let line = Line::of_death(&death, (40, 0), place(&here, "x"));
     assert_eq!((line.exitval, line.signal), (-1, 0));
 }
 
@@ -130,7 +130,7 @@ fn a_result_a_try_and_a_death_are_told_with_all_that_is_known_of_them() {
         header(),
         result,
         written(&Line::of_try(&failed, place(&here, "awk 1"))),
-        written(&Line::of_death(&death, 40, place(&here, "awk 1"))),
+        written(&Line::of_death(&death, (40, 0), place(&here, "awk 1"))),
     ];
     insta::assert_snapshot!(lines.concat().replace('\t', "|"));
 }

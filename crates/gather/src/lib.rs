@@ -15,6 +15,7 @@ mod attempt;
 mod commit;
 mod finish;
 mod hop;
+mod joblog;
 mod lane;
 mod lease;
 mod progress;
@@ -24,6 +25,7 @@ pub use attempt::{Attempt, Claim, Sent, Tried, claim_attempt, last_attempt, last
 pub use commit::{Commit, advance, advance_group, commit, commit_hop, read_groups, start_reducer};
 pub use finish::{clean_up, finish, report_of};
 pub use hop::at_its_hop;
+pub use joblog::write_joblog;
 pub use lane::Lane;
 pub use lease::Lease;
 pub use progress::{done_in, is_done, merged_groups};

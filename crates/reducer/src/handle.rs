@@ -6,8 +6,10 @@ use fanfold_flow::event::Reduce;
 use fanfold_flow::job::Job;
 use fanfold_flow::keys::JobKeys;
 use fanfold_flow::plan::Plan;
-use fanfold_flow::report::Output;
-use fanfold_gather::{Account, Lease, NoOutput, clean_up, finish, output_of, read_groups, report_of};
+use fanfold_flow::report::{Output, Report};
+use fanfold_gather::{
+    Account, Lease, NoOutput, clean_up, finish, output_of, read_groups, report_of, write_joblog,
+};
 use fanfold_runtime::{Budget, Deps, Error};
 use fanfold_store::{ErrorKind, PutOptions, StoreError, StoreExt};
 use serde::Deserialize;
@@ -56,6 +58,7 @@ async fn reduce(deps: &Deps, keys: &JobKeys, lease: &mut Lease) -> Result<(), Er
     let job: Job = deps.store.get_json(&keys.job()).await?;
     let plan: Plan = deps.store.get_json(&keys.plan()).await?;
     let account = Account::of(read_groups(deps, keys, plan.grouping().groups()).await?);
+    let joblog = write_joblog(deps, keys, &plan, &job, &account).await;
     let defects = account::defects(&account, &plan);
     if !defects.is_empty() {
         return Err(Error::new(Code::Internal, format!("account for every index: {}", defects.join("; "))));
@@ -64,7 +67,8 @@ async fn reduce(deps: &Deps, keys: &JobKeys, lease: &mut Lease) -> Result<(), Er
         Ok(()) => output(&job, &plan, &account, deps, keys, lease).await?,
         Err(failure) => Err(failure),
     };
-    finish(deps, keys, account.report(&job, &plan, ended, deps.world.now_ms())).await
+    let report = account.report(&job, &plan, ended, deps.world.now_ms());
+    finish(deps, keys, Report { joblog, ..report }).await
 }
 
 /// Puts the output together. The inner error is the job's own: trying again would not mend it.
