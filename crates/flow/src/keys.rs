@@ -216,6 +216,11 @@ impl JobKeys {
         self.below(format_args!("hops/{partition:06}/"))
     }
 
+    /// The prefix of what the hops of all partitions left.
+    pub fn all_hops(&self) -> ObjectUri {
+        self.below(format_args!("hops/"))
+    }
+
     /// What one attempt's process printed.
     pub fn chunk_result(&self, index: u64, cut: u32, hop: u32, attempt: u32) -> ObjectUri {
         self.below(format_args!("chunks/{index:09}.{cut:04}.{hop:04}.{attempt:03}"))

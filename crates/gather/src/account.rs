@@ -1,13 +1,13 @@
 //! What became of a job's chunks, and the report that follows from it. Pure.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use fanfold_flow::code::Code;
 use fanfold_flow::concat::ConcatPlan;
 use fanfold_flow::done::{Death, Done, Environment, Failure, Group, Try};
 use fanfold_flow::job::Job;
 use fanfold_flow::plan::Plan;
-use fanfold_flow::report::{Counts, FAILURES_LISTED_MAX, Output, Report, Status};
+use fanfold_flow::report::{Counts, FAILURES_LISTED_MAX, Output, Report, Status, redrive_advice};
 use fanfold_flow::result::ChunkResult;
 use fanfold_flow::version::Version;
 use fanfold_store::ETag;
@@ -41,6 +41,8 @@ pub struct Account {
     pub failures: Vec<Failure>,
     /// What was done of indexes that failed: earlier cuts, which are no part of the output.
     pub partial: Vec<ChunkResult>,
+    /// Of a redrive, what the runs before it did: part of the output, though nothing that this run did.
+    pub earlier: Vec<ChunkResult>,
     /// How many tries at partitions there were.
     pub attempts: u64,
     /// Tries at chunks that left no result.
@@ -73,13 +75,63 @@ impl Account {
         account
     }
 
-    /// The report of a job that ended so at this moment, in milliseconds since 1970 (UTC).
+    /// The same with what an earlier run left, given its groups: the results of what did not fail there, and of what did,
+    /// the cuts that were done before. What is there already is of later runs, and counts more.
+    #[must_use]
+    pub fn with_earlier(mut self, groups: Vec<Group>) -> Self {
+        let Self { results, failures, partial, .. } = Self::of(groups);
+        let redone: HashMap<u64, u32> = failures
+            .iter()
+            .map(|failure| (failure.index, failure.rest.as_ref().map_or(0, |rest| rest.cut)))
+            .collect();
+        let has_failed: HashSet<u64> = self.failures.iter().map(|failure| failure.index).collect();
+        let before_the_rest = partial.into_iter().filter(|result| result.cut < redone[&result.index]);
+        let counts = results.into_iter().chain(before_the_rest);
+        self.earlier.extend(counts.filter(|result| !has_failed.contains(&result.index)));
+        self.earlier.sort_by_key(|result| (result.index, result.cut));
+        self
+    }
+
+    /// What the output is made of, in order of `(index, cut)`.
+    pub fn in_order(&self) -> Vec<&ChunkResult> {
+        let mut all: Vec<&ChunkResult> = self.earlier.iter().chain(&self.results).collect();
+        all.sort_by_key(|result| (result.index, result.cut));
+        all
+    }
+
+    /// What became of all chunks of the job.
+    pub fn counts(&self, plan: &Plan) -> Counts {
+        let cancelled = self.failures.iter().filter(|failure| was_cancelled(failure)).count() as u64;
+        let failed = self.failures.len() as u64 - cancelled;
+        let done = plan.chunks.saturating_sub(failed + cancelled);
+        Counts { total: plan.chunks, done, failed, cancelled }
+    }
+
+    /// Why a job that was stopped has no output; none of a job that came to its end.
+    pub fn stopped(&self, plan: &Plan) -> Option<NoOutput> {
+        let counts = self.counts(plan);
+        let message = || format!("the job was stopped because somebody asked for it, with {counts}");
+        (counts.cancelled > 0).then(|| NoOutput { code: Code::Cancelled, message: message() })
+    }
+
+    /// The report of a job that ended so at this moment, in milliseconds since 1970 (UTC). One that was stopped counts as
+    /// cancelled, for whatever reason else there is no output.
     pub fn report(self, job: &Job, plan: &Plan, ended: Result<Output, NoOutput>, ended_ms: i64) -> Report {
-        let (status, output, code, message) = match ended {
+        let (status, output, code, message) = match ended.map_err(|no| self.stopped(plan).unwrap_or(no)) {
             Ok(output) => (Status::Succeeded, Some(output), None, String::new()),
-            Err(NoOutput { code, message }) => (Status::Failed, None, Some(code), message),
+            Err(NoOutput { code: Code::Cancelled, message }) => (
+                Status::Cancelled,
+                None,
+                Some(Code::Cancelled),
+                and_what_next(message, Code::Cancelled, plan),
+            ),
+            Err(NoOutput { code, message }) => {
+                (Status::Failed, None, Some(code), and_what_next(message, code, plan))
+            }
         };
-        let failed = self.failures.len() as u64;
+        let chunks = self.counts(plan);
+        let sum = |of: fn(&ChunkResult) -> u64| self.results.iter().chain(&self.earlier).map(of).sum();
+        let failed = self.failures.iter().filter(|failure| !was_cancelled(failure));
         Report {
             version: Version,
             job_id: plan.job_id.clone(),
@@ -87,17 +139,27 @@ impl Account {
             name: job.name.clone(),
             status,
             output,
-            chunks: Counts { total: plan.chunks, done: plan.chunks - failed, failed, cancelled: 0 },
+            chunks,
             partitions: plan.partitions.len() as u64,
             attempts: self.attempts,
-            records: self.results.iter().map(|result| result.records).sum(),
-            bytes_in: self.results.iter().map(|result| result.bytes_in).sum(),
-            failures: self.failures.into_iter().take(FAILURES_LISTED_MAX).collect(),
+            records: sum(|result| result.records),
+            bytes_in: sum(|result| result.bytes_in),
+            failures: failed.take(FAILURES_LISTED_MAX).cloned().collect(),
             joblog: None,
             code,
             message,
-            started_ms: plan.occasion.started_ms,
+            started_ms: plan.started_ms(),
             ended_ms,
         }
     }
+}
+
+/// Whether a chunk has no outcome but that the job was stopped.
+fn was_cancelled(failure: &Failure) -> bool {
+    failure.code == Code::Cancelled
+}
+
+/// A message with how the run is redriven, where that is any use.
+fn and_what_next(message: String, code: Code, plan: &Plan) -> String {
+    if code.can_be_redriven() { format!("{message}; {}", redrive_advice(&plan.job_id)) } else { message }
 }

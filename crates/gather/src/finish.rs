@@ -46,23 +46,50 @@ fn measure(deps: &Deps, report: &Report) {
     deps.measure(Of::Job(&report.name, &report.job_id), &[(ended, 1.0), (Metric::JobSeconds, seconds)]);
 }
 
-/// Takes away what nobody needs once the report is there: unfinished uploads, the chunk results, which a job that failed
-/// keeps, and at last the marker, so that a sweep finds what is left where this ends half way.
+/// Takes away what nobody needs once the report is there, and at last the marker, so that a sweep finds what is left where
+/// this ends half way. The marker of a job that was stopped stays: a worker that has not seen yet that it is to stop may
+/// still write something, which a later sweep takes away by [`clean_up_for_good`].
 ///
 /// # Errors
 /// When the store fails. Calling it again is safe.
 pub async fn clean_up(deps: &Deps, keys: &JobKeys, report: &Report) -> Result<(), Error> {
+    match report.status {
+        Status::Succeeded | Status::Failed => clean_up_for_good(deps, keys, report).await,
+        Status::Cancelled => remove_leftovers(deps, keys, report).await,
+    }
+}
+
+/// The same, the marker included, however the job ended.
+///
+/// # Errors
+/// When the store fails. Calling it again is safe.
+pub async fn clean_up_for_good(deps: &Deps, keys: &JobKeys, report: &Report) -> Result<(), Error> {
+    remove_leftovers(deps, keys, report).await?;
+    let active = keys.active();
+    deps.store.delete(&active.bucket, std::slice::from_ref(&active.key)).await?;
+    Ok(())
+}
+
+/// Takes away what nobody needs once the report is there, the marker excepted: unfinished uploads; and the chunk results,
+/// with those of the runs that this one redrives, unless another run may still need them.
+///
+/// # Errors
+/// When the store fails. Calling it again is safe.
+pub async fn remove_leftovers(deps: &Deps, keys: &JobKeys, report: &Report) -> Result<(), Error> {
     if let Some(lease) = Lease::current(deps, keys).await? {
         lease.drop_upload(deps).await?;
     }
-    let chunks = keys.chunk_results();
-    for upload in deps.store.list_uploads(&chunks.bucket, &chunks.key).await? {
+    // Of chunk results, and of a joblog.
+    let folder = keys.folder();
+    for upload in deps.store.list_uploads(&folder.bucket, &folder.key).await? {
         deps.store.abort_upload(&upload).await?;
     }
-    if report.status == Status::Succeeded {
+    if report.can_be_redriven() {
+        return Ok(());
+    }
+    for job_id in report.earlier.iter().chain([&report.job_id]) {
+        let chunks = deps.keys(job_id).chunk_results();
         deps.store.delete_prefix(&chunks.bucket, &chunks.key).await?;
     }
-    let active = keys.active();
-    deps.store.delete(&active.bucket, std::slice::from_ref(&active.key)).await?;
     Ok(())
 }

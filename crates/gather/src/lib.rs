@@ -12,7 +12,9 @@
 
 mod account;
 mod attempt;
+mod close;
 mod commit;
+mod earlier;
 mod finish;
 mod hop;
 mod joblog;
@@ -22,10 +24,12 @@ mod progress;
 
 pub use account::{Account, NoOutput, output_of};
 pub use attempt::{Attempt, Claim, Sent, Tried, claim_attempt, last_attempt, last_attempts, read_attempt};
+pub use close::close_groups;
 pub use commit::{Commit, advance, advance_group, commit, commit_hop, read_groups, start_reducer};
-pub use finish::{clean_up, finish, report_of};
+pub use earlier::read_account;
+pub use finish::{clean_up, clean_up_for_good, finish, remove_leftovers, report_of};
 pub use hop::at_its_hop;
 pub use joblog::write_joblog;
 pub use lane::Lane;
 pub use lease::Lease;
-pub use progress::{done_in, is_done, merged_groups};
+pub use progress::{done_in, is_cancelled, is_done, merged_groups};

@@ -8,32 +8,37 @@ use fanfold_flow::plan::{Plan, PlannedInput};
 use fanfold_flow::result::ChunkResult;
 use fanfold_gather::{Account, NoOutput};
 
-/// What is wrong with an account: an index that is missing or there twice, input read twice or not at all. Nothing of this
-/// can happen unless Fanfold has a fault or somebody changed its records.
-pub(crate) fn defects(account: &Account, plan: &Plan) -> Vec<String> {
+/// What is wrong with an account, given its results in order: an index or a cut that is missing or there twice, input read
+/// twice or not at all. Nothing of this can happen unless Fanfold has a fault or somebody changed its records.
+pub(crate) fn defects(results: &[&ChunkResult], failures: &[Failure], plan: &Plan) -> Vec<String> {
     let mut defects = Vec::new();
-    let mut outcomes: Vec<(u64, u32)> =
-        account.results.iter().map(|result| (result.index, result.cut)).collect();
-    outcomes.extend(account.failures.iter().map(|failure| (failure.index, 0)));
+    let mut outcomes: Vec<(u64, u32)> = results.iter().map(|result| (result.index, result.cut)).collect();
+    outcomes.extend(failures.iter().map(|failure| (failure.index, 0)));
     outcomes.sort_unstable();
-    let mut expected = 0;
+    let mut expected = (0, 0);
     for (index, cut) in outcomes {
-        if cut == 0 && index == expected {
-            expected += 1;
-        } else if cut == 0 {
-            defects.push(format!("index {index} stands where index {expected} was expected"));
-            expected = index + 1;
+        // What comes behind a cut is the next cut, or the next index.
+        if (index, cut) != expected && (index, cut) != (expected.0 + u64::from(expected.1 > 0), 0) {
+            let (index_expected, cut_expected) = expected;
+            defects.push(format!(
+                "index {index} stands at cut {cut} where index {index_expected} was expected at cut {cut_expected}"
+            ));
         }
+        expected = (index, cut + 1);
     }
-    if expected != plan.chunks {
-        defects.push(format!("the outcomes end at index {expected}, the plan at {}", plan.chunks));
+    let end = expected.0 + u64::from(expected.1 > 0);
+    if end != plan.chunks {
+        defects.push(format!("the outcomes end at index {end}, the plan at {}", plan.chunks));
     }
-    defects.extend(account.results.windows(2).filter_map(|pair| gap(plan, &pair[0], &pair[1])));
+    defects.extend(results.windows(2).filter_map(|pair| gap(plan, pair[0], pair[1])));
     defects
 }
 
 /// Why there can be no output, if so.
 pub(crate) fn verdict(account: &Account, job: &Job, plan: &Plan) -> Result<(), NoOutput> {
+    if let Some(stopped) = account.stopped(plan) {
+        return Err(stopped);
+    }
     let failed = account.failures.len() as u64;
     let Some(first) = account.failures.first() else { return Ok(()) };
     let tolerated = job.tolerated_failures;

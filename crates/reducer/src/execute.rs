@@ -29,12 +29,11 @@ const READS_PLANNED_MAX: usize = 4_096;
 pub(crate) async fn execute(
     concat: &ConcatPlan,
     plan: &Plan,
-    overwrite: bool,
+    condition: Condition,
     deps: &Deps,
     keys: &JobKeys,
     lease: &mut Lease,
 ) -> Result<ETag, Error> {
-    let condition = if overwrite { Condition::Always } else { Condition::IfAbsent };
     if let [] | [Part::Stream(_)] = concat.parts.as_slice() {
         let bytes = match concat.parts.first() {
             Some(Part::Stream(segments)) => streamed(segments, deps).await?,

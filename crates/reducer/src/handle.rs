@@ -7,11 +7,10 @@ use fanfold_flow::job::Job;
 use fanfold_flow::keys::JobKeys;
 use fanfold_flow::plan::Plan;
 use fanfold_flow::report::{Output, Report};
-use fanfold_gather::{
-    Account, Lease, NoOutput, clean_up, finish, output_of, read_groups, report_of, write_joblog,
-};
+use fanfold_flow::result::ChunkResult;
+use fanfold_gather::{Lease, NoOutput, clean_up, finish, output_of, read_account, report_of, write_joblog};
 use fanfold_runtime::{Budget, Deps, Error};
-use fanfold_store::{ErrorKind, PutOptions, StoreError, StoreExt};
+use fanfold_store::{Condition, ETag, ErrorKind, PutOptions, StoreError, StoreExt};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -57,14 +56,15 @@ pub async fn handle(event: Value, deps: &Deps, budget: Budget) -> Result<(), Err
 async fn reduce(deps: &Deps, keys: &JobKeys, lease: &mut Lease) -> Result<(), Error> {
     let job: Job = deps.store.get_json(&keys.job()).await?;
     let plan: Plan = deps.store.get_json(&keys.plan()).await?;
-    let account = Account::of(read_groups(deps, keys, plan.grouping().groups()).await?);
+    let account = read_account(deps, &plan).await?;
     let joblog = write_joblog(deps, keys, &plan, &job, &account).await;
-    let defects = account::defects(&account, &plan);
+    let results = account.in_order();
+    let defects = account::defects(&results, &account.failures, &plan);
     if !defects.is_empty() {
         return Err(Error::new(Code::Internal, format!("account for every index: {}", defects.join("; "))));
     }
     let ended = match account::verdict(&account, &job, &plan) {
-        Ok(()) => output(&job, &plan, &account, deps, keys, lease).await?,
+        Ok(()) => output(&job, &plan, &results, deps, keys, lease).await?,
         Err(failure) => Err(failure),
     };
     let report = account.report(&job, &plan, ended, deps.world.now_ms());
@@ -75,12 +75,12 @@ async fn reduce(deps: &Deps, keys: &JobKeys, lease: &mut Lease) -> Result<(), Er
 async fn output(
     job: &Job,
     plan: &Plan,
-    account: &Account,
+    results: &[&ChunkResult],
     deps: &Deps,
     keys: &JobKeys,
     lease: &mut Lease,
 ) -> Result<Result<Output, NoOutput>, Error> {
-    let elements = match concat::elements(plan.format, &account.results) {
+    let elements = match concat::elements(plan.format, results) {
         Ok(elements) => elements,
         Err(error) => return Ok(Err(NoOutput { code: Code::ResultMalformed, message: error.to_string() })),
     };
@@ -89,13 +89,25 @@ async fn output(
         Err(failure) => return Ok(Err(failure)),
     };
     deps.store.put_json(&keys.concat(), &concat, PutOptions::default()).await?;
-    match execute(&concat, plan, job.output.overwrite, deps, keys, lease).await {
+    let condition = condition(job, plan, deps).await?;
+    match execute(&concat, plan, condition, deps, keys, lease).await {
         Ok(etag) => Ok(Ok(output_of(plan, &concat, &etag))),
         Err(error) => match own_failure(&error, plan) {
             Some(failure) => Ok(Err(failure)),
             None => Err(error),
         },
     }
+}
+
+/// When the output may be put: over any other only where the job says so, and over the one that an earlier run of the job
+/// put, without what had failed there, as long as that is what stands.
+async fn condition(job: &Job, plan: &Plan, deps: &Deps) -> Result<Condition, Error> {
+    let replaces = plan.redrive.as_ref().and_then(|redrive| redrive.replaces.as_ref());
+    Ok(match replaces {
+        _ if job.output.overwrite => Condition::Always,
+        Some(etag) if deps.store.exists(&plan.output).await? => Condition::IfMatches(ETag::new(etag)),
+        Some(_) | None => Condition::IfAbsent,
+    })
 }
 
 /// Plans how the elements are put together, and checks the plan.
@@ -117,15 +129,19 @@ fn planned(elements: &[Element]) -> Result<Result<ConcatPlan, NoOutput>, Error> 
 /// The failure, if trying again would not mend it.
 fn own_failure(error: &Error, plan: &Plan) -> Option<NoOutput> {
     let refused = std::error::Error::source(error).and_then(|source| source.downcast_ref::<StoreError>());
+    let is_of_output = refused.is_some_and(|store| store.at() == plan.output.to_string());
     let code = match refused.map(StoreError::kind) {
         None if error.code == Code::OutputCorrupt => Code::OutputCorrupt,
-        Some(ErrorKind::PreconditionFailed)
-            if refused.is_some_and(|store| store.at() == plan.output.to_string()) =>
-        {
-            Code::OutputExists
-        }
+        Some(ErrorKind::PreconditionFailed) if is_of_output => Code::OutputExists,
         Some(ErrorKind::PreconditionFailed | ErrorKind::BadDigest) => Code::OutputCorrupt,
+        Some(ErrorKind::NotFound) if plan.redrive.is_some() && !is_of_output => return Some(gone(error)),
         _ => return None,
     };
     Some(NoOutput { code, message: format!("{} {}; {}", code.meaning(), error.chain(), code.advice()) })
+}
+
+/// Of a run that others came before, results may have been taken away since: nothing brings them back.
+fn gone(error: &Error) -> NoOutput {
+    let message = format!("the result of an earlier run is gone ({}); run the job anew", error.chain());
+    NoOutput { code: Code::InputChanged, message }
 }

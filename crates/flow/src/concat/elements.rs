@@ -1,5 +1,7 @@
 //! From results and a format to what the output is.
 
+use std::borrow::Borrow;
+
 use super::{Element, Range};
 use crate::crc::Crc64;
 use crate::job::Format;
@@ -30,8 +32,11 @@ pub enum ElementsError {
 ///
 /// # Errors
 /// When results of format `csv` begin with different headers.
-pub fn elements(format: Format, results: &[ChunkResult]) -> Result<Vec<Element>, ElementsError> {
-    debug_assert!(results.is_sorted_by_key(|result| (result.index, result.cut)));
+pub fn elements<R: Borrow<ChunkResult>>(
+    format: Format,
+    results: &[R],
+) -> Result<Vec<Element>, ElementsError> {
+    debug_assert!(results.is_sorted_by_key(|result| (result.borrow().index, result.borrow().cut)));
     let mut elements = match format {
         Format::Bytes | Format::Lines => Vec::new(),
         Format::Csv => header(results)?.into_iter().map(Element::Literal).collect(),
@@ -39,7 +44,7 @@ pub fn elements(format: Format, results: &[ChunkResult]) -> Result<Vec<Element>,
     };
     let pieces: Vec<&Stored> = results
         .iter()
-        .filter_map(|result| result.stored.as_ref())
+        .filter_map(|result| result.borrow().stored.as_ref())
         .filter(|stored| stored.bytes > 0)
         .collect();
     for (position, stored) in pieces.iter().enumerate() {
@@ -69,8 +74,9 @@ fn piece(stored: &Stored, with_separator: bool) -> Element {
 
 /// The one header of all results that have one. A result may be empty; then it has none. One that is nothing but its
 /// header may lack the line's end, so that of another is taken where there is one.
-fn header(results: &[ChunkResult]) -> Result<Option<Literal>, ElementsError> {
-    let mut with_header = results.iter().filter_map(|result| Some((result.index, result.header.as_ref()?)));
+fn header<R: Borrow<ChunkResult>>(results: &[R]) -> Result<Option<Literal>, ElementsError> {
+    let results = results.iter().map(Borrow::borrow);
+    let mut with_header = results.clone().filter_map(|result| Some((result.index, result.header.as_ref()?)));
     let Some((first, first_header)) = with_header.next() else { return Ok(None) };
     let mut chosen = first_header;
     for (index, header) in with_header {
@@ -83,7 +89,7 @@ fn header(results: &[ChunkResult]) -> Result<Option<Literal>, ElementsError> {
         }
     }
     let mut header = chosen.clone();
-    if !header.0.ends_with(b"\n") && results.iter().any(|result| result.bytes() > 0) {
+    if !header.0.ends_with(b"\n") && results.clone().any(|result| result.bytes() > 0) {
         header.0.push(b'\n');
     }
     Ok(Some(header))
