@@ -89,6 +89,10 @@ impl Watched {
                 self.chunk_is_done(index, parsed.bytes_in);
                 None
             }
+            ("a piece of a chunk is done", _) => {
+                self.done.bytes += parsed.bytes_in;
+                None
+            }
             ("the program says", Some(index)) => Some(format!("[index {index}] {}", parsed.stderr)),
             ("trying a chunk again", Some(index)) => {
                 self.retried += 1;

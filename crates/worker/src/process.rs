@@ -228,12 +228,117 @@ async fn result_of(
         started_ms,
         wall_ms: u64::try_from(ended.wall.as_millis()).unwrap_or(u64::MAX),
     };
+    tell(shared, &result, rest.is_some());
+    Ok((result, rest)) => Ran::Done(result, rest),
+        Err(NoResult::NotBegun) => Ran::NotBegun(chunk),
+        Err(NoResult::Cancelled) => Ran::Cancelled,
+        Err(NoResult::Because(reason)) => {
+            let took = since(started_ms, &shared);
+            Ran::Failed(Box::new(reason.of(chunk, shared.partition.hop, attempt, started_ms, took)))
+        }
+    }
+}
+
+fn since(moment_ms: i64, shared: &Shared) -> Duration {
+    let took_ms = shared.deps.world.now_ms().saturating_sub(moment_ms);
+    Duration::from_millis(u64::try_from(took_ms).unwrap_or(0))
+}
+
+async fn try_run(
+    shared: &Shared,
+    turn: Turn<'_>,
+    chunk: &Chunk,
+    attempt: u32,
+    started_ms: i64,
+) -> Result<(ChunkResult, Option<Chunk>), NoResult> {
+    let program = prepared(shared, chunk, attempt)?;
+    let has_printed = Arc::new(AtomicBool::new(false));
+    let cut = shared.cut_of(chunk, &has_printed);
+    let mut input = Input::new(chunk, &shared.partition, &shared.job, &shared.deps.store, cut);
+    let at = shared.keys.chunk_result(chunk.index, chunk.cut, shared.partition.hop, attempt);
+    let mut output = Output::new(shared.job.format(), shared.deps.store.clone(), at, has_printed);
+    let mut log = ProgramLog { shared, index: chunk.index, attempt };
+    let ran = tokio::select! {
+        biased;
+        () = shared.cancelled.wait() => Err(NoResult::Cancelled),
+        ran = turn.run(&program, &mut input, &mut output, &mut log) => Ok(ran),
+        () = tokio::time::sleep(shared.times.until_kill(shared.deps.world.as_ref())) => {
+            let uncut = shared.can_be_cut(chunk).err();
+            Err(reason::out_of_time(since(started_ms, shared), uncut).into())
+        }
+    };
+    let ended = match ran {
+        Err(no_result) => {
+            give_up(output).await;
+            return Err(no_result);
+        }
+        Ok(Ok(ended)) if ended.exit.success() => ended,
+        Ok(Ok(ended)) => {
+            let reason = reason::unsuccessful(&program, ended, shared.processes, &shared.settings);
+            return Err(failed(reason, input, output).await.into());
+        }
+        Ok(Err(RunError::Input(error))) => {
+            give_up(output).await;
+            return Err(reason::unreadable(&error).into());
+        }
+        Ok(Err(error)) => return Err(failed(reason::broken(&error), input, output).await.into()),
+    };
+    result_of(shared, chunk, attempt, started_ms, (input, output, ended)).await
+}
+
+/// What a process that ended well has left.
+async fn result_of(
+    shared: &Shared,
+    chunk: &Chunk,
+    attempt: u32,
+    started_ms: i64,
+    (input, output, ended): (Input, Output, Ended),
+) -> Result<(ChunkResult, Option<Chunk>), NoResult> {
+    let tally = match input.finish().await {
+        Ok(tally) => tally,
+        Err(error) => {
+            give_up(output).await;
+            return Err(reason::unreadable(&error).into());
+        }
+    };
+    let rest = tally.rest.map(|rest| chunk.rest(rest));
+    if rest.as_ref().is_some_and(|rest| rest.input == chunk.input) {
+        give_up(output).await;
+        return Err(NoResult::NotBegun);
+    }
+    let is_last = rest.is_none() && chunk.index + 1 == shared.partition.total_chunks;
+    let (stored, header) = match output.finish(is_last).await {
+        Ok(finished) => finished,
+        Err(error) => return Err(reason::unstorable(&error).behind(ended).into()),
+    };
+    let result = ChunkResult {
+        index: chunk.index,
+        cut: chunk.cut,
+        hop: shared.partition.hop,
+        attempt,
+        stored,
+        header,
+        records: tally.records,
+        input: tally.aligned,
+        bytes_in: ended.bytes_in,
+        started_ms,
+        wall_ms: u64::try_from(ended.wall.as_millis()).unwrap_or(u64::MAX),
+    };
     tracing::info!(
         job = %shared.partition.job_id, partition = shared.partition.number, index = chunk.index, cut = chunk.cut,
         hop = result.hop, attempt, records = result.records, bytes_in = result.bytes_in, bytes = result.bytes(),
         wall_ms = result.wall_ms, is_cut = rest.is_some(), "a chunk is done"
     );
     Ok((result, rest))
+}
+
+fn tell(shared: &Shared, result: &ChunkResult, is_piece: bool) {
+    let what = if is_piece { "a piece of a chunk is done" } else { "a chunk is done" };
+    tracing::info!(
+        job = %shared.partition.job_id, partition = shared.partition.number, index = result.index, cut = result.cut,
+        hop = result.hop, attempt = result.attempt, records = result.records, bytes_in = result.bytes_in,
+        bytes = result.bytes(), wall_ms = result.wall_ms, "{what}"
+    );
 }
 
 fn prepared(shared: &Shared, chunk: &Chunk, attempt: u32) -> Result<Program, Reason> {
