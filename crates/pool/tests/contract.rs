@@ -7,12 +7,14 @@ use std::convert::Infallible;
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use fanfold_pool::{Exit, Input, InputEnd, Output, RunError, StartError};
 use futures::{StreamExt, stream};
-use harness::{input, no_input, pattern, pool, program, run, run_with, scripted, shell};
+use harness::{EndingEarly, input, no_input, pattern, pool, program, run, run_with, scripted, shell};
 
 /// More than all pipes and buffers of a run together hold.
 const MORE_THAN_FITS: usize = 5_000_011;
@@ -335,4 +337,50 @@ async fn a_slow_consumer_is_not_mistaken_for_a_descendant_that_holds_the_output(
         pool.run(&scripted(["write=1000000"]), &mut no_input(), &mut output, &mut |_: &[u8]| ()).await;
     assert!(ended.unwrap().exit.success());
     assert!(output.0 == pattern(1_000_000));
+}
+
+/// Sets a flag when so many lines have come.
+struct Until {
+    lines: usize,
+    enough: usize,
+    reached: Arc<AtomicBool>,
+}
+
+impl Output for Until {
+    type Error = Infallible;
+
+    async fn write(&mut self, bytes: Bytes) -> Result<(), Infallible> {
+        self.lines += bytes.iter().filter(|&&byte| byte == b'\n').count();
+        if self.lines >= self.enough {
+            self.reached.store(true, Ordering::SeqCst);
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_slow_program_whose_input_may_end_early_has_little_left_to_do_when_it_does() {
+    // A line takes 50 ms, two are what may be ahead, and each is 100 bytes: 80 of them fit into the program's own buffer, and
+    // 10,000 into its pipe.
+    let line = format!("{}\n", "x".repeat(99));
+    let reached = Arc::new(AtomicBool::new(false));
+    let mut output = Until { lines: 0, enough: 10, reached: Arc::clone(&reached) };
+    let mut input = EndingEarly::new(line.repeat(20_000), || reached.load(Ordering::SeqCst));
+    let ended =
+        pool().run(&scripted(["lines=50"]), &mut input, &mut output, &mut |_: &[u8]| ()).await.unwrap();
+    assert_eq!((ended.exit, ended.input), (Exit::Code(0), InputEnd::AllFed));
+    assert_eq!(output.lines, input.given.len() / line.len());
+    // One that it had begun, one in the pipe, the two of the window, and one for a machine that stutters.
+    assert!((10..=15).contains(&output.lines), "{} lines", output.lines);
+}
+
+#[tokio::test]
+async fn a_program_that_closes_its_input_is_not_given_more_of_one_that_may_end_early() {
+    let mut input = EndingEarly::new("line\n".repeat(1_000_000), || false);
+    let mut output = Vec::new();
+    let program = scripted(["echo=5", "close-input", "sleep-ms=30", "write=100"]);
+    let ended = pool().run(&program, &mut input, &mut output, &mut |_: &[u8]| ()).await.unwrap();
+    assert!(matches!(ended.input, InputEnd::StoppedReading { .. }), "{:?}", ended.input);
+    assert_eq!(output, [b"line\n".as_slice(), &pattern(100)].concat());
+    assert!(input.given.len() <= 100, "{} bytes given", input.given.len());
 }

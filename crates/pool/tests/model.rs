@@ -1,4 +1,4 @@
-//! Random programs against a model of what must come out of them.
+//! Random programs, and random ends of their input, against a model of what must come out of them.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod harness;
@@ -8,10 +8,10 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use bytes::Bytes;
-use fanfold_pool::{Exit, InputEnd};
+use fanfold_pool::{Exit, InputEnd, Program};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use harness::{pattern, pool_of, run_with, scripted};
+use harness::{EndingEarly, pattern, pool_of, program, run_with, scripted};
 use proptest::prelude::*;
 
 /// A step of the test program.
@@ -186,5 +186,94 @@ proptest! {
             prop_assert!(matches!(ended.input, InputEnd::StoppedReading { .. }), "what is never read cannot all be fed");
         }
         prop_assert_eq!(ended.leftovers, []);
+    }
+}
+
+/// A program that works on lines, and what it makes of them.
+#[derive(Clone, Debug)]
+enum Filter {
+    /// Takes so many milliseconds for each line.
+    Capitals(u64),
+    /// Prints nothing before it has read everything.
+    Reversed,
+    /// Stops reading after so many lines.
+    First(usize),
+    /// Passes on what it reads as it comes, and not by lines.
+    Unchanged,
+}
+
+impl Filter {
+    fn program(&self) -> Program {
+        match self {
+            Filter::Capitals(milliseconds) => scripted([format!("lines={milliseconds}")]),
+            Filter::Reversed => scripted(["reverse"]),
+            Filter::First(lines) => program(["head", "-n", &lines.to_string()]),
+            Filter::Unchanged => program(["cat"]),
+        }
+    }
+
+    fn of(&self, text: &[u8]) -> Vec<u8> {
+        let lines = text.split_inclusive(|&byte| byte == b'\n');
+        match self {
+            Filter::Capitals(_) => text.to_ascii_uppercase(),
+            Filter::Reversed => lines.rev().collect::<Vec<_>>().concat(),
+            Filter::First(count) => lines.take(*count).collect::<Vec<_>>().concat(),
+            Filter::Unchanged => text.to_owned(),
+        }
+    }
+}
+
+fn filter() -> impl Strategy<Value = Filter> {
+    prop_oneof![
+        (0..4_u64).prop_map(Filter::Capitals),
+        Just(Filter::Reversed),
+        (1..40_usize).prop_map(Filter::First),
+        Just(Filter::Unchanged),
+    ]
+}
+
+/// Lines that tell where they stand: short ones, and now and then one that is longer than a pipe.
+fn text() -> impl Strategy<Value = Vec<u8>> {
+    let length = prop_oneof![20 => 0..300_usize, 1 => 1_000_000..1_200_000_usize];
+    prop::collection::vec(length, 0..60).prop_map(|lengths| {
+        let line = |(number, length): (usize, usize)| format!("{number}{}\n", "abcdefg".repeat(length / 7));
+        lengths.into_iter().enumerate().map(line).collect::<String>().into_bytes()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+
+    #[test]
+    fn an_input_that_ends_early_leaves_exactly_the_output_over_what_was_given(
+        filter in filter(),
+        text in text(),
+        pieces in prop_oneof![0..10_usize, Just(usize::MAX)],
+    ) {
+        let mut pieces_left = pieces;
+        let mut input = EndingEarly::new(text.clone(), || match pieces_left.checked_sub(1) {
+            Some(left) => {
+                pieces_left = left;
+                false
+            }
+            None => true,
+        });
+        let (mut output, mut log) = (Vec::new(), |_: &[u8]| ());
+        let pool = pool_of(1, Duration::from_secs(20));
+        let program = filter.program();
+        let run = pool.run(&program, &mut input, &mut output, &mut log);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let ended = runtime.block_on(run).unwrap();
+        prop_assert_eq!(ended.exit, Exit::Code(0));
+        prop_assert!(output == filter.of(&input.given), "{} bytes of {}", output.len(), input.given.len());
+        let all_given = input.left.is_empty();
+        prop_assert!(text.starts_with(&input.given));
+        match ended.input {
+            InputEnd::AllFed => {
+                prop_assert_eq!(ended.bytes_in, input.given.len() as u64);
+                prop_assert!(all_given || pieces_left == 0);
+            }
+            InputEnd::StoppedReading { .. } => prop_assert!(matches!(filter, Filter::First(_))),
+        }
     }
 }
