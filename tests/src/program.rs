@@ -72,9 +72,11 @@ impl Ended {
     pub fn report(&self) -> Report {
         let mut value: Value = serde_json::from_slice(&self.stdout)
             .unwrap_or_else(|error| panic!("no report: {error}\n{}", self.stderr));
-        // A path of this machine, where the report's own type has an object's address.
-        if let Some(uri) = value.pointer_mut("/output/uri") {
-            *uri = Value::String("s3://local/output".to_owned());
+        // Paths of this machine, where the report's own type has objects' addresses.
+        for (path, at) in [("/output/uri", "s3://local/output"), ("/joblog", "s3://local/joblog")] {
+            if let Some(uri) = value.pointer_mut(path) {
+                *uri = Value::String(at.to_owned());
+            }
         }
         let report: Report =
             serde_json::from_value(value).unwrap_or_else(|error| panic!("not a report: {error}"));

@@ -198,8 +198,19 @@ pub(crate) struct ProgramRun {
     /// Neither progress nor a summary, nor what the program says; only failures.
     #[arg(long, short, help_heading = "Output of fanfold itself")]
     pub(crate) quiet: bool,
+    /// A line for each try at a chunk, written to this file when the job has ended: the columns of GNU parallel's --joblog,
+    /// and more.
+    #[arg(long, value_name = "FILE", help_heading = "Output of fanfold itself")]
+    pub(crate) joblog: Option<String>,
     #[command(flatten)]
     pub(crate) machine: MachineArgs,
+}
+
+impl MachineArgs {
+    /// Whether the objects of a job outlive the program.
+    pub(crate) fn keeps_objects(&self) -> bool {
+        self.data.is_some() || self.s3 == S3Choice::Environment
+    }
 }
 
 /// The machine that a job runs on.

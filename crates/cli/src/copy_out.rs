@@ -45,11 +45,18 @@ impl Target {
     /// # Errors
     /// `output_exists` for what must not be overwritten; `invalid_job` for a folder, or a folder that is missing.
     pub(crate) fn at(address: &str, directory: &Path, overwrite: bool) -> Result<Self, Error> {
+        Self::of("output.uri", address, directory, overwrite)
+    }
+
+    /// The same for what is named by `option`.
+    ///
+    /// # Errors
+    /// As for [`at`](Self::at).
+    pub(crate) fn of(option: &str, address: &str, directory: &Path, overwrite: bool) -> Result<Self, Error> {
         if address == "-" {
             return Ok(Self::Stdout);
         }
-        let refused =
-            |message: String| Err(Error::new(Code::InvalidJob, format!("use output.uri: {message}")));
+        let refused = |message: String| Err(Error::new(Code::InvalidJob, format!("use {option}: {message}")));
         let path = directory.join(address);
         match fs::metadata(&path) {
             Ok(about) if about.is_dir() => refused(format!("{address} is a folder; name a file in it")),
@@ -71,6 +78,17 @@ impl Target {
     }
 }
 
+/// An object that is copied out.
+#[derive(Clone, Copy, Debug)]
+struct Wanted<'a> {
+    /// What it is, for a person.
+    what: &'static str,
+    uri: &'a ObjectUri,
+    bytes: u64,
+    /// The checksum that it must have, where that is known.
+    crc: Option<Crc64>,
+}
+
 /// Copies the output out.
 ///
 /// # Errors
@@ -86,24 +104,54 @@ pub(crate) async fn copy_out(
     embedded: Option<&s3::Server>,
     progress: &Progress,
 ) -> Result<(), Error> {
+    let report::Output { uri, bytes, crc64nvme, .. } = output;
+    let wanted = Wanted { what: "output", uri, bytes: *bytes, crc: Some(*crc64nvme) };
+    copy(wanted, target, store, embedded, progress).await
+}
+
+/// Copies the joblog out, as the store has it.
+///
+/// # Errors
+/// As for [`copy_out`].
+///
+/// # Cancellation
+/// As for [`copy_out`].
+pub(crate) async fn copy_joblog(
+    at: &ObjectUri,
+    target: &Target,
+    store: &Arc<dyn Store>,
+    embedded: Option<&s3::Server>,
+) -> Result<(), Error> {
+    let there = store.head(at).await?;
+    let wanted = Wanted { what: "joblog", uri: at, bytes: there.size, crc: there.crc64 };
+    copy(wanted, target, store, embedded, &Progress::quiet()).await
+}
+
+async fn copy(
+    wanted: Wanted<'_>,
+    target: &Target,
+    store: &Arc<dyn Store>,
+    embedded: Option<&s3::Server>,
+    progress: &Progress,
+) -> Result<(), Error> {
     match target {
         Target::Stdout => {
-            stream(output, &mut tokio::io::stdout(), Path::new("standard output"), store, progress).await
+            stream(wanted, &mut tokio::io::stdout(), Path::new("standard output"), store, progress).await
         }
         Target::Stream(path) => {
             let opened = tokio::fs::File::options().write(true).open(path).await;
             let mut file = opened.map_err(|error| unwritten(path, error))?;
-            stream(output, &mut file, path, store, progress).await
+            stream(wanted, &mut file, path, store, progress).await
         }
         Target::File { path, overwrite } => {
             let unwritten = |error| unwritten(path, error);
             let temporary = beside(path).map_err(unwritten)?;
             let file = temporary.reopen().map_err(unwritten)?;
             match embedded {
-                Some(server) => export(output, file, path, server, progress).await?,
+                Some(server) => export(wanted, file, path, server, progress).await?,
                 None => {
                     let mut file = tokio::fs::File::from_std(file);
-                    stream(output, &mut file, path, store, progress).await?;
+                    stream(wanted, &mut file, path, store, progress).await?;
                 }
             }
             if *overwrite {
@@ -127,31 +175,32 @@ fn beside(path: &Path) -> io::Result<NamedTempFile> {
 }
 
 async fn export(
-    output: &report::Output,
+    wanted: Wanted<'_>,
     file: fs::File,
     name: &Path,
     server: &s3::Server,
     progress: &Progress,
 ) -> Result<(), Error> {
-    let ObjectUri { bucket, key } = &output.uri;
+    let ObjectUri { bucket, key } = wanted.uri;
     match server.export(bucket, key, file, |bytes| progress.moved(bytes)).await {
-        Ok(s3::Exported { bytes, crc64nvme }) => check(output, bytes, Crc64(crc64nvme), name),
+        Ok(s3::Exported { bytes, crc64nvme }) => check(wanted, bytes, Crc64(crc64nvme), name),
         Err(ExportError::Write { source, .. }) => Err(unwritten(name, source)),
         Err(error @ ExportError::Store { .. }) => {
-            Err(Error::caused(Code::Store, format!("copy the output to {}", name.display()), error))
+            let what = wanted.what;
+            Err(Error::caused(Code::Store, format!("copy the {what} to {}", name.display()), error))
         }
     }
 }
 
 async fn stream(
-    output: &report::Output,
+    wanted: Wanted<'_>,
     target: &mut (dyn AsyncWrite + Unpin + Send),
     name: &Path,
     store: &Arc<dyn Store>,
     progress: &Progress,
 ) -> Result<(), Error> {
     let (_, reader) =
-        ObjectReader::open(Arc::clone(store), output.uri.clone(), ReadOptions::default()).await?;
+        ObjectReader::open(Arc::clone(store), wanted.uri.clone(), ReadOptions::default()).await?;
     let mut body = reader.into_stream();
     let mut crc = RunningCrc::new();
     while let Some(bytes) = body.next().await.transpose()? {
@@ -160,19 +209,20 @@ async fn stream(
         progress.moved(bytes.len() as u64);
     }
     target.flush().await.map_err(|error| unwritten(name, error))?;
-    check(output, crc.bytes(), crc.crc(), name)
+    check(wanted, crc.bytes(), crc.crc(), name)
 }
 
-/// Whether what came is what the report says.
-fn check(output: &report::Output, bytes: u64, crc: Crc64, name: &Path) -> Result<(), Error> {
-    if bytes == output.bytes && crc == output.crc64nvme {
+/// Whether what came is what was wanted.
+fn check(wanted: Wanted<'_>, bytes: u64, crc: Crc64, name: &Path) -> Result<(), Error> {
+    let expected = wanted.crc.unwrap_or(crc);
+    if (bytes, crc) == (wanted.bytes, expected) {
         return Ok(());
     }
     let message = format!(
-        "copy the output to {}: {bytes} bytes with CRC64NVME {crc} came, the report says {} bytes with {}",
+        "copy the {} to {}: {bytes} bytes with CRC64NVME {crc} came, not {} with {expected}",
+        wanted.what,
         name.display(),
-        output.bytes,
-        output.crc64nvme
+        wanted.bytes,
     );
     Err(Error::new(Code::OutputCorrupt, message))
 }

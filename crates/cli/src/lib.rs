@@ -21,6 +21,7 @@ mod exit;
 mod find;
 mod fire;
 mod functions;
+mod joblog;
 mod local;
 mod logs;
 mod machine;

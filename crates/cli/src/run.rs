@@ -23,9 +23,10 @@ use crate::args::ProgramRun;
 use crate::copy_in::copy_in;
 use crate::copy_out::{Target, copy_out};
 use crate::dispatcher;
-use crate::exit::Stop;
+use crate::exit::{FAILURE, Stop};
 use crate::find::{Found, find};
 use crate::functions;
+use crate::joblog::Joblog;
 use crate::machine::{self, Machine, Wishes};
 use crate::places::{self, Places};
 use crate::progress::{Phase, Progress};
@@ -49,6 +50,7 @@ struct Ready {
     output: Option<String>,
     /// Whether the job reads or writes s3:// addresses of its own.
     reads_s3: bool,
+    joblog: Joblog,
 }
 
 /// What there is to tell of a job that ended.
@@ -57,6 +59,8 @@ struct Ended {
     retried: u64,
     /// Where the output is for the user: a path, or an s3:// address.
     output: Option<String>,
+    /// Likewise the joblog, if it is anywhere; or why it could not be copied out.
+    joblog: Result<Option<String>, Error>,
 }
 
 /// Runs a job on this machine, and tells how it ended.
@@ -87,7 +91,7 @@ pub(crate) async fn run(wanted: Wanted, args: ProgramRun) -> Result<(), Stop> {
     let rubbish = rubbish(&ready, &machine.work, &ended);
     machine.stop(&rubbish).await;
     let ended = ended.map_err(|stop| in_the_users_words(stop, &ready))?;
-    tell(&ended, &ready, &args, began)
+    tell(ended, &ready, &args, began)
 }
 
 /// Checks everything that can be checked before anything is started.
@@ -111,11 +115,12 @@ fn ready(wanted: &Wanted, args: &ProgramRun) -> Result<Ready, Error> {
             ));
         }
     }
+    let joblog = Joblog::wanted(args, output.as_deref(), &directory)?;
     for input in &mut inputs {
         input.address = filled(&input.address, &job, &job_id, &occasion);
     }
     let found = find(&inputs, &directory)?;
-    Ok(Ready { document, job, job_id, occasion, local, found, output, reads_s3 })
+    Ok(Ready { document, job, job_id, occasion, local, found, output, reads_s3, joblog })
 }
 
 /// A name for this run that no other has: the job's name, the time, and a random part.
@@ -149,7 +154,8 @@ async fn whole(
         Some(output) => Some(brought_home(output, &plan, ready, machine, progress).await?),
         None => None,
     };
-    Ok(Ended { report, retried: watched.retried, output })
+    let joblog = ready.joblog.brought_home(&report, machine).await;
+    Ok(Ended { report, retried: watched.retried, output, joblog })
 }
 
 async fn submit(ready: &Ready, machine: &Machine) -> Result<(), Error> {
@@ -202,18 +208,31 @@ fn in_the_users_words(stop: Stop, ready: &Ready) -> Stop {
 }
 
 /// Prints the summary, the report where it is asked for, and gives the failure there was.
-fn tell(ended: &Ended, ready: &Ready, args: &ProgramRun, began: Instant) -> Result<(), Stop> {
-    let Ended { report, retried, output } = ended;
-    let facts = Facts { output: output.as_deref(), retried: Some(*retried), elapsed: began.elapsed() };
+fn tell(ended: Ended, ready: &Ready, args: &ProgramRun, began: Instant) -> Result<(), Stop> {
+    let Ended { report, retried, output, joblog } = ended;
+    let facts = Facts {
+        output: output.as_deref(),
+        joblog: joblog.as_ref().ok().and_then(Option::as_deref),
+        retried: Some(retried),
+        elapsed: began.elapsed(),
+    };
     let failed = report.status != Status::Succeeded;
     if failed || !args.quiet || !report.failures.is_empty() {
-        let text = if args.quiet { summary::failures(report) } else { summary::whole(report, &facts) };
+        let text = if args.quiet { summary::failures(&report) } else { summary::whole(&report, &facts) };
         anstream::eprint!("{}", ready.found.with_local_names(&text));
     }
     if args.json {
-        let report = summary::json(report, output.as_deref())
+        let report = summary::json(&report, &facts)
             .map_err(|error| Error::caused(Code::Internal, "write the report as JSON", error))?;
         stdout::print(&(report + "\n"))?;
     }
-    if failed { Err(Stop::Reported(summary::code(report))) } else { Ok(()) }
+    match (failed, joblog) {
+        (false, joblog) => Ok(joblog.map(drop)?),
+        (true, Ok(_)) => Err(Stop::Reported(summary::code(&report))),
+        (true, Err(error)) => {
+            // The job's own failure is the one to end with.
+            anstream::eprintln!("{FAILURE}no joblog{FAILURE:#}: failed to {}", error.chain());
+            Err(Stop::Reported(summary::code(&report)))
+        }
+    }
 }

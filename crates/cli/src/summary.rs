@@ -26,6 +26,8 @@ const STDERR_LINES_SHOWN: usize = 10;
 pub(crate) struct Facts<'a> {
     /// Where the output is for the user.
     pub(crate) output: Option<&'a str>,
+    /// Where the joblog is for the user, if it is anywhere.
+    pub(crate) joblog: Option<&'a str>,
     /// How often a chunk was tried again, where that was seen.
     pub(crate) retried: Option<u64>,
     /// How long all took, copying included.
@@ -61,6 +63,11 @@ pub(crate) fn whole(report: &Report, facts: &Facts<'_>) -> String {
     );
     let partitions = counted(report.partitions, "partition", "partitions");
     row("workers", format!("{partitions} in {}", counted(report.attempts, "attempt", "attempts")));
+    if let Some(joblog) =
+        facts.joblog.filter(|_| !report.failures.is_empty() || report.status != Status::Succeeded)
+    {
+        row("joblog", format!("{joblog}, a line for each try at a chunk"));
+    }
     text + &failures(report)
 }
 
@@ -108,7 +115,7 @@ pub(crate) fn failures(report: &Report) -> String {
 }
 
 fn one(text: &mut String, failure: &Failure) {
-    let Failure { index, code, message, stderr_tail, attempts } = failure;
+    let Failure { index, code, message, stderr_tail, attempts, .. } = failure;
     let tries = counted(u64::from(*attempts), "attempt", "attempts");
     line(text, &format!("  {FAILURE}index {index}{FAILURE:#} {code} after {tries}: {message}"));
     let lines: Vec<&str> = stderr_tail.lines().collect();
@@ -122,14 +129,19 @@ fn line(text: &mut String, line: &str) {
     text.push('\n');
 }
 
-/// The report as JSON, its output's address as the user knows it.
+/// The report as JSON, its output's address and its joblog's as the user knows them.
 ///
 /// # Errors
 /// When it cannot be written as JSON.
-pub(crate) fn json(report: &Report, output: Option<&str>) -> Result<String, serde_json::Error> {
+pub(crate) fn json(report: &Report, facts: &Facts<'_>) -> Result<String, serde_json::Error> {
     let mut value = serde_json::to_value(report)?;
-    if let (Some(uri), Some(output)) = (value.pointer_mut("/output/uri"), output) {
+    if let (Some(uri), Some(output)) = (value.pointer_mut("/output/uri"), facts.output) {
         *uri = json!(output);
+    }
+    match (facts.joblog, value.as_object_mut()) {
+        (Some(joblog), Some(fields)) => _ = fields.insert("joblog".to_owned(), json!(joblog)),
+        (None, Some(fields)) => _ = fields.remove("joblog"),
+        (_, None) => {}
     }
     serde_json::to_string_pretty::<Value>(&value)
 }
@@ -152,6 +164,7 @@ mod tests {
         Report {
             version: Version,
             job_id: "run-1".parse().unwrap(),
+            earlier: Vec::new(),
             name: "birdstrikes".into(),
             status: Status::Succeeded,
             output: Some(Output {
@@ -167,6 +180,7 @@ mod tests {
             records: 1_234_567,
             bytes_in: 10_485_760,
             failures: Vec::new(),
+            joblog: None,
             code: None,
             message: String::new(),
             started_ms: 0,
@@ -181,6 +195,7 @@ mod tests {
             message: "the program python3 exited with status 3".into(),
             stderr_tail: "Traceback\nValueError: x\n".into(),
             attempts: 3,
+            rest: None,
         };
         Report {
             status: Status::Failed,
@@ -193,8 +208,12 @@ mod tests {
         }
     }
 
+    fn facts(output: Option<&str>) -> Facts<'_> {
+        Facts { output, joblog: Some("jobs.tsv"), retried: Some(1), elapsed: Duration::from_secs(2) }
+    }
+
     fn shown(report: &Report, output: Option<&str>) -> String {
-        let text = whole(report, &Facts { output, retried: Some(1), elapsed: Duration::from_secs(2) });
+        let text = whole(report, &facts(output));
         anstream::adapter::strip_str(&text).to_string()
     }
 
@@ -223,9 +242,18 @@ mod tests {
     }
 
     #[test]
-    fn the_json_report_names_the_output_as_the_user_knows_it() {
-        let value: Value = serde_json::from_str(&json(&report(), Some("out.csv")).unwrap()).unwrap();
-        assert_eq!(value["output"]["uri"], "out.csv");
+    fn the_json_report_names_output_and_joblog_as_the_user_knows_them() {
+        let joblog = Some("s3://fanfold/work/jobs/run-1/joblog.tsv".parse().unwrap());
+        let report = Report { joblog, ..report() };
+        let value =
+            |facts: &Facts<'_>| -> Value { serde_json::from_str(&json(&report, facts).unwrap()).unwrap() };
+        assert_eq!(
+            value(&Facts { joblog: None, ..facts(None) }).get("joblog"),
+            None,
+            "it is nowhere any more"
+        );
+        let value = value(&facts(Some("out.csv")));
+        assert_eq!((&value["output"]["uri"], &value["joblog"]), (&json!("out.csv"), &json!("jobs.tsv")));
         assert_eq!(value["chunks"]["total"], 19);
     }
 }

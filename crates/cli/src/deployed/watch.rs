@@ -131,7 +131,9 @@ pub(crate) fn told(report: &Report) -> String {
     let output = report.output.as_ref().map(|output| output.uri.to_string());
     let took_ms = report.ended_ms.saturating_sub(report.started_ms);
     let elapsed = Duration::from_millis(u64::try_from(took_ms).unwrap_or_default());
-    summary::whole(report, &Facts { output: output.as_deref(), retried: None, elapsed })
+    let joblog = report.joblog.as_ref().map(ToString::to_string);
+    let (output, joblog) = (output.as_deref(), joblog.as_deref());
+    summary::whole(report, &Facts { output, joblog, retried: None, elapsed })
 }
 
 #[cfg(test)]
