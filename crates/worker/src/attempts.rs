@@ -182,7 +182,7 @@ impl<'a> Rounds<'a> {
         while let Some(ended) = self.running.join_next().await {
             match ended.map_err(|error| Error::caused(Code::Internal, "run a chunk", error))? {
                 Ran::Done(result, rest) => {
-                    self.results.push(result);
+                    self.results.push(*result);
                     match rest {
                         Some(rest) if is_late() => self.rest.push(rest),
                         Some(rest) => {
@@ -218,9 +218,9 @@ impl<'a> Rounds<'a> {
                 tracing::warn!(job = %self.work.partition.job_id, index, attempt = self.attempt, %code, reason, "trying a chunk again");
                 let was_killed = failed.was_killed();
                 if was_killed {
-                    alone.push(failed.chunk)
+                    alone.push(failed.chunk);
                 } else {
-                    again.push(failed.chunk)
+                    again.push(failed.chunk);
                 }
                 continue;
             }

@@ -27,7 +27,7 @@ pub(crate) async fn look(deps: &Deps, keys: &JobKeys, cancelled: watch::Sender<b
                 std::future::pending::<()>().await;
             }
             Err(error) => {
-                tracing::warn!(job = %keys.job_id(), "failed to look whether the job is cancelled: {}", error.chain())
+                tracing::warn!(job = %keys.job_id(), "failed to look whether the job is cancelled: {}", error.chain());
             }
         }
     }

@@ -99,7 +99,7 @@ impl Shared {
 /// What became of a chunk.
 pub(crate) enum Ran {
     /// Its process did it, or a piece of it; then this is the rest.
-    Done(ChunkResult, Option<Chunk>),
+    Done(Box<ChunkResult>, Option<Chunk>),
     /// It was not done.
     Failed(Box<Failed>),
     /// It was not begun, since time is running out.
@@ -133,7 +133,7 @@ pub(crate) async fn run(shared: Arc<Shared>, chunk: Chunk, attempt: u32) -> Ran 
     }
     let started_ms = shared.deps.world.now_ms();
     match try_run(&shared, turn, &chunk, attempt, started_ms).await {
-        Ok((result, rest)) => Ran::Done(result, rest),
+        Ok((result, rest)) => Ran::Done(Box::new(result), rest),
         Err(NoResult::NotBegun) => Ran::NotBegun(chunk),
         Err(NoResult::Cancelled) => Ran::Cancelled,
         Err(NoResult::Because(reason)) => {

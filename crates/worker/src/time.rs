@@ -155,7 +155,8 @@ mod tests {
                 prop_assert_eq!(next.at_most.is_some(), can_be_cut);
                 (chunk, starts) = (next, starts + 1);
             }
-            prop_assert!(starts <= if can_be_cut { HALVINGS_MAX } else { 1 });
+            let most = if can_be_cut { HALVINGS_MAX } else { 1 };
+            prop_assert!(starts <= most);
         }
     }
 

@@ -220,13 +220,10 @@ fn one_that_is_due_before_its_first_record_begins_nothing_and_leaves_the_chunk_a
 fn what_a_program_does_not_want_to_read_is_no_rest_though_the_time_is_up() {
     run(async {
         let world = World::over(b"1\n2\n3\n", &Split::Lines, None, 1).await;
-        let time_is_up = Arc::new(AtomicBool::new(false));
-        let is_due = {
-            let time_is_up = time_is_up.clone();
-            move || time_is_up.load(Ordering::Relaxed)
-        };
         for at_most in [None, Some(1)] {
-            let cut = Cut { is_due: Box::new(is_due.clone()), at_most };
+            let time_is_up = Arc::new(AtomicBool::new(false));
+            let asked = Arc::clone(&time_is_up);
+            let cut = Cut { is_due: Box::new(move || asked.load(Ordering::Relaxed)), at_most };
             let mut input = world.input(&world.chunk((0, 6)), Some(cut));
             assert_eq!(input.next(64).await.unwrap().unwrap(), "1");
             time_is_up.store(at_most.is_none(), Ordering::Relaxed);
