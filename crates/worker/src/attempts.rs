@@ -52,6 +52,7 @@ pub(crate) async fn run(work: &Work<'_>) -> Result<Came, Error> {
     let mut rounds = Rounds::new(work);
     let keys = work.deps.keys(&work.partition.job_id);
     let ran = tokio::select! {
+        biased;
         ran = rounds.run_all(&shared) => ran,
         never = cancel::look(work.deps, &keys, cancel) => match never {},
     };
@@ -150,6 +151,7 @@ impl<'a> Rounds<'a> {
                 return Ok(End::AllRan);
             }
             tokio::select! {
+                biased;
                 () = shared.cancelled.wait() => return Ok(End::Cancelled),
                 () = tokio::time::sleep(backoff(self.work.deps.world.as_ref(), self.attempt)) => {}
             }
