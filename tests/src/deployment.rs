@@ -33,6 +33,9 @@ const REGION: &str = "us-east-1";
 /// The access key's id and secret.
 const KEY: (&str, &str) = ("deployed", "deployed-secret");
 
+/// The tests' own access key, which is spared by faults: what a test asks for, it gets.
+const SPARED_KEY: (&str, &str) = ("test", "test-secret");
+
 /// Where artefacts are in the bucket.
 const WORK: &str = "work/";
 
@@ -102,6 +105,11 @@ impl Deployment {
     /// Deploys the functions, as a template would: workers and reducers are tried once, and the dispatcher is told of those
     /// that die. Workers may run commands and have two cores.
     pub async fn start(bootstraps: Bootstraps) -> Self {
+        Self::start_with(bootstraps, |_| {}).await
+    }
+
+    /// As [`Deployment::start`]; each function may be changed before it is deployed.
+    pub async fn start_with(bootstraps: Bootstraps, change: impl FnMut(&mut Function)) -> Self {
         let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("a folder: {error}"));
         let Bootstraps { dispatcher, worker, reducer, worker_timeout } = bootstraps;
         let mark = folder.path().display().to_string();
@@ -112,7 +120,8 @@ impl Deployment {
         worker.directory = Some(folder.path().to_owned());
         let mut dispatcher = function("dispatcher", dispatcher, Duration::from_secs(60));
         (dispatcher.maximum_retry_attempts, dispatcher.on_failure) = (2, None);
-        let functions = vec![dispatcher, worker, function("reducer", reducer, Duration::from_secs(60))];
+        let mut functions = vec![dispatcher, worker, function("reducer", reducer, Duration::from_secs(60))];
+        functions.iter_mut().for_each(change);
         let settings = Settings { functions, retry_clock: 0.01, ..Settings::default() };
         let emulator = Emulator::start(config(folder.path(), settings)).await;
         let emulator = emulator.unwrap_or_else(|error| panic!("the emulator: {error}"));
@@ -138,7 +147,8 @@ impl Deployment {
     }
 
     async fn of(emulator: Emulator, folder: TempDir, dispatcher: &str, bucket: &str) -> Self {
-        let credentials = Some((KEY.0.to_owned(), KEY.1.to_owned()));
+        emulator.spare(SPARED_KEY.0, SPARED_KEY.1);
+        let credentials = Some((SPARED_KEY.0.to_owned(), SPARED_KEY.1.to_owned()));
         let region = Some(REGION.to_owned());
         let endpoint = Some(emulator.s3_endpoint());
         let store =
@@ -147,6 +157,16 @@ impl Deployment {
         let invoke = LambdaInvoke::new(LambdaSettings { endpoint, region, credentials, profile: None });
         let (store, invoke) = (Arc::new(store.await), invoke.await);
         Self { emulator, store, invoke, dispatcher: dispatcher.to_owned(), bucket: bucket.to_owned(), folder }
+    }
+
+    /// Lambda and S3, to have faults made, for example.
+    pub fn emulator(&self) -> &Emulator {
+        &self.emulator
+    }
+
+    /// The store, as a test sees it, whatever faults there are.
+    pub fn store(&self) -> &S3Store {
+        &self.store
     }
 
     /// The bucket of inputs, outputs and artefacts.
@@ -236,6 +256,13 @@ impl Deployment {
             self.store.list_all(&self.bucket, &chunks).await.unwrap_or_else(|error| panic!("list: {error}"));
         assert!(left.is_empty(), "{left:?}");
         (bytes, report)
+    }
+
+    /// The joblog of a job that has ended.
+    pub async fn joblog(&self, job: &Submitted) -> String {
+        let key = job.result.key.replace("result.json", "joblog.tsv");
+        let bytes = self.get(&ObjectUri::new(&self.bucket, key)).await;
+        String::from_utf8(bytes).unwrap_or_else(|error| panic!("the joblog: {error}"))
     }
 
     /// Whether the job's report is there.

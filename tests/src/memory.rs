@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use fanfold_flow::done::Environment;
 use fanfold_flow::report::{Report, Status};
 use fanfold_flow::uri::ObjectUri;
 use fanfold_invoke::memory::{Failure, Invocation, MemoryInvoke};
@@ -170,6 +171,7 @@ pub(crate) fn deps(store: Arc<dyn Store>, invoke: Arc<dyn Invoke>, world: Arc<dy
             reducer: "reducer".to_owned(),
         },
         metrics: Metrics::off(),
+        environment: Environment::default(),
     }
 }
 
@@ -199,6 +201,8 @@ fn budget(deps: &Deps) -> Budget {
 fn worker_settings(cores: u32) -> fanfold_worker::Settings {
     fanfold_worker::Settings {
         cores,
+        memory_mb: cores * 1_769,
+        simulation: None,
         tasks: BTreeMap::from([("translate".to_owned(), vec!["tr".to_owned()])]),
         allow_commands: true,
         directory: None,

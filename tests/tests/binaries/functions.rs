@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use e2e::deployment::{BUCKET, Bootstraps, Deployment};
-use fanfold_flow::code::Code;
-use fanfold_flow::report::{Counts, Status};
+use fanfold_flow::report::Counts;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::{bare, data};
 
-async fn deployed(worker_timeout: Duration) -> Deployment {
+pub(crate) async fn deployed(worker_timeout: Duration) -> Deployment {
     let bootstraps = Bootstraps {
         dispatcher: env!("CARGO_BIN_EXE_e2e-dispatcher"),
         worker: env!("CARGO_BIN_EXE_e2e-worker"),
@@ -21,7 +20,7 @@ async fn deployed(worker_timeout: Duration) -> Deployment {
 }
 
 /// A job over the lines of `in` with this shell script as its program.
-fn job(script: &str, chunk_bytes: u64, retries: u32) -> Value {
+pub(crate) fn job(script: &str, chunk_bytes: u64, retries: u32) -> Value {
     json!({
         "version": 1,
         "name": "deployed",
@@ -122,25 +121,5 @@ async fn a_reducer_killed_in_the_midst_of_its_work_is_made_up_for() {
         .collect();
     assert!(output == expected, "{} bytes", output.len());
     assert_eq!(report.chunks, Counts { total: 4, done: 4, failed: 0, cancelled: 0 });
-    deployed.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_always_runs_out_of_time_fails_its_chunks_by_name() {
-    let deployed = deployed(Duration::from_secs(2)).await;
-    deployed.put("in", "0\n1\n2\n3\n4\n5\n").await;
-    let script = "if [ $FANFOLD_INDEX = 3 ]; then exec sleep 1000; fi; cat";
-    let mut job = job(script, 2, 1);
-    job["tolerated_failures"] = json!(0);
-    let submitted = deployed.submit(&job).await;
-    let report = deployed.report(&submitted).await;
-    assert_eq!((report.status, &report.output), (Status::Failed, &None));
-    assert_eq!(report.chunks.total, 6);
-    assert!(report.failures.iter().any(|failure| failure.index == 3), "{report:?}");
-    assert_eq!(report.failures.len() as u64, report.chunks.failed);
-    for failure in &report.failures {
-        assert_eq!((failure.code, failure.attempts), (Code::WorkerDied, 2), "{failure:?}");
-    }
-    assert!(report.message.contains("smaller chunks"), "{}", report.message);
     deployed.stop().await;
 }
