@@ -17,7 +17,7 @@
 //! - A killed environment ends as one whose process was ended from outside: its whole process group at once, without a
 //!   signal before. Its invocation has failed with `Runtime.ExitError`, "signal: killed".
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,14 +69,14 @@ pub struct Faults {
 /// Sandboxes that end at random.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kills {
-    /// The functions whose environments may be hit.
-    pub functions: BTreeSet<String>,
+    /// The functions whose environments may be hit, and how often each of them at most.
+    pub functions: BTreeMap<String, u64>,
     /// How often one of those environments that serve an event is killed. Where none does, none is.
     pub every: Duration,
 }
 
 /// How often each fault has happened.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "named as in `Faults`")]
 pub struct FaultCounts {
     pub throttled: u64,
@@ -87,7 +87,8 @@ pub struct FaultCounts {
     pub event_late: u64,
     pub record_twice: u64,
     pub record_late: u64,
-    pub killed: u64,
+    /// By function.
+    pub killed: BTreeMap<String, u64>,
 }
 
 /// Switches the faults of a running Lambda on and off, and tells how many there were. Clones are the same switch.
@@ -251,13 +252,16 @@ impl FaultsHandle {
     async fn kill_while_active(&self, active: Option<Arc<Active<Faults>>>, registry: &Registry) {
         let Some(active) = active else { return std::future::pending().await };
         let Some(kills) = &active.faults.kills else { return std::future::pending().await };
+        let mut left = kills.functions.clone();
         loop {
             tokio::time::sleep(kills.every).await;
+            let may_be_hit = |it: &Environment| left.get(&it.function.name).is_some_and(|left| *left > 0);
             let mut serving = registry.all();
-            serving.retain(|it| it.phase() == Phase::Running && kills.functions.contains(&it.function.name));
+            serving.retain(|it| it.phase() == Phase::Running && may_be_hit(it));
             if !serving.is_empty() {
-                let chosen = active.dice("kill").usize(..serving.len());
-                self.kill(&serving[chosen]);
+                let chosen = &serving[active.dice("kill").usize(..serving.len())];
+                left.entry(chosen.function.name.clone()).and_modify(|left| *left -= 1);
+                self.kill(chosen);
             }
         }
     }
@@ -265,7 +269,7 @@ impl FaultsHandle {
     fn kill(&self, environment: &Environment) {
         let (function, id) = (environment.function.name.as_str(), environment.id.as_str());
         tracing::debug!(function, environment = id, pid = environment.pid(), "a fault kills an environment");
-        self.0.count(|counts| counts.killed += 1);
+        self.0.count(|counts| *counts.killed.entry(function.to_owned()).or_default() += 1);
         environment.kill_from_outside();
     }
 }
@@ -321,7 +325,7 @@ mod tests {
             service_error: 0.6,
             event_lost: -1.0,
             record_late: 2.0,
-            kills: Some(Kills { functions: BTreeSet::new(), every: Duration::from_secs(1) }),
+            kills: Some(Kills { functions: BTreeMap::new(), every: Duration::from_secs(1) }),
             ..Faults::default()
         };
         let WrongFaults(problems) = faults.set(wrong).unwrap_err();

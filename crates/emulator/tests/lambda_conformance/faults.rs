@@ -202,7 +202,7 @@ async fn an_on_failure_record_may_be_sent_late() {
 }
 
 fn kills(functions: &[&str]) -> Faults {
-    let functions = functions.iter().map(|&name| name.to_owned()).collect();
+    let functions = functions.iter().map(|&name| (name.to_owned(), u64::MAX)).collect();
     Faults { kills: Some(Kills { functions, every: Duration::from_millis(20) }), ..Faults::default() }
 }
 
@@ -232,7 +232,7 @@ async fn environments_of_the_named_functions_are_killed_with_all_their_processes
             }
         }
         lambda.server.faults().clear();
-        assert!(lambda.server.faults().counts().killed >= 3);
+        assert!(lambda.server.faults().counts().killed["f"] >= 3);
         std::fs::write(lambda.folder.path().join("go"), "").unwrap();
     });
     assert!(
@@ -255,7 +255,19 @@ async fn an_event_whose_environment_is_killed_is_tried_again_and_its_end_is_told
     let record: Value = serde_json::from_str(shown.line.trim_start_matches("event ")).unwrap();
     assert_eq!(record["requestContext"]["approximateInvokeCount"], 3);
     assert_eq!(record["responsePayload"]["errorType"], "Runtime.ExitError");
-    assert_eq!(lambda.server.faults().counts().killed, 3);
+    assert_eq!(lambda.server.faults().counts().killed, [("f".to_owned(), 3)].into());
+    lambda.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_function_is_hit_no_more_often_than_it_may_be() {
+    let lambda = lambda(vec![function("f")]).await;
+    let mut twice = kills(&["f"]);
+    twice.kills = twice.kills.map(|kills| Kills { functions: [("f".to_owned(), 2)].into(), ..kills });
+    lambda.server.faults().set(twice).unwrap();
+    for is_hit in [true, true, false] {
+        assert_eq!(lambda.call("f", json!({ "do": "sleep", "ms": 1_000 })).await.failed(), is_hit);
+    }
     lambda.server.stop().await;
 }
 
