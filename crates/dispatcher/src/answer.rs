@@ -20,6 +20,9 @@ pub struct Answer {
     pub job_id: JobId,
     /// The job's name.
     pub name: String,
+    /// The run that this one redrives, if it does: only what failed or was cancelled there is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redrives: Option<JobId>,
     /// How many worker invocations it takes at least.
     pub partitions: u64,
     /// How many processes it takes at least.
@@ -44,12 +47,16 @@ pub struct Answer {
 pub(crate) enum Standing {
     /// It is under way.
     UnderWay,
+    /// It is to stop, as somebody asked for.
+    IsToStop,
     /// An earlier delivery of the same trigger was answered for, and the run has ended since.
     HadEnded,
     /// It is under way, though the caller waited.
     NotInTime,
     /// It ended while the caller waited, or before.
     Ended(Box<Report>),
+    /// It ended before, and there is nothing to redrive.
+    NothingLeft(Box<Report>),
 }
 
 impl Answer {
@@ -61,16 +68,17 @@ impl Answer {
             message,
             job_id: plan.job_id.clone(),
             name: job.name.clone(),
+            redrives: plan.earlier().last().cloned(),
             partitions: plan.partitions.len() as u64,
-            chunks: plan.chunks,
+            chunks: plan.chunks_to_do(),
             input_bytes: plan.input_bytes(),
             output: plan.output.clone(),
             result,
             cost,
             links,
             report: match standing {
-                Standing::Ended(report) => Some(*report),
-                Standing::UnderWay | Standing::HadEnded | Standing::NotInTime => None,
+                Standing::Ended(report) | Standing::NothingLeft(report) => Some(*report),
+                Standing::UnderWay | Standing::IsToStop | Standing::HadEnded | Standing::NotInTime => None,
             },
         }
     }
@@ -89,24 +97,31 @@ pub(crate) struct About {
 
 fn message(plan: &Plan, standing: &Standing, result: &ObjectUri) -> String {
     let Plan { job_id, output, chunks, .. } = plan;
-    let extent = format!(
-        "{} in {}",
-        counted(*chunks, "chunk", "chunks"),
-        counted(plan.partitions.len() as u64, "partition", "partitions")
-    );
+    let partitions = counted(plan.partitions.len() as u64, "partition", "partitions");
+    let all = counted(*chunks, "chunk", "chunks");
+    let extent = match plan.earlier().last() {
+        None => format!("{all} in {partitions}"),
+        Some(of) => format!("{} of {all}, what is left of {of}, in {partitions}", plan.chunks_to_do()),
+    };
     let later = format!("{extent}; the output will be at {output}, the report at {result}");
     match standing {
         Standing::UnderWay => format!("job {job_id} is under way: {later}"),
+        Standing::IsToStop => format!("job {job_id} was cancelled, and is stopping; nothing was started"),
         Standing::NotInTime => format!("job {job_id} is under way, and takes longer than the wait: {later}"),
         Standing::HadEnded => {
             format!(
                 "job {job_id} was run before and has ended: how, and where its output is, says its report at {result}"
             )
         }
+        Standing::NothingLeft(_) => {
+            format!(
+                "there is nothing to redrive: job {job_id} succeeded, {extent}; the output is at {output}"
+            )
+        }
         Standing::Ended(report) => match report.status {
             Status::Succeeded => format!("job {job_id} succeeded: {extent}; the output is at {output}"),
             Status::Failed => format!("job {job_id} failed: {}", report.message),
-            Status::Cancelled => format!("job {job_id} was cancelled"),
+            Status::Cancelled => format!("job {job_id} was cancelled: {}", report.message),
         },
     }
 }

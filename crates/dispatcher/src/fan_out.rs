@@ -6,7 +6,7 @@ use fanfold_flow::event::FanOut;
 use fanfold_flow::job::Job;
 use fanfold_flow::plan::Plan;
 use fanfold_flow::version::Version;
-use fanfold_gather::start_reducer;
+use fanfold_gather::{is_cancelled, start_reducer};
 use fanfold_runtime::{Deps, Error};
 use fanfold_store::StoreExt;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -30,9 +30,16 @@ pub(crate) async fn start(plan: &Plan, max_concurrency: Option<u32>, deps: &Deps
 }
 
 /// Dispatches the partitions that another invocation left to this one: of those, what [`start`] dispatches. The range came
-/// as an event, and one that is larger would grow a tree without end.
+/// as an event, and one that is larger would grow a tree without end. A job that has ended meanwhile, or is to stop, is left
+/// alone.
 pub(crate) async fn go_on(range: &FanOut, deps: &Deps) -> Result<(), Error> {
     let keys = deps.keys(&range.fan_out);
+    let (is_to_stop, has_ended) =
+        tokio::try_join!(is_cancelled(deps, &keys), async { Ok(deps.store.exists(&keys.result()).await?) })?;
+    if is_to_stop || has_ended {
+        tracing::info!(job = %range.fan_out, is_to_stop, has_ended, "nothing more is dispatched");
+        return Ok(());
+    }
     let job: Job = deps.store.get_json(&keys.job()).await?;
     let plan: Plan = deps.store.get_json(&keys.plan()).await?;
     dispatch(&plan, range.from..range.to.min(lanes(&plan, job.max_concurrency)), deps).await

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::answer::Answer;
 use crate::request::Request;
-use crate::{Settings, fan_out, help, recover, runs, status, sweep};
+use crate::{Settings, cancel, fan_out, help, recover, redrive, runs, status, sweep};
 
 /// Handles any event that a trigger may send. `request_id` names the run where the event itself does not.
 ///
@@ -38,7 +38,8 @@ pub async fn handle(
         Event::WorkerFailed(failed) => recover::worker(*failed, deps).await.map(|()| json!({})),
         Event::ReducerFailed(failed) => recover::reducer(failed, deps, budget).await.map(|()| json!({})),
         Event::Sweep => sweep::sweep(deps, settings, budget).await,
-        Event::Cancel(_) | Event::Redrive(_) => Ok(json!({})),
         Event::Status(job_id) => status::status(&job_id, deps, settings).await,
+        Event::Cancel(job_id) => cancel::cancel(&job_id, deps, settings, budget).await,
+        Event::Redrive(job_id) => redrive::redrive(&job_id, deps, settings).await,
     }
 }

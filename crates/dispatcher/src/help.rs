@@ -24,12 +24,14 @@ pub(crate) fn help(settings: &Settings) -> Value {
         ),
     };
     let example = deployed.jobs().next().map_or_else(whole_job, run_of);
+    let runs = "of a run, by the job_id in its answer: {\"status\": \"<job id>\"} says how far it is, {\"cancel\": \"<job id>\"} stops \
+                it, and {\"redrive\": \"<job id>\"} does what failed in it, or was cancelled, and only that";
     if refused.is_empty() {
-        return json!({ "message": message, "jobs": jobs, "example": example });
+        return json!({ "message": message, "jobs": jobs, "example": example, "runs": runs });
     }
     let number = counted(refused.len() as u64, "deployed job is", "deployed jobs are");
     message += &format!("; {number} not right and cannot run, see 'cannot_run'");
-    json!({ "message": message, "jobs": jobs, "cannot_run": refused, "example": example })
+    json!({ "message": message, "jobs": jobs, "cannot_run": refused, "example": example, "runs": runs })
 }
 
 fn told(Problems(problems): &Problems) -> Vec<String> {

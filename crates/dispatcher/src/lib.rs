@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod cancel;
 mod deployed;
 mod fan_out;
 mod handle;
@@ -20,6 +21,7 @@ mod listing;
 mod marker;
 mod merge_patch;
 mod recover;
+mod redrive;
 mod request;
 mod runs;
 mod settings;
@@ -40,7 +42,7 @@ pub use handle::handle;
 pub use links::Links;
 pub use listing::{ListingError, list};
 pub use settings::Settings;
-pub use status::{Share, Standing, State};
+pub use status::{Redriven, Share, Standing, State};
 
 /// What the function reads of its environment.
 pub fn variables() -> Vec<Variable> {

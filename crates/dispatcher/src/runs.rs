@@ -2,14 +2,16 @@
 
 use fanfold_flow::code::Code;
 use fanfold_flow::event::ObjectCreated;
+use fanfold_flow::job::Job;
 use fanfold_flow::keys::job_of_marker;
+use fanfold_flow::plan::Plan;
 use fanfold_flow::price::{self, Workers};
 use fanfold_runtime::{Budget, Deps, Error};
 use serde_json::{Value, json};
 
 use crate::answer::{About, Answer, Standing};
 use crate::request::Request;
-use crate::submit::{Submitted, submit};
+use crate::submit::{Start, Submitted, submit};
 use crate::{Settings, wait};
 
 /// Sets a run under way, waits for its end where the caller does, and answers.
@@ -19,27 +21,32 @@ pub(crate) async fn one(
     settings: &Settings,
     budget: Budget,
 ) -> Result<Answer, Error> {
-    let Submitted { job, plan, had_ended } = submit(request, deps, settings).await?;
-    let keys = deps.keys(&request.job_id);
-    let standing = match request.wait {
-        None if had_ended => Standing::HadEnded,
-        None => Standing::UnderWay,
-        Some(wait) => {
-            let report = wait::for_report(deps, &keys, wait, budget).await?;
+    let Submitted { job, plan, start } = submit(request, deps, settings).await?;
+    let standing = match (request.wait, start) {
+        (None, Start::UnderWay) => Standing::UnderWay,
+        (None, Start::IsToStop) => Standing::IsToStop,
+        (None, Start::HadEnded(_)) => Standing::HadEnded,
+        (Some(wait), _) => {
+            let report = wait::for_report(deps, &deps.keys(&request.job_id), wait, budget).await?;
             report.map_or(Standing::NotInTime, |report| Standing::Ended(Box::new(report)))
         }
     };
+    Ok(answer(&plan, &job, standing, deps, settings))
+}
+
+/// What is told of a planned run that stands so.
+pub(crate) fn answer(plan: &Plan, job: &Job, standing: Standing, deps: &Deps, settings: &Settings) -> Answer {
     let workers = Workers {
         memory_mb: settings.worker_memory_mb,
         architecture: std::env::consts::ARCH,
         processes: job.processes.on(settings.worker_cores),
     };
     let about = About {
-        result: keys.result(),
-        cost: price::expected(&plan, workers),
-        links: settings.links.of(&request.job_id),
+        result: deps.keys(&plan.job_id).result(),
+        cost: price::expected(plan, workers),
+        links: settings.links.of(&plan.job_id),
     };
-    Ok(Answer::of(&plan, &job, standing, about))
+    Answer::of(plan, job, standing, about)
 }
 
 /// Sets under way what the creation of these objects starts. Each run stands for itself: what is wrong with one keeps none

@@ -1,7 +1,7 @@
 //! How far a run is.
 //!
-//! Told from lists, without reading what the workers left: three small reads, the plan, a list request for the groups, and
-//! one for each group that is not merged, of which there are bounded many.
+//! Told from lists, without reading what the workers left: a few small reads, the plan, a list request for the groups, and
+//! one for each group that is not merged, of which there are bounded many. Of the run that redrives it, its report alone.
 
 use std::collections::BTreeMap;
 
@@ -10,16 +10,18 @@ use fanfold_flow::job::Job;
 use fanfold_flow::keys::{JobId, JobKeys, active_jobs};
 use fanfold_flow::plan::Plan;
 use fanfold_flow::problem::nearest;
-use fanfold_flow::report::{Report, Status};
+use fanfold_flow::report::{Report, Status, redrive_advice};
 use fanfold_flow::uri::ObjectUri;
-use fanfold_gather::{done_in, merged_groups, report_of};
+use fanfold_gather::{done_in, is_cancelled, merged_groups, report_of};
 use fanfold_runtime::{Deps, Error};
-use fanfold_store::{ErrorKind, StoreExt};
+use fanfold_store::StoreExt;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::Settings;
+use crate::redrive::redriven_by;
+use crate::submit::planned;
 
 /// Most groups that are looked into. Above 10,000 partitions there may be more; what is told is then a lower bound.
 const GROUPS_MAX: usize = 100;
@@ -57,8 +59,20 @@ pub struct Standing {
     /// How it ended, once it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<Report>,
+    /// The run that does over what failed in this one; none where none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redriven: Option<Redriven>,
     /// The same for a person.
     pub message: String,
+}
+
+/// A run that does over what failed in another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Redriven {
+    /// The run.
+    pub job_id: JobId,
+    /// Whether it has ended, and how.
+    pub status: State,
 }
 
 /// Whether a run has ended, and how.
@@ -95,30 +109,68 @@ pub struct Share {
 /// # Errors
 /// `invalid_job` when there is no such run, with those that there are; `store` when the store fails.
 pub(crate) async fn status(job_id: &JobId, deps: &Deps, settings: &Settings) -> Result<Value, Error> {
-    let keys = deps.keys(job_id);
-    let links = settings.links.of(job_id);
-    let standing = match report_of(deps, &keys).await? {
-        Some(report) => ended(report, links),
-        None => match deps.store.get_json::<Plan>(&keys.plan()).await {
-            Ok(plan) => running(&plan, links, deps, &keys).await?,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Err(unknown(job_id, deps).await?),
-            Err(error) => return Err(error.into()),
-        },
-    };
-    Ok(json!(standing))
+    standing(job_id, deps, settings).await.map(|standing| json!(standing))
 }
 
-fn ended(report: Report, links: BTreeMap<String, String>) -> Standing {
-    let (status, word) = match report.status {
-        Status::Succeeded => (State::Succeeded, "succeeded"),
-        Status::Failed => (State::Failed, "failed"),
-        Status::Cancelled => (State::Cancelled, "was cancelled"),
-    };
+/// How far a run is.
+///
+/// # Errors
+/// As for [`status`].
+pub(crate) async fn standing(job_id: &JobId, deps: &Deps, settings: &Settings) -> Result<Standing, Error> {
+    let keys = deps.keys(job_id);
+    let links = settings.links.of(job_id);
+    match report_of(deps, &keys).await? {
+        Some(report) => {
+            let redriven = if report.can_be_redriven() { redriven(deps, &keys).await? } else { None };
+            Ok(ended(report, links, redriven))
+        }
+        None => match planned(deps, &keys).await? {
+            Some(plan) => running(&plan, links, deps, &keys).await,
+            None => Err(unknown("tell the status of", job_id, deps).await?),
+        },
+    }
+}
+
+/// The run that does over what failed in this one, and how that stands.
+async fn redriven(deps: &Deps, keys: &JobKeys) -> Result<Option<Redriven>, Error> {
+    let Some(by) = redriven_by(deps, keys).await? else { return Ok(None) };
+    let report = report_of(deps, &deps.keys(&by.job_id)).await?;
+    let status = report.map_or(State::Running, |report| State::of(report.status));
+    Ok(Some(Redriven { job_id: by.job_id, status }))
+}
+
+impl State {
+    fn of(status: Status) -> Self {
+        match status {
+            Status::Succeeded => Self::Succeeded,
+            Status::Failed => Self::Failed,
+            Status::Cancelled => Self::Cancelled,
+        }
+    }
+
+    /// What a message says of a run that stands so.
+    fn in_words(self) -> &'static str {
+        match self {
+            Self::Running => "runs",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "was cancelled",
+        }
+    }
+}
+
+fn ended(report: Report, links: BTreeMap<String, String>, redriven: Option<Redriven>) -> Standing {
+    let status = State::of(report.status);
     let output = report.output.as_ref().map(|output| output.uri.clone());
-    let rest = match &output {
+    let mut rest = match &output {
         Some(uri) => format!("the output is at {uri}"),
         None => report.message.clone(),
     };
+    if let Some(Redriven { job_id, status }) = &redriven {
+        rest += &format!("; it was redriven as {job_id}, which {}", status.in_words());
+    } else if output.is_some() && report.can_be_redriven() {
+        rest += &format!("; {}", redrive_advice(&report.job_id));
+    }
     Standing {
         job_id: report.job_id.clone(),
         name: report.name.clone(),
@@ -134,7 +186,8 @@ fn ended(report: Report, links: BTreeMap<String, String>) -> Standing {
         ended_ms: Some(report.ended_ms),
         output,
         links,
-        message: format!("job {} {word}: {}; {rest}", report.job_id, report.chunks),
+        redriven,
+        message: format!("job {} {}: {}; {rest}", report.job_id, status.in_words(), report.chunks),
         report: Some(report),
     }
 }
@@ -147,7 +200,9 @@ async fn running(
 ) -> Result<Standing, Error> {
     let job: Job = deps.store.get_json(&keys.job()).await?;
     let (chunks, partitions) = counted(plan, deps, keys).await?;
-    let message = if partitions.done == partitions.total {
+    let message = if is_cancelled(deps, keys).await? {
+        format!("job {} was cancelled, and is stopping", plan.job_id)
+    } else if partitions.done == partitions.total {
         format!(
             "job {} runs: every chunk has its outcome, the output is put together at {}",
             plan.job_id, plan.output
@@ -170,16 +225,17 @@ async fn running(
         status: State::Running,
         chunks,
         partitions,
-        started_ms: plan.occasion.started_ms,
+        started_ms: plan.started_ms(),
         ended_ms: None,
         output: Some(plan.output.clone()),
         links,
         report: None,
+        redriven: None,
         message,
     })
 }
 
-/// How many chunks and partitions have their outcome.
+/// How many chunks of the job and partitions of the run have their outcome. What a redrive does not do, has been done.
 async fn counted(plan: &Plan, deps: &Deps, keys: &JobKeys) -> Result<(Share, Share), Error> {
     let grouping = plan.grouping();
     let merged = merged_groups(deps, keys).await?;
@@ -191,12 +247,17 @@ async fn counted(plan: &Plan, deps: &Deps, keys: &JobKeys) -> Result<(Share, Sha
     let span = |number: &u64| plan.partitions.get(usize::try_from(*number).ok()?);
     let at_least = open.len() > GROUPS_MAX;
     let share = |total, done| Share { total, done, failed: None, at_least };
-    let chunks = share(plan.chunks, done.iter().filter_map(span).map(|span| span.chunks).sum());
+    let before = plan.chunks.saturating_sub(plan.chunks_to_do());
+    let chunks = done.iter().filter_map(span).map(|span| span.chunks).sum::<u64>();
+    let chunks = share(plan.chunks, before + chunks);
     Ok((chunks, share(grouping.partitions, done.len() as u64)))
 }
 
-/// What to say of a run that there is not.
-async fn unknown(job_id: &JobId, deps: &Deps) -> Result<Error, Error> {
+/// What to say of a run that there is not, to someone who wanted something done about it.
+///
+/// # Errors
+/// When the store fails.
+pub(crate) async fn unknown(wanted: &str, job_id: &JobId, deps: &Deps) -> Result<Error, Error> {
     let prefix = active_jobs(&deps.work);
     let page = deps.store.list(&prefix.bucket, &prefix.key, None).await?;
     let running: Vec<&str> =
@@ -214,7 +275,7 @@ async fn unknown(job_id: &JobId, deps: &Deps) -> Result<Error, Error> {
         }
     };
     let message = format!(
-        "tell the status of job '{job_id}': there is no such job{meant}; a job's id stands in the answer to the event that \
+        "{wanted} job '{job_id}': there is no such job{meant}; a job's id stands in the answer to the event that \
          started it, as job_id; {now}"
     );
     Ok(Error::new(Code::InvalidJob, message))

@@ -5,7 +5,8 @@ use fanfold_flow::job::Job;
 use fanfold_flow::keys::{JobKeys, is_kept};
 use fanfold_flow::plan::{self, Plan, PlannedInput};
 use fanfold_flow::problem::{Problem, Problems};
-use fanfold_gather::{clean_up, report_of};
+use fanfold_flow::report::Report;
+use fanfold_gather::{clean_up, is_cancelled, report_of};
 use fanfold_runtime::{Deps, Error, Metric, Of};
 use fanfold_store::{Created, DOCUMENT_BYTES_MAX, ErrorKind, StoreExt};
 
@@ -13,13 +14,22 @@ use crate::marker::Marker;
 use crate::request::Request;
 use crate::{Settings, fan_out, listing};
 
-/// A run that is under way, or has ended before.
+/// A run that was planned, now or before.
 pub(crate) struct Submitted {
     /// Its job, as its first delivery brought it.
     pub(crate) job: Job,
     pub(crate) plan: Plan,
-    /// Whether it has ended before, so that nothing was started.
-    pub(crate) had_ended: bool,
+    pub(crate) start: Start,
+}
+
+/// What came of setting a run under way.
+pub(crate) enum Start {
+    /// It is under way.
+    UnderWay,
+    /// It is to stop, so that nothing was started.
+    IsToStop,
+    /// It has ended before, likewise.
+    HadEnded(Box<Report>),
 }
 
 /// Plans the job, unless it is planned already, and sets it under way.
@@ -35,22 +45,32 @@ pub(crate) async fn submit(request: &Request, deps: &Deps, settings: &Settings) 
         Some(first) => first,
     };
     is_the_same_run(request, &plan, &keys)?;
+    let start = set_under_way(&plan, &job, deps).await?;
+    Ok(Submitted { job, plan, start })
+}
+
+/// Sets a planned run under way, unless it has ended, or is to stop. To do so again is safe.
+pub(crate) async fn set_under_way(plan: &Plan, job: &Job, deps: &Deps) -> Result<Start, Error> {
+    let keys = deps.keys(&plan.job_id);
     // The marker first, and then the look whether it is still needed: the other way round the job could end in between, and
     // the marker would stay. One that is there knows more than a new one.
-    let active = keys.active();
-    deps.store.create_json(&active, &Marker::new(&plan, &job, deps.world.now_ms())).await?;
-    if let Some(report) = report_of(deps, &keys).await? {
+    deps.store.create_json(&keys.active(), &Marker::new(plan, job, deps.world.now_ms())).await?;
+    let (report, is_to_stop) = tokio::try_join!(report_of(deps, &keys), is_cancelled(deps, &keys))?;
+    if let Some(report) = report {
         // With the marker goes what tells a sweep to clean up, and who put the report may have died before it did.
         clean_up(deps, &keys, &report).await?;
-        return Ok(Submitted { job, plan, had_ended: true });
+        return Ok(Start::HadEnded(Box::new(report)));
     }
-    tracing::info!(job = %request.job_id, chunks = plan.chunks, partitions = plan.partitions.len(), "the job is planned");
-    fan_out::start(&plan, job.max_concurrency, deps).await?;
-    Ok(Submitted { job, plan, had_ended: false })
+    if is_to_stop {
+        return Ok(Start::IsToStop);
+    }
+    tracing::info!(job = %plan.job_id, chunks = plan.chunks_to_do(), partitions = plan.partitions.len(), "the job is planned");
+    fan_out::start(plan, job.max_concurrency, deps).await?;
+    Ok(Start::UnderWay)
 }
 
 /// The job that was first committed under this id; none where it is this very one.
-async fn first_job(job: &Job, deps: &Deps, keys: &JobKeys) -> Result<Option<Job>, Error> {
+pub(crate) async fn first_job(job: &Job, deps: &Deps, keys: &JobKeys) -> Result<Option<Job>, Error> {
     let first = deps.store.get_bytes(&keys.job(), DOCUMENT_BYTES_MAX).await?;
     // As it was written: a fraction that is read again need not be quite the same.
     let this = serde_json::to_vec(job)
@@ -71,8 +91,15 @@ fn another_job(keys: &JobKeys) -> Error {
     Error::new(Code::InvalidJob, message)
 }
 
-/// Refuses the same job for another object, or another time, under the token of an earlier run.
+/// Refuses the same job for another object, or another time, under the token of an earlier run; and the whole job under the
+/// name of a run that does over what failed in another.
 fn is_the_same_run(request: &Request, plan: &Plan, keys: &JobKeys) -> Result<(), Error> {
+    if let Some(of) = plan.earlier().last() {
+        let job_id = keys.job_id();
+        let message =
+            format!("run the job as {job_id}: that is the redrive of {of}; give each run a token of its own");
+        return Err(Error::new(Code::InvalidJob, message));
+    }
     let other_time = request.scheduled_ms.is_some() && request.scheduled_ms != plan.occasion.scheduled_ms;
     if request.has_token && (other_time || request.object != plan.occasion.object) {
         let what = if other_time { "time" } else { "object" };
@@ -85,7 +112,8 @@ fn is_the_same_run(request: &Request, plan: &Plan, keys: &JobKeys) -> Result<(),
     Ok(())
 }
 
-async fn planned(deps: &Deps, keys: &JobKeys) -> Result<Option<Plan>, Error> {
+/// The plan of a run; none where there is no such run.
+pub(crate) async fn planned(deps: &Deps, keys: &JobKeys) -> Result<Option<Plan>, Error> {
     match deps.store.get_json(&keys.plan()).await {
         Ok(plan) => Ok(Some(plan)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -172,7 +200,7 @@ fn misplaced(plan: &Plan, request: &Request, deps: &Deps) -> Vec<Problem> {
 }
 
 /// Refuses early what the store would refuse at the end, after all the work.
-async fn output_is_free(job: &Job, plan: &Plan, deps: &Deps) -> Result<(), Error> {
+pub(crate) async fn output_is_free(job: &Job, plan: &Plan, deps: &Deps) -> Result<(), Error> {
     if job.output.overwrite || !deps.store.exists(&plan.output).await? {
         return Ok(());
     }

@@ -6,14 +6,17 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use fanfold_flow::done::{Done, Environment};
+use fanfold_flow::chunk::Chunk;
+use fanfold_flow::code::Code;
+use fanfold_flow::done::{Done, Environment, Failure};
 use fanfold_flow::keys::JobKeys;
+use fanfold_flow::partition::Partition;
 use fanfold_flow::plan::Plan;
-use fanfold_flow::report::Report;
+use fanfold_flow::report::{Output, Report};
 use fanfold_flow::result::ChunkResult;
 use fanfold_flow::uri::ObjectUri;
 use fanfold_flow::version::Version;
-use fanfold_gather::{Claim, Sent, claim_attempt, commit};
+use fanfold_gather::{Claim, NoOutput, Sent, advance_group, claim_attempt, commit, finish, read_account};
 use fanfold_invoke::memory::MemoryInvoke;
 use fanfold_runtime::{Budget, Deps, Functions, Metric, Metrics, SystemWorld, World as Clockwork};
 use fanfold_store::StoreExt;
@@ -144,10 +147,36 @@ impl World {
     /// A worker commits a partition, and dies before it looks any further.
     pub(crate) async fn commits(&self, partition: u64, attempt: u32) {
         let payload = self.plan().await.partition(partition, attempt).unwrap();
+        let results = payload.chunks.iter().map(|chunk| self.result(chunk, attempt)).collect();
+        self.commits_done(&payload, Done { results, ..nothing(&payload) }).await;
+    }
+
+    /// The same of a partition in which every chunk has failed.
+    pub(crate) async fn fails(&self, partition: u64) {
+        let payload = self.plan().await.partition(partition, 1).unwrap();
+        let failures = payload.chunks.iter().map(|chunk| Failure {
+            index: chunk.index,
+            code: Code::ProgramFailed,
+            message: "the program exited with status 3".to_owned(),
+            stderr_tail: String::new(),
+            attempts: 1,
+            rest: Failure::rest_of(chunk),
+        });
+        let failures = failures.collect();
+        self.commits_done(&payload, Done { failures, ..nothing(&payload) }).await;
+    }
+
+    /// A worker commits this outcome.
+    pub(crate) async fn commits_done(&self, payload: &Partition, done: Done) {
         let job = self.deps.store.get_json(&self.keys.job()).await.unwrap();
-        let result = ChunkResult {
-            index: payload.chunks[0].index,
-            cut: 0,
+        commit(&self.deps, &job, payload, done).await.unwrap();
+    }
+
+    /// What a process left of a chunk: nothing but that it ran.
+    pub(crate) fn result(&self, chunk: &Chunk, attempt: u32) -> ChunkResult {
+        ChunkResult {
+            index: chunk.index,
+            cut: chunk.cut,
             hop: 0,
             attempt,
             stored: None,
@@ -157,18 +186,30 @@ impl World {
             bytes_in: 9,
             started_ms: self.now_ms(),
             wall_ms: 1,
-        };
-        let done = Done {
-            version: Version,
-            partition,
-            attempts: attempt,
-            results: vec![result],
-            failures: Vec::new(),
-            tries: Vec::new(),
-            deaths: Vec::new(),
-            environments: vec![None],
-        };
-        commit(&self.deps, &job, &payload, done).await.unwrap();
+        }
+    }
+
+    /// All groups are merged, and a reducer ends the job so.
+    pub(crate) async fn ends(&self, ended: Result<Output, NoOutput>) -> Report {
+        let (job, plan) = (self.deps.store.get_json(&self.keys.job()).await.unwrap(), self.plan().await);
+        for group in 0..plan.grouping().groups() {
+            advance_group(&self.deps, &plan.job_id, plan.grouping(), group).await.unwrap();
+        }
+        let account = read_account(&self.deps, &plan).await.unwrap();
+        let report = account.report(&job, &plan, ended, self.now_ms());
+        finish(&self.deps, &self.keys, report).await.unwrap();
+        self.report().await.unwrap()
+    }
+
+    /// The same world, looked at for another run.
+    pub(crate) fn of_run(&self, job_id: &str) -> Self {
+        Self {
+            deps: self.deps.clone(),
+            keys: self.deps.keys(&job_id.parse().unwrap()),
+            clock: self.clock.clone(),
+            invoke: self.invoke.clone(),
+            lines: self.lines.clone(),
+        }
     }
 
     /// The dispatcher is told that the last of the reducers has died.
@@ -192,5 +233,19 @@ impl World {
 
     pub(crate) async fn is_there(&self, at: &ObjectUri) -> bool {
         self.deps.store.head(at).await.is_ok()
+    }
+}
+
+/// The outcome of a partition that came to nothing yet.
+pub(crate) fn nothing(payload: &Partition) -> Done {
+    Done {
+        version: Version,
+        partition: payload.number,
+        attempts: payload.attempt,
+        results: Vec::new(),
+        failures: Vec::new(),
+        tries: Vec::new(),
+        deaths: Vec::new(),
+        environments: vec![None],
     }
 }

@@ -1,6 +1,6 @@
 //! What became of a job's chunks, and the report that follows from it. Pure.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use fanfold_flow::code::Code;
 use fanfold_flow::concat::ConcatPlan;
@@ -11,6 +11,8 @@ use fanfold_flow::report::{Counts, FAILURES_LISTED_MAX, Output, Report, Status, 
 use fanfold_flow::result::ChunkResult;
 use fanfold_flow::version::Version;
 use fanfold_store::ETag;
+
+use crate::earlier::Left;
 
 /// Why a job has no output: its own failure, which trying again would not mend.
 #[derive(Debug)]
@@ -75,19 +77,11 @@ impl Account {
         account
     }
 
-    /// The same with what an earlier run left, given its groups: the results of what did not fail there, and of what did,
-    /// the cuts that were done before. What is there already is of later runs, and counts more.
+    /// The same with what an earlier run left. What is there already is of later runs, and counts more.
     #[must_use]
-    pub fn with_earlier(mut self, groups: Vec<Group>) -> Self {
-        let Self { results, failures, partial, .. } = Self::of(groups);
-        let redone: HashMap<u64, u32> = failures
-            .iter()
-            .map(|failure| (failure.index, failure.rest.as_ref().map_or(0, |rest| rest.cut)))
-            .collect();
-        let has_failed: HashSet<u64> = self.failures.iter().map(|failure| failure.index).collect();
-        let before_the_rest = partial.into_iter().filter(|result| result.cut < redone[&result.index]);
-        let counts = results.into_iter().chain(before_the_rest);
-        self.earlier.extend(counts.filter(|result| !has_failed.contains(&result.index)));
+    pub fn with_earlier(mut self, left: Left) -> Self {
+        let failed: HashSet<u64> = self.failures.iter().map(|failure| failure.index).collect();
+        self.earlier.extend(left.kept.into_iter().filter(|result| !failed.contains(&result.index)));
         self.earlier.sort_by_key(|result| (result.index, result.cut));
         self
     }
@@ -108,25 +102,20 @@ impl Account {
     }
 
     /// Why a job that was stopped has no output; none of a job that came to its end.
-    pub fn stopped(&self, plan: &Plan) -> Option<NoOutput> {
-        let counts = self.counts(plan);
-        let message = || format!("the job was stopped because somebody asked for it, with {counts}");
-        (counts.cancelled > 0).then(|| NoOutput { code: Code::Cancelled, message: message() })
+    pub fn stopped(&self) -> Option<NoOutput> {
+        let was_stopped = self.failures.iter().any(was_cancelled);
+        was_stopped
+            .then(|| NoOutput { code: Code::Cancelled, message: "it was stopped on request".to_owned() })
     }
 
     /// The report of a job that ended so at this moment, in milliseconds since 1970 (UTC). One that was stopped counts as
     /// cancelled, for whatever reason else there is no output.
     pub fn report(self, job: &Job, plan: &Plan, ended: Result<Output, NoOutput>, ended_ms: i64) -> Report {
-        let (status, output, code, message) = match ended.map_err(|no| self.stopped(plan).unwrap_or(no)) {
+        let (status, output, code, message) = match ended.map_err(|no| self.stopped().unwrap_or(no)) {
             Ok(output) => (Status::Succeeded, Some(output), None, String::new()),
-            Err(NoOutput { code: Code::Cancelled, message }) => (
-                Status::Cancelled,
-                None,
-                Some(Code::Cancelled),
-                and_what_next(message, Code::Cancelled, plan),
-            ),
             Err(NoOutput { code, message }) => {
-                (Status::Failed, None, Some(code), and_what_next(message, code, plan))
+                let status = if code == Code::Cancelled { Status::Cancelled } else { Status::Failed };
+                (status, None, Some(code), and_what_next(message, code, plan))
             }
         };
         let chunks = self.counts(plan);

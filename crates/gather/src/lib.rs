@@ -26,7 +26,7 @@ pub use account::{Account, NoOutput, output_of};
 pub use attempt::{Attempt, Claim, Sent, Tried, claim_attempt, last_attempt, last_attempts, read_attempt};
 pub use close::close_groups;
 pub use commit::{Commit, advance, advance_group, commit, commit_hop, read_groups, start_reducer};
-pub use earlier::read_account;
+pub use earlier::{Left, read_account, read_left};
 pub use finish::{clean_up, clean_up_for_good, finish, remove_leftovers, report_of};
 pub use hop::at_its_hop;
 pub use joblog::write_joblog;

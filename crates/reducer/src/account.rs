@@ -36,7 +36,7 @@ pub(crate) fn defects(results: &[&ChunkResult], failures: &[Failure], plan: &Pla
 
 /// Why there can be no output, if so.
 pub(crate) fn verdict(account: &Account, job: &Job, plan: &Plan) -> Result<(), NoOutput> {
-    if let Some(stopped) = account.stopped(plan) {
+    if let Some(stopped) = account.stopped() {
         return Err(stopped);
     }
     let failed = account.failures.len() as u64;
