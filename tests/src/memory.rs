@@ -53,10 +53,15 @@ impl Ended {
 impl MemoryWorld {
     /// A world whose workers have so many cores.
     pub fn new(cores: u32) -> Self {
+        Self::behind(cores, |store| store)
+    }
+
+    /// The same, where the functions reach the store through what `wrap` puts before it.
+    pub fn behind(cores: u32, wrap: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>) -> Self {
         let store = Arc::new(MemoryStore::new([BUCKET]));
         let invoke = Arc::new(MemoryInvoke::new());
-        let mut deps =
-            deps(store.clone(), Arc::new(WeakInvoke(Arc::downgrade(&invoke))), Arc::new(SystemWorld));
+        let weak = Arc::new(WeakInvoke(Arc::downgrade(&invoke)));
+        let mut deps = deps(wrap(store.clone()), weak, Arc::new(SystemWorld));
         let measured: Arc<Mutex<Vec<Value>>> = Arc::default();
         deps.metrics = kept(measured.clone());
         deploy(&invoke, cores, move || deps.clone());

@@ -1,9 +1,13 @@
 //! The promises of the main job, over the three real handlers with real processes, everything else in memory.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::sync::Arc;
+
 use e2e::memory::{BUCKET, MemoryWorld};
 use fanfold_flow::code::Code;
 use fanfold_flow::report::{Counts, Status};
+use fanfold_store::ErrorKind;
+use fanfold_store::faults::{Call, Decision, Faulty};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -367,4 +371,19 @@ async fn what_cannot_run_is_refused_with_advice() {
     let report = world.run(&unregistered).await.unwrap().report;
     assert_eq!((report.code, report.failures[0].attempts), (Some(Code::InvalidJob), 1));
     assert!(report.message.contains("did you mean 'translate'?"), "{}", report.message);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_ends_without_its_joblog_rather_than_not_at_all() {
+    for refused in [false, true] {
+        let decide = move |call: &Call<'_>| match refused && call.at.contains("joblog.tsv") {
+            true => Decision::Fail(ErrorKind::Denied),
+            false => Decision::Pass,
+        };
+        let world = MemoryWorld::behind(2, move |store| Arc::new(Faulty::new(store, decide)));
+        world.put("in", "1\n2\n").await;
+        let ended = world.run(&objects("in", json!("lines"), 2, &["cat"], "bytes")).await.unwrap();
+        assert_eq!(ended.report.joblog.is_none(), refused);
+        assert_eq!(ended.output(), b"1\n2\n");
+    }
 }

@@ -1,9 +1,14 @@
 //! The joblog of real runs: a line for each try at a chunk, in columns that add up to what the report says.
 
+use std::time::Duration;
+
 use fanfold_flow::code::Code;
 use fanfold_flow::joblog::{Line, Outcome, header};
 use fanfold_flow::report::{Report, Status};
 
+use rustix::process::Signal;
+
+use crate::functions::{deployed, job};
 use crate::sandbox;
 use e2e::program::{Ended, Sandbox};
 
@@ -96,4 +101,23 @@ fn a_joblog_that_nobody_asked_for_stays_only_where_the_jobs_objects_stay() {
     assert_eq!(report(&[]).joblog, None, "it went with the temporary folder");
     assert!(report(&["--data", "kept"]).joblog.is_some());
     sandbox.assert_clean(&["in", "out", "kept"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_died_has_a_line_of_its_own_with_what_is_known_of_its_end() {
+    let deployed = deployed(Duration::from_secs(60)).await;
+    deployed.put("in", "0\n1\n2\n3\n").await;
+    let script = "if [ $FANFOLD_ATTEMPT = 1 ]; then touch stuck; exec sleep 1000; fi; cat";
+    let submitted = deployed.submit(&job(script, 8, 1)).await;
+    deployed.until("the stuck chunk", async || deployed.folder().join("stuck").exists()).await;
+    assert_eq!(deployed.signal_running("worker", Signal::KILL), 1);
+    let (_, report) = deployed.output(&submitted).await;
+    let text = String::from_utf8(deployed.get(&report.joblog.clone().unwrap()).await).unwrap();
+    let lines = lines(&text);
+    let told: Vec<_> = lines.iter().map(|line| (line.index, line.attempt, line.outcome)).collect();
+    assert_eq!(told, [(0, 1, Outcome::Failed(Code::WorkerDied)), (0, 2, Outcome::Done)]);
+    assert_eq!((lines[0].exitval, lines[0].signal, lines[0].host), (-1, 0, None));
+    assert!(lines[0].reason.is_some_and(|reason| reason.contains("killed")), "{:?}", lines[0].reason);
+    assert_sums(&lines, &report);
+    deployed.stop().await;
 }
