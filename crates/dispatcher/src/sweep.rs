@@ -2,7 +2,8 @@
 //!
 //! | what it finds | what it does |
 //! |---|---|
-//! | the job has ended, its marker is there | cleans up: uploads, chunk results, the marker |
+//! | the job has ended, its marker is there | cleans up: uploads, chunk results, and the marker; if it was cancelled, that last when no worker of it can be left |
+//! | the job is to stop, and has no report | ends it as cancelled |
 //! | a partition whose turn it is was never tried | sends its first attempt again |
 //! | an attempt is past its deadline and left no outcome | its next attempt, or recorded as failed: the job's retries count |
 //! | a group has all outcomes and is not merged | merges it, and takes the gather on |
@@ -26,15 +27,17 @@ use std::ops::AddAssign;
 use std::time::Duration;
 
 use fanfold_flow::keys::{JobId, JobKeys, active_jobs};
-use fanfold_gather::{clean_up, report_of};
+use fanfold_flow::limits::FUNCTION_MS_MAX;
+use fanfold_flow::report::Report;
+use fanfold_gather::{clean_up, clean_up_for_good, is_cancelled, report_of};
 use fanfold_runtime::{Budget, Deps, Error, Metric, Of};
 use fanfold_store::{ErrorKind, PutOptions, StoreExt};
 use futures::{StreamExt, stream};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::Settings;
 use crate::marker::Marker;
+use crate::{Settings, cancel};
 use decide::Graces;
 
 /// Most jobs that are looked at at once.
@@ -134,7 +137,15 @@ async fn sweep_or_leave(job_id: &JobId, deps: &Deps, graces: Graces, budget: Bud
 async fn sweep_job(job_id: &JobId, deps: &Deps, graces: Graces, budget: Budget) -> Result<Swept, Error> {
     let keys = deps.keys(job_id);
     if let Some(report) = report_of(deps, &keys).await? {
-        clean_up(deps, &keys, &report).await?;
+        if no_worker_is_left(&report, graces, deps) {
+            clean_up_for_good(deps, &keys, &report).await?;
+        } else {
+            clean_up(deps, &keys, &report).await?;
+        }
+        return Ok(Swept { ended: 1, ..Swept::default() });
+    }
+    if is_cancelled(deps, &keys).await? {
+        cancel::end(&deps.store.get_json(&keys.plan()).await?, deps, budget).await?;
         return Ok(Swept { ended: 1, ..Swept::default() });
     }
     let (marker, etag): (Marker, _) = match deps.store.get_json_tagged(&keys.active()).await {
@@ -159,6 +170,12 @@ async fn sweep_job(job_id: &JobId, deps: &Deps, graces: Graces, budget: Budget) 
     swept.running = seen.running();
     swept.stuck = u64::from(tell_if_stuck(deps, &keys, &marker_after, now_ms));
     Ok(swept)
+}
+
+/// Whether every worker of a job that has ended must have ended too, even one that could not look whether it is to stop.
+fn no_worker_is_left(report: &Report, graces: Graces, deps: &Deps) -> bool {
+    let longest_ms = FUNCTION_MS_MAX.saturating_add(graces.after_the_deadline_ms());
+    report.ended_ms.saturating_add(longest_ms) < deps.world.now_ms()
 }
 
 /// Whether a marker was not written because another sweep was first, or the job has ended.

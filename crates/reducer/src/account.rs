@@ -68,7 +68,11 @@ fn leaves_its_end_unproved(failure: &Failure, plan: &Plan) -> bool {
     // Of these the worker reads the input to its end, and reports what is wrong with that instead.
     let has_proved = matches!(
         failure.code,
-        Code::ProgramFailed | Code::ProgramKilled | Code::OutputHeld | Code::ResultMalformed
+        Code::ProgramFailed
+            | Code::ProgramKilled
+            | Code::OutOfMemory
+            | Code::OutputHeld
+            | Code::ResultMalformed
     );
     is_csv && !has_proved && !ends_its_object(plan, failure.index)
 }

@@ -69,7 +69,7 @@ async fn a_partition_that_never_started_is_sent_again_after_a_grace() {
     world.begins(0, 1).await;
     world.begins(2, 1).await;
     world.sweep().await;
-    assert_eq!(world.sent("worker").await.len(), 3, "its event may be on its way");
+    assert_eq!(world.sent("worker").await.len(), 3, "the job has only just started");
     world.pass(start_grace());
     world.sweep().await;
     assert_eq!(world.sent("worker").await, [(0, 1), (1, 1), (1, 1), (2, 1)]);
@@ -107,7 +107,7 @@ async fn a_worker_past_its_deadline_is_followed_by_the_next_attempt_and_at_last_
         world.begins(0, attempt).await;
         world.sweep_for(TIMEOUT).await;
         assert_eq!(world.outcome(0).await, None, "its death may be told yet");
-        world.sweep_for(MINUTE).await;
+        world.sweep().await;
     }
     // Of the second attempt nobody told either, and the job allows no third: the lane goes on without it.
     let outcome = world.outcome(0).await.unwrap();
@@ -130,14 +130,15 @@ async fn a_group_that_nobody_merged_is_merged_at_once_and_the_reducer_started() 
 }
 
 #[tokio::test]
-async fn a_reducer_that_never_started_is_sent_again_after_a_grace() {
+async fn a_reducer_that_never_started_is_sent_again_by_the_first_sweep_and_then_after_a_pause() {
     let world = World::with_job(1, None).await;
     world.commits(0, 1).await;
     world.merges(0).await;
-    world.sweep().await;
     assert_eq!(world.sent("reducer").await, [(0, 1)], "as the last worker sent it");
-    world.sweep_for(start_grace()).await;
+    world.sweep_for(MINUTE * 4).await;
     assert_eq!(world.sent("reducer").await, [(0, 1), (0, 1)]);
+    world.sweep().await;
+    assert_eq!(world.sent("reducer").await, [(0, 1), (0, 1), (0, 1)]);
 }
 
 #[tokio::test]
@@ -175,6 +176,32 @@ async fn what_is_left_of_a_job_that_has_ended_is_taken_away() {
     assert!(!world.is_there(&world.keys.active()).await);
     assert_eq!(world.deps.store.list_uploads("world", "").await.unwrap(), []);
     assert_eq!(world.measured(Metric::JobsFailed), 1.0, "an end is told once");
+}
+
+#[tokio::test]
+async fn a_job_that_was_to_stop_is_ended_by_the_sweep_and_its_marker_outlives_its_last_worker() {
+    let world = World::with_job(2, None).await;
+    world.begins(0, 1).await;
+    // Who was asked to stop it died just after that was written down.
+    world
+        .deps
+        .store
+        .create_json(&world.keys.cancel(), &json!({ "version": 1, "asked_ms": 0 }))
+        .await
+        .unwrap();
+    world.sweep().await;
+    let report = world.report().await.unwrap();
+    assert_eq!((report.status, report.chunks.cancelled), (Status::Cancelled, 2));
+    // A worker that cannot see it goes on, and leaves something.
+    world.pass(TIMEOUT);
+    world.deps.store.create_upload(&world.keys.chunk_result(0, 0, 0, 1), None).await.unwrap();
+    world.sweep().await;
+    assert_eq!(world.deps.store.list_uploads("world", "").await.unwrap(), []);
+    assert!(world.is_there(&world.keys.active()).await);
+    world.pass(MINUTE);
+    world.sweep().await;
+    assert!(!world.is_there(&world.keys.active()).await);
+    assert_eq!(world.sent("worker").await, [(0, 1), (1, 1)], "none was sent again");
 }
 
 #[tokio::test]
