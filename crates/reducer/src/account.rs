@@ -50,12 +50,28 @@ pub(crate) fn verdict(account: &Account, job: &Job, plan: &Plan) -> Result<(), N
         _ => (first, ""),
     };
     let Failure { index, code, message, attempts, .. } = blamed;
+    let place =
+        plan.partition_of(*index).map_or_else(String::new, |number| format!(" in partition {number}"));
     let message = format!(
-        "{failed} of {} chunks failed ({tolerated} tolerated), first index {index}, at attempt {attempts}: {message}{why}; {}",
+        "{failed} of {} chunks failed ({tolerated} tolerated), first index {index}{place}, at attempt {attempts}: \
+         {message}{}{why}; {}",
         plan.chunks,
+        last_words(blamed),
         code.advice()
     );
     Err(NoOutput { code: *code, message })
+}
+
+/// Most characters of a program's last line that a message has; the failure itself has more of it.
+const LAST_WORDS_CHARS_MAX: usize = 200;
+
+/// What the program said last, if it said something.
+fn last_words(Failure { stderr_tail, .. }: &Failure) -> String {
+    let last = stderr_tail.lines().map(str::trim).rfind(|line| !line.is_empty());
+    last.map_or_else(String::new, |line| {
+        let words: String = line.chars().take(LAST_WORDS_CHARS_MAX).collect();
+        format!(", and said last: {words}")
+    })
 }
 
 /// Why a failure that the job would tolerate is none to tolerate.
