@@ -123,29 +123,29 @@ impl Input {
     ) -> Self {
         let (is_due, at_most) = cut.map(|cut| (cut.is_due, cut.at_most)).unzip();
         let at_most = at_most.flatten();
-        let (source, header, portions) = match &chunk.input {
+        let (source, mut portions, is_empty) = match &chunk.input {
             chunk::Input::Bytes(range) => {
-                let header = partition.header.as_ref();
-                let object = Object::new(range, &partition.split, header, store);
+                let object = Object::new(range, &partition.split, partition.header.as_ref(), store);
                 let limit = at_most.map(|bytes| range.start.saturating_add(bytes));
-                let mut portions = Portions::new(Walker::new(&partition.split), object.has_header(), limit);
-                if range.start == range.end {
-                    portions.close();
-                }
-                (Source::Object(Box::new(object)), header, portions)
+                let portions = Portions::new(Walker::new(&partition.split), object.has_header(), limit);
+                (Source::Object(Box::new(object)), portions, range.start == range.end)
             }
             chunk::Input::Items { first, count } => {
                 let lines = items::lines(job, *first, *count);
                 let limit =
                     at_most.zip(lines.as_ref().ok()).and_then(|(most, lines)| items::end_of(lines, most));
-                (Source::Items(Some(lines)), None, Portions::new(Walker::new(&Split::Lines), false, limit))
+                let portions = Portions::new(Walker::new(&Split::Lines), false, limit);
+                (Source::Items(Some(lines)), portions, *count == 0)
             }
             chunk::Input::Range { .. } => {
-                let mut portions = Portions::new(Walker::new(&Split::None), false, None);
-                portions.close();
-                (Source::Numbers, None, portions)
+                (Source::Numbers, Portions::new(Walker::new(&Split::None), false, None), true)
             }
         };
+        // Nothing is all there is, and leaves no rest.
+        if is_empty {
+            portions.close();
+        }
+        let header = partition.header.as_ref().filter(|_| matches!(source, Source::Object(_)));
         let header = header.map(|header| Bytes::copy_from_slice(&header.0));
         Self { chunk: chunk.input.clone(), header, source, portions, is_due }
     }

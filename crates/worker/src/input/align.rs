@@ -114,6 +114,7 @@ impl Aligner {
     pub(super) fn feed(&mut self, bytes: &Bytes) -> Result<Fed, AlignError> {
         let first = self.position;
         self.position += bytes.len() as u64;
+        // A chunk within a longer record begins and ends where that record does.
         let begin = self.begin.find(first, bytes);
         let end = self.end.find(first, bytes);
         let nothing =
@@ -149,11 +150,7 @@ impl Aligner {
     /// Which bytes of the object the chunk's records take; known only when all of them were read.
     pub(super) fn aligned(&self) -> Option<Aligned> {
         let start = self.begin()?;
-        let end = match start {
-            // Within a record that is longer than the chunk: nothing, at the place where that record ends.
-            start if start >= self.range.end => start,
-            _ => self.end.known_at(self.position, &self.range.object)?,
-        };
+        let end = self.end.known_at(self.position, &self.range.object)?;
         (self.position >= end).then_some(Aligned { start, end })
     }
 

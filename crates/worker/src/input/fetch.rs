@@ -24,7 +24,6 @@ pub(super) struct Fetch {
     /// Up to where bytes are asked for now.
     until: u64,
     look_ahead_bytes: u64,
-    failed: bool,
 }
 
 impl Fetch {
@@ -35,7 +34,6 @@ impl Fetch {
             until: range.end,
             look_ahead_bytes: LOOK_AHEAD_BYTES_MIN,
             body: None,
-            failed: false,
         };
         fetch.body = fetch.body_from(from);
         fetch
@@ -46,23 +44,22 @@ impl Fetch {
     /// # Cancellation
     /// Loses nothing when dropped.
     pub(super) async fn next(&mut self) -> Option<Result<Bytes, StoreError>> {
-        while !self.failed {
+        loop {
             let Some(body) = &mut self.body else {
                 self.look_further()?;
                 continue;
             };
-            let bytes = body.next().await;
-            match &bytes {
-                Some(Ok(_)) => return bytes,
-                Some(Err(_)) => self.failed = true,
-                None => {}
-            }
-            self.body = None;
-            if self.failed {
-                return bytes;
+            match body.next().await {
+                Some(Ok(bytes)) => return Some(Ok(bytes)),
+                Some(Err(error)) => {
+                    // What lies behind what could not be read is of no use.
+                    self.until = self.range.object.bytes;
+                    self.body = None;
+                    return Some(Err(error));
+                }
+                None => self.body = None,
             }
         }
-        None
     }
 
     /// Asks for the bytes behind those that were asked for, of which the chunk's last record may need some; if there are any.

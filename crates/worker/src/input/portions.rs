@@ -104,11 +104,11 @@ impl Portions {
         Step::Portion(self.at_hand.split_to(bytes))
     }
 
-    /// How many bytes may be handed out without a look at borders: with the first border behind them the input ends.
+    /// How many bytes may be handed out before the input ends at the next border.
     fn room_before_the_cut(&self) -> usize {
         let room = match self.limit {
             _ if self.is_due => 0,
-            Some(limit) => limit.saturating_sub(self.position).saturating_sub(1),
+            Some(limit) => limit.saturating_sub(self.position),
             None => return usize::MAX,
         };
         usize::try_from(room).unwrap_or(usize::MAX)

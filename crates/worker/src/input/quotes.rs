@@ -84,3 +84,28 @@ impl Quotes {
         self.records + u64::from(self.in_record)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_border_lies_outside_quotes_by_both_readings() {
+        let borders = |text: &str| {
+            let mut quotes = Quotes::new();
+            let bytes = text.as_bytes();
+            let is_border = |place: &usize| {
+                quotes.feed(&bytes[*place..=*place]);
+                quotes.is_at_border()
+            };
+            (0..bytes.len()).filter(is_border).map(|place| place + 1).collect::<Vec<_>>()
+        };
+        assert_eq!(borders("a,b\n\nc\r\n"), [4, 5, 8]);
+        // A comma's file, by which the second quote is a letter, so that the first field ends with the third.
+        assert_eq!(borders("\"a\n\"\"b\n\",c\nd\n"), [11, 13]);
+        // A semicolon's file: to who looks for commas there is no quote at the beginning of a field.
+        assert_eq!(borders("a;\"b\nc\"\nd\n"), [8, 10]);
+        // A lone quote is a letter to one reading, and opens a quotation that never ends to the other.
+        assert_eq!(borders("5\" pipe\n1\n"), [0; 0]);
+    }
+}

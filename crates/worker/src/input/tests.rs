@@ -259,6 +259,22 @@ fn one_that_waits_for_the_store_ends_when_its_time_is_up() {
 }
 
 #[test]
+fn what_lies_behind_bytes_that_could_not_be_read_is_not_given() {
+    run(async {
+        let several_requests = vec![b'\n'; 9 << 20];
+        let mut world = World::over(&several_requests, &Split::Lines, None, 1 << 20).await;
+        let first_fails = |call: &Call<'_>| match call.number {
+            0 => Decision::Fail(ErrorKind::NotFound),
+            _ => Decision::Pass,
+        };
+        world.store = Arc::new(Faulty::new(world.store, first_fails));
+        let mut input = world.input(&world.chunk((0, 9 << 20)), None);
+        assert_eq!(input.next(64).await.unwrap().unwrap_err().code(), Code::InputMissing);
+        assert!(input.next(64).await.is_none());
+    });
+}
+
+#[test]
 fn a_portion_that_nobody_waits_for_any_more_is_not_lost() {
     run(async {
         let world = World::over(b"1\n2\n", &Split::Lines, None, 1).await;
