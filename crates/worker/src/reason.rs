@@ -16,7 +16,7 @@ pub(crate) struct Reason {
     pub(crate) code: Code,
     pub(crate) message: String,
     /// How its process ended, if it came to its end.
-    ended: Option<Ended>,
+    ended: Option<Box<Ended>>,
 }
 
 /// A chunk that was not done.
@@ -36,7 +36,7 @@ impl Reason {
 
     /// With how its process ended.
     pub(crate) fn behind(self, ended: Ended) -> Self {
-        Self { ended: Some(ended), ..self }
+        Self { ended: Some(Box::new(ended)), ..self }
     }
 
     /// The failure of this chunk, in a try at this hop that began at this moment and took so long.
