@@ -224,10 +224,12 @@ async fn output_that_stands(plan: &Plan, keys: &JobKeys, deps: &Deps) -> Result<
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use fanfold_flow::chunk::Chunk;
     use fanfold_flow::concat;
     use fanfold_flow::crc::Crc64;
+    use fanfold_flow::done::Hop;
     use fanfold_flow::report::{Counts, Status};
-    use fanfold_gather::advance_group;
+    use fanfold_gather::{Claim, Commit, advance_group, claim_attempt, commit_hop};
     use fanfold_store::PutOptions;
     use serde_json::json;
 
@@ -270,13 +272,57 @@ mod tests {
         };
         world.dispatch(&record(&payload)).await;
         let last = world.payloads("worker").await.pop().unwrap();
-        assert_eq!(serde_json::from_value::<Partition>(last).unwrap(), plan.partition(0, 2).unwrap());
+        let mut again: Partition = serde_json::from_value(last).unwrap();
+        assert_eq!(again.deaths.pop().unwrap().reason, "Runtime.ExitError: it was killed");
+        assert_eq!(again, plan.partition(0, 2).unwrap());
         payload.number = 2;
         let reason = "it was killed".to_owned();
         let refusal = worker(Failed { payload, reason, was_run: true }, &world.deps).await.unwrap_err();
         assert_eq!(refusal.code, Code::InvalidJob);
         assert!(refusal.to_string().contains("the job has 2 partitions"), "{refusal}");
         assert_eq!(world.sent("worker").await, [(0, 1), (0, 2), (1, 1)]);
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_died_in_a_later_hop_is_followed_at_that_hop() {
+        let world = World::with_job(1, None).await;
+        world.begins(0, 1).await;
+        let first = world.plan().await.partition(0, 1).unwrap();
+        let left = Chunk { cut: 1, ..first.chunks[0].clone() };
+        let done = Done { failures: Vec::new(), ..given_up(&first, 1) };
+        let hop = Hop { version: Version, hop: 0, done, rest: vec![left.clone()] };
+        assert_eq!(commit_hop(&world.deps, &first, &hop).await.unwrap(), Commit::First);
+        // It died before it told the next hop.
+        worker_dies(&world, 1).await;
+        let second: Partition =
+            serde_json::from_value(world.payloads("worker").await.pop().unwrap()).unwrap();
+        assert_eq!((second.hop, second.attempt, &second.chunks), (1, 1, &vec![left]));
+        // The next hop dies as well, and again: that is one failure, with what had been done before.
+        for attempt in 1..=2 {
+            let payload = Partition { attempt, ..second.clone() };
+            let sent = Sent::of(&payload);
+            let claim = claim_attempt(&world.deps, &payload, attempt, sent, world.budget()).await;
+            assert_eq!(claim.unwrap(), Claim::Ours);
+            let reason = "it was killed".to_owned();
+            worker(Failed { payload, reason, was_run: true }, &world.deps).await.unwrap();
+        }
+        let outcome = world.outcome(0).await.unwrap();
+        assert_eq!((outcome.attempts, outcome.environments.len(), outcome.failures.len()), (3, 2, 1));
+        assert_eq!(outcome.failures[0].rest, Some(second.chunks[0].clone()));
+        assert_eq!(world.sent("worker").await.len(), 3);
+    }
+
+    #[tokio::test]
+    async fn an_event_that_was_never_run_costs_no_attempt() {
+        let world = World::with_job(1, None).await;
+        let payload = world.plan().await.partition(0, 1).unwrap();
+        let record = json!({
+            "requestContext": { "condition": "EventAgeExceeded" }, "requestPayload": payload
+        });
+        for _ in 0..3 {
+            world.dispatch(&record).await;
+        }
+        assert_eq!((world.sent("worker").await.len(), world.outcome(0).await), (1, None));
     }
 
     #[tokio::test]

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use fanfold_flow::done::Environment;
 use fanfold_flow::job::Job;
 use fanfold_flow::partition::Partition;
 use fanfold_flow::plan::Plan;
-use fanfold_flow::done::Environment;
 use fanfold_flow::uri::ObjectUri;
 use fanfold_invoke::memory::MemoryInvoke;
 use fanfold_runtime::{Budget, Deps, Error, Functions, Metrics, SystemWorld, World};
