@@ -211,12 +211,28 @@ impl MachineArgs {
     pub(crate) fn keeps_objects(&self) -> bool {
         self.data.is_some() || self.s3 == S3Choice::Environment
     }
+
+    /// The options by which another command finds the same objects, as typed, each with a blank before it.
+    pub(crate) fn options(&self) -> String {
+        let mut options = String::new();
+        let data = self.data.as_ref().map(|data| data.display().to_string());
+        let work = self.work.as_ref().map(ToString::to_string);
+        for (name, value) in [("data", data), ("work", work)] {
+            let Some(value) = value else { continue };
+            let quote = if value.contains(char::is_whitespace) { "'" } else { "" };
+            options += &format!(" --{name} {quote}{value}{quote}");
+        }
+        if self.s3 == S3Choice::Environment {
+            options += " --s3 environment";
+        }
+        options
+    }
 }
 
 /// The machine that a job runs on.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct MachineArgs {
-    /// Where the embedded S3 keeps its data [default: a temporary folder, removed at the end]
+    /// Where the embedded S3 keeps its data, so that a run that fails can be redriven [default: a temporary folder, removed at the end]
     #[arg(long, value_name = "DIR", help_heading = "This machine")]
     pub(crate) data: Option<PathBuf>,
     /// How many workers run at once.
@@ -336,7 +352,7 @@ impl Cli {
             other if self.stack == StackArgs::default() => Ok(other),
             _ => Err(grammar().error(
                 ErrorKind::ArgumentConflict,
-                "--stack, --pipeline, --profile and --region go with submit, watch, status, logs and jobs only",
+                "--stack, --pipeline, --profile and --region go with submit, watch, status, logs, cancel, redrive and jobs only",
             )),
         }
     }
@@ -352,9 +368,10 @@ mod tests {
         grammar.build();
         grammar.clone().debug_assert();
         insta::assert_snapshot!("help", grammar.render_long_help());
-        for name in
-            ["map", "run", "plan", "local", "fire", "submit", "watch", "status", "logs", "jobs", "config"]
-        {
+        for name in [
+            "map", "run", "plan", "local", "fire", "submit", "watch", "status", "logs", "cancel", "redrive",
+            "jobs", "config",
+        ] {
             let command = grammar.find_subcommand_mut(name).unwrap();
             insta::assert_snapshot!(format!("help_{name}"), command.render_long_help());
         }

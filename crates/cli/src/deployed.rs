@@ -4,8 +4,10 @@
 //! bucket. So who may run jobs needs no other right, and what is shown here is what every other caller is told. Only the
 //! logs come from elsewhere. The price is an invocation of the dispatcher for each look at a job.
 
+pub(crate) mod cancel;
 pub(crate) mod jobs;
 pub(crate) mod logs;
+pub(crate) mod redrive;
 pub(crate) mod rows;
 pub(crate) mod standing;
 pub(crate) mod status;
@@ -16,6 +18,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fanfold_flow::code::Code;
+use fanfold_flow::keys::JobId;
+use fanfold_flow::report::redrive_advice;
 use fanfold_invoke::Invoke;
 use fanfold_invoke::aws::{LambdaInvoke, LambdaSettings};
 use fanfold_invoke::paced::{PacedInvoke, Pacing};
@@ -26,6 +30,7 @@ use serde_json::Value;
 use crate::args::stack::{StackArgs, StackCommand};
 use crate::dispatcher;
 use crate::exit::Stop;
+use crate::summary::Again;
 
 /// How long a request is repeated that the service does not take: somebody is waiting.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -55,6 +60,8 @@ pub(crate) async fn execute(command: StackCommand) -> Result<(), Stop> {
         }
         StackCommand::Status(args) => status::show(&args).await,
         StackCommand::Logs(args) => logs::show(&args).await,
+        StackCommand::Cancel(args) => cancel::cancel(&args).await,
+        StackCommand::Redrive(args) => redrive::redrive(&args).await,
         StackCommand::Jobs(args) => jobs::show(&args).await,
     }
 }
@@ -108,6 +115,20 @@ impl Deployed {
     /// A command line for this stack, for a person to copy.
     pub(crate) fn command(&self, name: &str, what: &str) -> String {
         format!("fanfold {name} {what}{}", self.options)
+    }
+
+    /// How what is left of a run is done.
+    fn again(&self, job_id: &JobId) -> Again {
+        Again::By(self.command("redrive", job_id.as_str()))
+    }
+
+    /// A dispatcher's message about a run, with the command in it as it is typed for this stack.
+    fn in_the_users_words(&self, message: &str, job_id: &JobId) -> String {
+        let ours = format!("fanfold redrive {job_id}");
+        message.replace(
+            &redrive_advice(job_id),
+            &redrive_advice(job_id).replace(&ours, &self.command("redrive", job_id.as_str())),
+        )
     }
 }
 

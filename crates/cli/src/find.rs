@@ -12,6 +12,7 @@ use fanfold_flow::code::Code;
 use fanfold_flow::uri::ObjectUri;
 use fanfold_runtime::Error;
 use globset::GlobBuilder;
+use serde::{Deserialize, Serialize};
 
 use crate::places::{Destination, Input};
 
@@ -31,8 +32,20 @@ pub(crate) struct LocalFile {
 pub(crate) struct Found {
     /// In no order that counts: the keys have it.
     pub(crate) files: Vec<LocalFile>,
-    /// What stands where in S3, and its local name.
-    names: Vec<(String, String)>,
+    /// What they are called.
+    pub(crate) names: Names,
+}
+
+/// What local files are called, by the addresses that they have in S3.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Names(Vec<(String, String)>);
+
+impl Names {
+    /// A text in which the files have the names that the user knows.
+    pub(crate) fn in_text(&self, text: &str) -> String {
+        self.0.iter().fold(text.to_owned(), |text, (uri, name)| text.replace(uri, name))
+    }
 }
 
 impl Found {
@@ -43,7 +56,7 @@ impl Found {
 
     /// A text in which the files have the names that the user knows.
     pub(crate) fn with_local_names(&self, text: &str) -> String {
-        self.names.iter().fold(text.to_owned(), |text, (uri, name)| text.replace(uri, name))
+        self.names.in_text(text)
     }
 }
 
@@ -69,7 +82,7 @@ pub(crate) fn find(inputs: &[Input], directory: &Path) -> Result<Found, Error> {
             Destination::Below(_) => base,
             Destination::Object(_) => input.address.clone(),
         };
-        found.names.push((input.to.uri().to_string(), name));
+        found.names.0.push((input.to.uri().to_string(), name));
     }
     Ok(found)
 }

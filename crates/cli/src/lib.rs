@@ -17,10 +17,12 @@ mod copy_out;
 mod deployed;
 mod dispatcher;
 mod document;
+mod ended;
 mod exit;
 mod find;
 mod fire;
 mod functions;
+mod home;
 mod joblog;
 mod local;
 mod logs;
@@ -31,6 +33,7 @@ mod places;
 mod plan;
 mod plan_store;
 mod progress;
+mod redrive;
 mod run;
 mod signals;
 mod stdout;
@@ -45,6 +48,7 @@ use fanfold_flow::code::Code;
 use fanfold_runtime::Error;
 
 use crate::args::Command;
+use crate::args::stack::StackCommand;
 use crate::exit::Stop;
 use crate::wanted::Wanted;
 
@@ -78,6 +82,9 @@ async fn execute(command: Command) -> Result<(), Stop> {
         Command::Plan(args) => plan::show(&args).await,
         Command::Local(args) => local::serve(args).await,
         Command::Fire(args) => fire::fire(&args).await,
+        Command::Stack(StackCommand::Redrive(args)) if args.run.machine.keeps_objects() => {
+            redrive::here(&args).await
+        }
         Command::Stack(command) => deployed::execute(command).await,
         Command::Config(args) => config::show(&args),
         // Dealt with before there was a runtime.

@@ -241,6 +241,28 @@ async fn remove(store: &Arc<dyn Store>, prefix: &ObjectUri) -> Result<(), StoreE
     Ok(())
 }
 
+/// The store of the machine that `args` describe, without functions; and the S3 embedded in this program, where it is that.
+/// Nothing else may have the data folder meanwhile: stop the server before a machine is started.
+///
+/// # Errors
+/// When the data folder is taken or damaged.
+pub(crate) async fn store_alone(
+    args: &MachineArgs,
+    etags: ETags,
+) -> Result<(Arc<dyn Store>, Option<s3::Server>), Error> {
+    let data = match (args.s3, &args.data) {
+        (S3Choice::Environment, _) => return Ok((Arc::new(S3Store::from_environment().await), None)),
+        (S3Choice::Embedded, Some(data)) => data,
+        (S3Choice::Embedded, None) => {
+            return Err(Error::new(Code::InvalidJob, "find what was kept: --data DIR says where"));
+        }
+    };
+    let account = Account::embedded();
+    let server = start_s3(data, 0, etags, &account).await?;
+    let store = S3Store::new(account.s3_settings(&server)).await;
+    Ok((Arc::new(store), Some(server)))
+}
+
 /// Starts an embedded S3 alone, on an existing data folder.
 ///
 /// # Errors
@@ -361,7 +383,10 @@ pub(crate) fn current_directory() -> Result<PathBuf, Error> {
 }
 
 /// The folder in which programs run, whole, since a function does not know what it would be relative to.
-fn task_directory(given: Option<PathBuf>) -> Result<PathBuf, Error> {
+///
+/// # Errors
+/// When there is no such folder.
+pub(crate) fn task_directory(given: Option<PathBuf>) -> Result<PathBuf, Error> {
     let Some(given) = given else { return current_directory() };
     given.canonicalize().ok().filter(|path| path.is_dir()).ok_or_else(|| {
         Error::new(

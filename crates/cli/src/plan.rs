@@ -13,14 +13,13 @@ use fanfold_flow::plan::{self, Plan, PlannedInput, Span};
 use fanfold_flow::template::{self, Values};
 use fanfold_runtime::Error;
 use fanfold_store::Store;
-use fanfold_store::s3::S3Store;
 use serde_json::{Value, json};
 
 use crate::args::{MachineArgs, PlanArgs, S3Choice};
 use crate::exit::Stop;
 use crate::find::{Found, find};
 use crate::functions::cores_per_worker;
-use crate::machine::{self, Account};
+use crate::machine;
 use crate::measures::{bytes, count, counted};
 use crate::places;
 use crate::plan_store::PlanStore;
@@ -83,19 +82,11 @@ async fn others(
     args: &MachineArgs,
     needed: bool,
 ) -> Result<(Option<Arc<dyn Store>>, Option<s3::Server>), Error> {
-    if !needed {
+    if !needed || (args.s3 == S3Choice::Embedded && args.data.is_none()) {
         return Ok((None, None));
     }
-    match (args.s3, &args.data) {
-        (S3Choice::Environment, _) => Ok((Some(Arc::new(S3Store::from_environment().await)), None)),
-        (S3Choice::Embedded, Some(data)) => {
-            let account = Account::embedded();
-            let server = machine::start_s3(data, 0, ETags::default(), &account).await?;
-            let store = S3Store::new(account.s3_settings(&server)).await;
-            Ok((Some(Arc::new(store)), Some(server)))
-        }
-        (S3Choice::Embedded, None) => Ok((None, None)),
-    }
+    let (store, embedded) = machine::store_alone(args, ETags::default()).await?;
+    Ok((Some(store), embedded))
 }
 
 async fn make(

@@ -8,12 +8,9 @@ use fanfold_flow::code::Code;
 use fanfold_flow::job::Job;
 use fanfold_flow::keys::{JobId, JobKeys};
 use fanfold_flow::occasion::Occasion;
-use fanfold_flow::plan::Plan;
-use fanfold_flow::report::{Report, Status};
 use fanfold_flow::template::{self, Values};
 use fanfold_flow::uri::ObjectUri;
 use fanfold_runtime::Error;
-use fanfold_store::StoreExt;
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -21,20 +18,18 @@ use uuid::Uuid;
 
 use crate::args::ProgramRun;
 use crate::copy_in::copy_in;
-use crate::copy_out::{Target, copy_out};
-use crate::dispatcher;
-use crate::exit::{FAILURE, Stop};
-use crate::find::{Found, find};
-use crate::functions;
+use crate::copy_out::Target;
+use crate::ended::{self, Ended};
+use crate::exit::Stop;
+use crate::find::{Found, Names, find};
+use crate::home::{self, Home};
 use crate::joblog::Joblog;
 use crate::machine::{self, Machine, Wishes};
 use crate::places::{self, Places};
 use crate::progress::{Phase, Progress};
 use crate::signals::Signals;
-use crate::stdout;
-use crate::summary::{self, Facts};
 use crate::wanted::{self, Wanted};
-use crate::watch::{self, Watched};
+use crate::{dispatcher, functions};
 
 /// A job that is ready to be run: checked, its files found, its output's place free.
 struct Ready {
@@ -53,16 +48,6 @@ struct Ready {
     joblog: Joblog,
 }
 
-/// What there is to tell of a job that ended.
-struct Ended {
-    report: Report,
-    retried: u64,
-    /// Where the output is for the user: a path, or an s3:// address.
-    output: Option<String>,
-    /// Likewise the joblog, if it is anywhere; or why it could not be copied out.
-    joblog: Result<Option<String>, Error>,
-}
-
 /// Runs a job on this machine, and tells how it ended.
 ///
 /// # Errors
@@ -70,6 +55,13 @@ struct Ended {
 pub(crate) async fn run(wanted: Wanted, args: ProgramRun) -> Result<(), Stop> {
     let began = Instant::now();
     let ready = ready(&wanted, &args)?;
+    let home = Home {
+        output: ready.output.clone(),
+        directory: machine::current_directory()?,
+        names: ready.found.names.clone(),
+        tasks: wanted.tasks,
+        task_directory: machine::task_directory(wanted.task_directory)?,
+    };
     // From here on there is something to clean up.
     let mut signals = Signals::listen()?;
     let progress = if args.quiet { Progress::quiet() } else { Progress::on_stderr() };
@@ -78,20 +70,19 @@ pub(crate) async fn run(wanted: Wanted, args: ProgramRun) -> Result<(), Stop> {
     let wishes = Wishes {
         log_lines: Some(log_lines),
         etags: ETags::Opaque,
-        tasks: wanted.tasks,
-        task_directory: wanted.task_directory,
+        tasks: home.tasks.clone(),
+        task_directory: Some(home.task_directory.clone()),
         ..Wishes::default()
     };
     let machine = Machine::start(&args.machine, wishes).await?;
     let ended = tokio::select! {
-        ended = whole(&ready, &machine, lines, &progress) => ended.map_err(Stop::Failed),
+        ended = whole(&ready, &home, &machine, lines, &progress) => ended.map_err(Stop::Failed),
         signal = signals.next() => Err(Stop::Signalled(signal)),
     };
     progress.end();
-    let rubbish = rubbish(&ready, &machine.work, &ended);
+    let rubbish = rubbish(&JobKeys::new(&machine.work, &ready.job_id), ready.local.clone(), &ended);
     machine.stop(&rubbish).await;
-    let ended = ended.map_err(|stop| in_the_users_words(stop, &ready))?;
-    tell(ended, &ready, &args, began)
+    ended.map_err(|stop| in_the_users_words(stop, &home.names))?.tell(&home.names, &args, began)
 }
 
 /// Checks everything that can be checked before anything is started.
@@ -99,7 +90,7 @@ fn ready(wanted: &Wanted, args: &ProgramRun) -> Result<Ready, Error> {
     let work = machine::work_of(&args.machine)?;
     let name = wanted.document.get("name").and_then(Value::as_str).unwrap_or("job");
     let job_id = new_job_id(name);
-    let local = ObjectUri::new(&work.bucket, format!("{}local/{job_id}/", work.key));
+    let local = home::local(&work, &job_id);
     let places = places::part(wanted.document.clone(), &local);
     let job = places.job()?;
     let Places { document, mut inputs, output, reads_s3 } = places;
@@ -137,25 +128,19 @@ fn filled(address: &str, job: &Job, job_id: &JobId, occasion: &Occasion) -> Stri
 /// Copies in, submits, follows, copies out.
 async fn whole(
     ready: &Ready,
+    home: &Home,
     machine: &Machine,
-    mut lines: mpsc::UnboundedReceiver<LogLine>,
+    lines: mpsc::UnboundedReceiver<LogLine>,
     progress: &Progress,
 ) -> Result<Ended, Error> {
     let values = Values { job_id: &ready.job_id, name: &ready.job.name, occasion: &ready.occasion };
     machine.ensure_bucket(&ready.job.output.uri.filled(&values).bucket).await?;
     progress.begin(Phase::Copy { verb: "copying in", done: 0, total: ready.found.bytes() });
     copy_in(&ready.found.files, &machine.store, machine.embedded_s3(), progress).await?;
-    let keys = JobKeys::new(&machine.work, &ready.job_id);
+    home.keep(&machine.store, &machine.work, &ready.job_id).await?;
     submit(ready, machine).await?;
-    let plan: Plan = machine.store.get_json(&keys.plan()).await?;
-    let mut watched = Watched::new(&plan);
-    let report = watch::until_ended(machine, &keys, &mut lines, &mut watched, progress).await?;
-    let output = match &report.output {
-        Some(output) => Some(brought_home(output, &plan, ready, machine, progress).await?),
-        None => None,
-    };
-    let joblog = ready.joblog.brought_home(&report, machine).await;
-    Ok(Ended { report, retried: watched.retried, output, joblog })
+    let keys = JobKeys::new(&machine.work, &ready.job_id);
+    ended::follow(&keys, home, &ready.joblog, machine, lines, progress).await
 }
 
 async fn submit(ready: &Ready, machine: &Machine) -> Result<(), Error> {
@@ -172,67 +157,20 @@ async fn submit(ready: &Ready, machine: &Machine) -> Result<(), Error> {
     Err(Error { message: format!("{}{hint}", error.message), ..error })
 }
 
-/// Copies the output out, where it is local, and says where it is.
-async fn brought_home(
-    output: &fanfold_flow::report::Output,
-    plan: &Plan,
-    ready: &Ready,
-    machine: &Machine,
-    progress: &Progress,
-) -> Result<String, Error> {
-    let Some(address) = &ready.output else { return Ok(output.uri.to_string()) };
-    let address = filled(address, &ready.job, &ready.job_id, &plan.occasion);
-    let target = Target::at(&address, &machine::current_directory()?, ready.job.output.overwrite)?;
-    progress.begin(Phase::Copy { verb: "copying out", done: 0, total: output.bytes });
-    copy_out(output, &target, &machine.store, machine.embedded_s3(), progress).await?;
-    Ok(address)
-}
-
-/// What need not stay: the copies of local files; of a run that was stopped, which nobody can go on with, everything.
-fn rubbish(ready: &Ready, work: &ObjectUri, ended: &Result<Ended, Stop>) -> Vec<ObjectUri> {
-    let mut prefixes = vec![ready.local.clone()];
-    if matches!(ended, Err(Stop::Signalled(_))) {
-        let keys = JobKeys::new(work, &ready.job_id);
-        prefixes.extend([keys.folder(), keys.active()]);
+/// What need not stay: the copies of local files, unless a redrive of the run may need them; of a run that was stopped, which
+/// nobody can go on with, everything of its own.
+pub(crate) fn rubbish(keys: &JobKeys, local: ObjectUri, ended: &Result<Ended, Stop>) -> Vec<ObjectUri> {
+    match ended {
+        Ok(ended) if ended.report.can_be_redriven() => Vec::new(),
+        Err(Stop::Signalled(_)) => vec![local, keys.folder(), keys.active()],
+        Ok(_) | Err(_) => vec![local],
     }
-    prefixes
 }
 
-fn in_the_users_words(stop: Stop, ready: &Ready) -> Stop {
+/// A failure in which files have the names that the user knows.
+pub(crate) fn in_the_users_words(stop: Stop, names: &Names) -> Stop {
     match stop {
-        Stop::Failed(error) => {
-            Stop::Failed(Error::new(error.code, ready.found.with_local_names(&error.chain())))
-        }
+        Stop::Failed(error) => Stop::Failed(Error::new(error.code, names.in_text(&error.chain()))),
         Stop::Reported(_) | Stop::Signalled(_) | Stop::Unwatched(_) => stop,
-    }
-}
-
-/// Prints the summary, the report where it is asked for, and gives the failure there was.
-fn tell(ended: Ended, ready: &Ready, args: &ProgramRun, began: Instant) -> Result<(), Stop> {
-    let Ended { report, retried, output, joblog } = ended;
-    let facts = Facts {
-        output: output.as_deref(),
-        joblog: joblog.as_ref().ok().and_then(Option::as_deref),
-        retried: Some(retried),
-        elapsed: began.elapsed(),
-    };
-    let failed = report.status != Status::Succeeded;
-    if failed || !args.quiet || !report.failures.is_empty() {
-        let text = if args.quiet { summary::failures(&report) } else { summary::whole(&report, &facts) };
-        anstream::eprint!("{}", ready.found.with_local_names(&text));
-    }
-    if args.json {
-        let report = summary::json(&report, &facts)
-            .map_err(|error| Error::caused(Code::Internal, "write the report as JSON", error))?;
-        stdout::print(&(report + "\n"))?;
-    }
-    match (failed, joblog) {
-        (false, joblog) => Ok(joblog.map(drop)?),
-        (true, Ok(_)) => Err(Stop::Reported(summary::code(&report))),
-        (true, Err(error)) => {
-            // The job's own failure is the one to end with.
-            anstream::eprintln!("{FAILURE}no joblog{FAILURE:#}: failed to {}", error.chain());
-            Err(Stop::Reported(summary::code(&report)))
-        }
     }
 }

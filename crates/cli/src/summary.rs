@@ -7,7 +7,7 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 use fanfold_flow::code::Code;
 use fanfold_flow::done::Failure;
-use fanfold_flow::report::{Report, Status};
+use fanfold_flow::report::{Report, Status, redrive_advice};
 use serde_json::{Value, json};
 
 use crate::exit::FAILURE;
@@ -32,6 +32,30 @@ pub(crate) struct Facts<'a> {
     pub(crate) retried: Option<u64>,
     /// How long all took, copying included.
     pub(crate) elapsed: Duration,
+    /// How what may be left of the run is done.
+    pub(crate) again: Again,
+}
+
+/// How what is left of a run is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// By this command.
+    By(String),
+    /// It is not: nothing of the run was kept.
+    Lost,
+}
+
+impl Again {
+    /// The same for a person, if anything is left that may be done with the same input and the same chunks.
+    fn told(&self, report: &Report) -> Option<String> {
+        let may_be_done = report.can_be_redriven() && report.code.is_none_or(Code::can_be_redriven);
+        may_be_done.then(|| match self {
+            Self::By(command) => format!("what is left is done, and no more than that, by: {command}"),
+            Self::Lost => {
+                "with --data DIR, a run is kept, and only what failed need be done again".to_owned()
+            }
+        })
+    }
 }
 
 /// The whole summary.
@@ -68,7 +92,7 @@ pub(crate) fn whole(report: &Report, facts: &Facts<'_>) -> String {
     {
         row("joblog", format!("{joblog}, a line for each try at a chunk"));
     }
-    text + &failures(report)
+    text + &failures(report, &facts.again)
 }
 
 fn headline(report: &Report, facts: &Facts<'_>) -> String {
@@ -93,7 +117,7 @@ fn headline(report: &Report, facts: &Facts<'_>) -> String {
 }
 
 /// What went wrong, and what to do; nothing where nothing did.
-pub(crate) fn failures(report: &Report) -> String {
+pub(crate) fn failures(report: &Report, again: &Again) -> String {
     let mut text = String::new();
     let shown = &report.failures[..report.failures.len().min(FAILURES_SHOWN)];
     for failure in shown {
@@ -109,9 +133,19 @@ pub(crate) fn failures(report: &Report) -> String {
         advice.into_iter().for_each(|advice| line(&mut text, &format!("  {advice}")));
     }
     if !report.message.is_empty() {
-        line(&mut text, &format!("{FAILURE}no output{FAILURE:#}: {}", report.message));
+        line(&mut text, &format!("{FAILURE}no output{FAILURE:#}: {}", what_happened(report)));
+    }
+    if let Some(again) = again.told(report) {
+        line(&mut text, &format!("  {again}"));
     }
     text
+}
+
+/// The report's message without its last words, which are those of whoever does not know where the run is.
+fn what_happened(report: &Report) -> &str {
+    let advice = redrive_advice(&report.job_id);
+    let message = report.message.strip_suffix(&advice).map(|rest| rest.trim_end_matches("; "));
+    message.unwrap_or(&report.message)
 }
 
 fn one(text: &mut String, failure: &Failure) {
@@ -129,7 +163,7 @@ fn line(text: &mut String, line: &str) {
     text.push('\n');
 }
 
-/// The report as JSON, its output's address and its joblog's as the user knows them.
+/// The report as JSON, its output's address, its joblog's and what to do next as the user knows them.
 ///
 /// # Errors
 /// When it cannot be written as JSON.
@@ -137,6 +171,9 @@ pub(crate) fn json(report: &Report, facts: &Facts<'_>) -> Result<String, serde_j
     let mut value = serde_json::to_value(report)?;
     if let (Some(uri), Some(output)) = (value.pointer_mut("/output/uri"), facts.output) {
         *uri = json!(output);
+    }
+    if let (Some(message), Some(again)) = (value.get_mut("message"), facts.again.told(report)) {
+        *message = json!(format!("{}; {again}", what_happened(report)));
     }
     match (facts.joblog, value.as_object_mut()) {
         (Some(joblog), Some(fields)) => _ = fields.insert("joblog".to_owned(), json!(joblog)),
@@ -203,13 +240,17 @@ mod tests {
             chunks: Counts { total: 19, done: 12, failed: 7, cancelled: 0 },
             failures: (3..10).map(failure).collect(),
             code: Some(Code::ProgramFailed),
-            message: "7 of 19 chunks failed (0 tolerated), first index 3".into(),
+            message: format!(
+                "7 of 19 chunks failed (0 tolerated), first index 3; {}",
+                redrive_advice(&report().job_id)
+            ),
             ..report()
         }
     }
 
     fn facts(output: Option<&str>) -> Facts<'_> {
-        Facts { output, joblog: Some("jobs.tsv"), retried: Some(1), elapsed: Duration::from_secs(2) }
+        let again = Again::By("fanfold redrive run-1 --data kept".to_owned());
+        Facts { output, joblog: Some("jobs.tsv"), retried: Some(1), elapsed: Duration::from_secs(2), again }
     }
 
     fn shown(report: &Report, output: Option<&str>) -> String {
@@ -233,6 +274,20 @@ mod tests {
             Report { status: Status::Succeeded, message: String::new(), output: report().output, ..failed() };
         let text = shown(&tolerated, Some("-"));
         assert!(text.contains("standard output") && text.contains("index 3 program_failed"), "{text}");
+    }
+
+    #[test]
+    fn what_to_do_next_is_the_users_own_command_or_how_there_would_be_one() {
+        let by = |again: &Again| failures(&failed(), again);
+        let command = by(&Again::By("fanfold redrive run-1 --stack S".to_owned()));
+        assert!(command.ends_with("by: fanfold redrive run-1 --stack S\n"), "{command}");
+        assert_eq!(command.matches("fanfold redrive").count(), 1, "{command}");
+        let lost = by(&Again::Lost);
+        assert!(lost.contains("--data DIR") && !lost.contains("fanfold redrive"), "{lost}");
+        // A chunk's border that cuts a record cuts it in a redrive as well.
+        let hopeless = Report { code: Some(Code::RecordCut), message: "x".to_owned(), ..failed() };
+        assert!(!failures(&hopeless, &Again::Lost).contains("--data"));
+        assert!(!failures(&report(), &Again::Lost).contains("--data"), "nothing is left of a whole job");
     }
 
     #[test]

@@ -35,8 +35,8 @@ pub(crate) struct Watched {
     /// How often a chunk was tried again.
     pub(crate) retried: u64,
     seen: HashSet<u64>,
-    /// The partitions' first chunks, and how many of their chunks are not done.
-    firsts: Vec<u64>,
+    plan: Plan,
+    /// How many chunks of each partition are not done.
     open: Vec<u64>,
     faults: VecDeque<String>,
 }
@@ -62,9 +62,9 @@ impl Line {
 
 impl Watched {
     /// Nothing was seen of this plan yet.
-    pub(crate) fn new(plan: &Plan) -> Self {
+    pub(crate) fn new(plan: Plan) -> Self {
         let total = Extent {
-            chunks: plan.chunks,
+            chunks: plan.chunks_to_do(),
             partitions: plan.partitions.len() as u64,
             bytes: plan.input_bytes(),
         };
@@ -73,8 +73,8 @@ impl Watched {
             total,
             retried: 0,
             seen: HashSet::new(),
-            firsts: plan.partitions.iter().map(|span| span.first).collect(),
             open: plan.partitions.iter().map(|span| span.chunks).collect(),
+            plan,
             faults: VecDeque::new(),
         }
     }
@@ -114,8 +114,8 @@ impl Watched {
         }
         self.done.chunks += 1;
         self.done.bytes += bytes;
-        let partition = self.firsts.partition_point(|first| *first <= index).saturating_sub(1);
-        if let Some(open) = self.open.get_mut(partition) {
+        let partition = self.plan.partition_of(index).and_then(|number| usize::try_from(number).ok());
+        if let Some(open) = partition.and_then(|number| self.open.get_mut(number)) {
             *open = open.saturating_sub(1);
             self.done.partitions += u64::from(*open == 0);
         }
@@ -192,7 +192,7 @@ mod tests {
         .unwrap();
         let mut plan = plan::make(&job, &"run".parse().unwrap(), Listing::Nothing, 1, Occasion::at(0));
         plan.partitions = vec![plan::Span { first: 0, chunks: 2 }, plan::Span { first: 2, chunks: 4 }];
-        Watched::new(&plan)
+        Watched::new(plan)
     }
 
     fn take(watched: &mut Watched, line: &serde_json::Value) -> Option<String> {

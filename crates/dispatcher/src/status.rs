@@ -149,7 +149,7 @@ impl State {
     }
 
     /// What a message says of a run that stands so.
-    fn in_words(self) -> &'static str {
+    pub fn in_words(self) -> &'static str {
         match self {
             Self::Running => "runs",
             Self::Succeeded => "succeeded",

@@ -8,6 +8,8 @@ use fanfold_flow::keys::JobId;
 use fanfold_flow::uri::ObjectUri;
 use jiff::{SignedDuration, Timestamp};
 
+use super::ProgramRun;
+
 /// What is asked of a deployed stack.
 #[derive(Debug, Subcommand)]
 pub(crate) enum StackCommand {
@@ -18,10 +20,16 @@ pub(crate) enum StackCommand {
     #[command(after_help = WATCH_EXAMPLES)]
     Watch(Box<WatchArgs>),
     /// Say how far a deployed stack's job is.
-    Status(Box<StatusArgs>),
+    Status(Box<OfRunArgs>),
     /// Print what the functions of a deployed stack, and the programs in them, logged of a job.
     #[command(after_help = LOGS_EXAMPLES)]
     Logs(Box<LogsArgs>),
+    /// Stop a deployed stack's job within seconds. What was done is kept, and a redrive does the rest.
+    #[command(after_help = CANCEL_EXAMPLES)]
+    Cancel(Box<OfRunArgs>),
+    /// Do what failed in a run, or was cancelled, and only that, into the same output.
+    #[command(after_help = REDRIVE_EXAMPLES)]
+    Redrive(Box<RedriveArgs>),
     /// List the jobs that are deployed with a stack.
     Jobs(Box<JobsArgs>),
 }
@@ -46,6 +54,22 @@ const LOGS_EXAMPLES: &str = "\
 Examples:
   fanfold logs orders-2026-11-22 --stack Fanfold
   fanfold logs orders-2026-11-22 --stack Fanfold --follow --since 10m";
+
+const CANCEL_EXAMPLES: &str = "\
+Examples:
+  fanfold cancel orders-2026-11-22 --stack Fanfold
+  fanfold redrive orders-2026-11-22 --stack Fanfold --wait    # and it goes on";
+
+const REDRIVE_EXAMPLES: &str = "\
+Examples:
+  # a run of a deployed stack; follow the run that does what is left of it
+  fanfold redrive orders-2026-11-22 --stack Fanfold --wait
+
+  # a run on this machine, whose objects were kept with --data
+  fanfold run orders.json --data ./kept
+  fanfold redrive orders-nightly-20261122-030000-1a2b3c4d --data ./kept
+
+What is left of RUN is done by a run of its own, RUN-r1, of the job as it was, with the programs as they are now.";
 
 /// Which stack, and who asks. May stand before the command as well as behind it.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
@@ -102,13 +126,27 @@ pub(crate) struct WatchArgs {
     pub(crate) stack: StackArgs,
 }
 
+/// A run, of which one thing is asked.
 #[derive(Args, Debug)]
-pub(crate) struct StatusArgs {
+pub(crate) struct OfRunArgs {
     /// The run, as `fanfold submit` named it.
     pub(crate) job_id: JobId,
     /// The dispatcher's answer as JSON on standard output.
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) stack: StackArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RedriveArgs {
+    /// The run that has failed or was cancelled.
+    pub(crate) job_id: JobId,
+    /// Follow the run that does what is left, as `fanfold watch` does. On this machine it is followed in any case.
+    #[arg(long)]
+    pub(crate) wait: bool,
+    #[command(flatten)]
+    pub(crate) run: ProgramRun,
     #[command(flatten)]
     pub(crate) stack: StackArgs,
 }
@@ -207,6 +245,8 @@ impl StackCommand {
             Self::Watch(args) => &mut args.stack,
             Self::Status(args) => &mut args.stack,
             Self::Logs(args) => &mut args.stack,
+            Self::Cancel(args) => &mut args.stack,
+            Self::Redrive(args) => &mut args.stack,
             Self::Jobs(args) => &mut args.stack,
         };
         *stack = stack.or(before);

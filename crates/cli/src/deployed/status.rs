@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use fanfold_dispatcher::Standing;
+use fanfold_dispatcher::{Redriven, Standing};
 use fanfold_runtime::Error;
 use jiff::Timestamp;
 
 use super::{Deployed, rows, standing, watch};
-use crate::args::stack::StatusArgs;
+use crate::args::stack::OfRunArgs;
 use crate::exit::Stop;
 use crate::measures::time;
 use crate::stdout;
@@ -16,21 +16,24 @@ use crate::stdout;
 ///
 /// # Errors
 /// When there is no such job, or the dispatcher cannot be asked. That the job failed is an answer, and no error.
-pub(crate) async fn show(args: &StatusArgs) -> Result<(), Stop> {
+pub(crate) async fn show(args: &OfRunArgs) -> Result<(), Stop> {
     let deployed = Deployed::find(&args.stack).await?;
     let (answer, standing) = standing::ask(&deployed, &args.job_id).await?;
     if args.json {
         return Ok(stdout::print_json(&answer)?);
     }
-    stdout::print_styled(&told(&standing, Timestamp::now())?)?;
+    stdout::print_styled(&told(&standing, &deployed, Timestamp::now())?)?;
     Ok(())
 }
 
-fn told(standing: &Standing, now: Timestamp) -> Result<String, Error> {
+pub(super) fn told(standing: &Standing, deployed: &Deployed, now: Timestamp) -> Result<String, Error> {
     let mut text = match standing::ended(standing)? {
-        Some(report) => watch::told(report),
+        Some(report) => watch::told(report, deployed),
         None => running(standing, now),
     };
+    if let Some(Redriven { job_id, status }) = &standing.redriven {
+        rows::row(&mut text, "redriven", format!("as {job_id}: {}", status.in_words()));
+    }
     rows::links(&mut text, &standing.links);
     Ok(text)
 }
@@ -47,6 +50,9 @@ fn running(standing: &Standing, now: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use fanfold_invoke::memory::MemoryInvoke;
     use serde::Deserialize;
     use serde_json::json;
 
@@ -62,6 +68,7 @@ mod tests {
         }))
         .unwrap();
         let now = "2026-11-22T03:03:05Z".parse().unwrap();
-        insta::assert_snapshot!(told(&standing, now).unwrap());
+        let deployed = Deployed::in_memory(Arc::new(MemoryInvoke::new()));
+        insta::assert_snapshot!(told(&standing, &deployed, now).unwrap());
     }
 }

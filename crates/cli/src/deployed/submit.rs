@@ -24,19 +24,34 @@ const HEADLINE: Style = Style::new().bold();
 pub(crate) async fn submit(args: &SubmitArgs) -> Result<(), Stop> {
     let event = event(args)?;
     let deployed = Deployed::find(&args.stack).await?;
-    let as_it_came = deployed.ask(&event).await?;
+    answered(deployed.ask(&event).await?, &deployed, args.wait, args.json).await
+}
+
+/// Tells what a dispatcher answered to who asked for a run; with `wait`, follows it.
+///
+/// # Errors
+/// With `wait`, that the job failed.
+pub(super) async fn answered(
+    as_it_came: Value,
+    deployed: &Deployed,
+    wait: bool,
+    json: bool,
+) -> Result<(), Stop> {
     let answer = Answer::deserialize(&as_it_came).map_err(|error| {
         Error::caused(Code::Internal, format!("read the dispatcher's answer: {as_it_came}"), error)
     })?;
-    if args.wait {
-        anstream::eprint!("{}", told(&answer));
-        return watch::watch(&deployed, &answer.job_id, args.json).await;
+    if wait {
+        anstream::eprint!("{}", told(&answer, deployed));
+        return watch::watch(deployed, &answer.job_id, json).await;
     }
-    if args.json {
+    if json {
         return Ok(stdout::print_json(&as_it_came)?);
     }
-    let watch = deployed.command("watch", answer.job_id.as_str());
-    stdout::print_styled(&format!("{}Follow it:\n  {watch}\n", told(&answer)))?;
+    let mut text = told(&answer, deployed);
+    if answer.report.is_none() {
+        text += &format!("Follow it:\n  {}\n", deployed.command("watch", answer.job_id.as_str()));
+    }
+    stdout::print_styled(&text)?;
     Ok(())
 }
 
@@ -75,9 +90,12 @@ fn event(args: &SubmitArgs) -> Result<Value, Error> {
 }
 
 /// The dispatcher's own words, what it costs, and where to find out more.
-fn told(answer: &Answer) -> String {
-    let mut text = format!("{HEADLINE}{}{HEADLINE:#}\n", answer.message);
-    rows::row(&mut text, "cost", &answer.cost.message);
+fn told(answer: &Answer, deployed: &Deployed) -> String {
+    let message = deployed.in_the_users_words(&answer.message, &answer.job_id);
+    let mut text = format!("{HEADLINE}{message}{HEADLINE:#}\n");
+    if answer.report.is_none() {
+        rows::row(&mut text, "cost", &answer.cost.message);
+    }
     rows::links(&mut text, &answer.links);
     text
 }

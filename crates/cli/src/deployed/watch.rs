@@ -42,7 +42,7 @@ pub(crate) async fn watch(deployed: &Deployed, job_id: &JobId, json: bool) -> Re
     };
     progress.end();
     match ended {
-        Ok(report) => tell(&report, json),
+        Ok(report) => tell(&report, deployed, json),
         Err(unseen) => {
             anstream::eprint!("{}", unseen.advice(deployed, job_id));
             Err(unseen.stop)
@@ -118,8 +118,8 @@ fn pause(watched: Duration, failures: u32) -> Duration {
 }
 
 /// Prints the summary, the report where it is asked for, and gives the failure there was.
-fn tell(report: &Report, json: bool) -> Result<(), Stop> {
-    anstream::eprint!("{}", told(report));
+fn tell(report: &Report, deployed: &Deployed, json: bool) -> Result<(), Stop> {
+    anstream::eprint!("{}", told(report, deployed));
     if json {
         stdout::print_json(report)?;
     }
@@ -127,13 +127,14 @@ fn tell(report: &Report, json: bool) -> Result<(), Stop> {
 }
 
 /// The summary of a job that has ended.
-pub(crate) fn told(report: &Report) -> String {
+pub(crate) fn told(report: &Report, deployed: &Deployed) -> String {
     let output = report.output.as_ref().map(|output| output.uri.to_string());
     let took_ms = report.ended_ms.saturating_sub(report.started_ms);
     let elapsed = Duration::from_millis(u64::try_from(took_ms).unwrap_or_default());
     let joblog = report.joblog.as_ref().map(ToString::to_string);
     let (output, joblog) = (output.as_deref(), joblog.as_deref());
-    summary::whole(report, &Facts { output, joblog, retried: None, elapsed })
+    let again = deployed.again(&report.job_id);
+    summary::whole(report, &Facts { output, joblog, retried: None, elapsed, again })
 }
 
 #[cfg(test)]
@@ -297,7 +298,7 @@ mod tests {
     #[test]
     fn the_summary_takes_the_time_from_the_report() {
         let report: Report = serde_json::from_value(report()).unwrap();
-        let text = anstream::adapter::strip_str(&told(&report)).to_string();
+        let text = anstream::adapter::strip_str(&told(&report, &dispatcher(Duration::ZERO).1)).to_string();
         assert!(text.contains("3 min 05 s") && text.contains("0 done, 1 failed of 1 chunk"), "{text}");
     }
 }

@@ -1,0 +1,112 @@
+//! A run on this machine, followed to its end, and told of.
+
+use std::time::Instant;
+
+use fanfold_emulator::lambda::LogLine;
+use fanfold_flow::code::Code;
+use fanfold_flow::job::Job;
+use fanfold_flow::keys::JobKeys;
+use fanfold_flow::plan::Plan;
+use fanfold_flow::report::{Report, Status};
+use fanfold_runtime::Error;
+use fanfold_store::StoreExt;
+use tokio::sync::mpsc;
+
+use crate::args::ProgramRun;
+use crate::exit::{FAILURE, Stop};
+use crate::find::Names;
+use crate::home::Home;
+use crate::joblog::Joblog;
+use crate::machine::Machine;
+use crate::progress::Progress;
+use crate::stdout;
+use crate::summary::{self, Again, Facts};
+use crate::watch::{self, Watched};
+
+/// What there is to tell of a run that ended.
+pub(crate) struct Ended {
+    pub(crate) report: Report,
+    retried: u64,
+    /// Where the output is for the user: a path, or an s3:// address.
+    output: Option<String>,
+    /// Likewise the joblog, if it is anywhere; or why it could not be copied out.
+    joblog: Result<Option<String>, Error>,
+}
+
+/// Follows a run that is under way until it ends, and brings home what it leaves.
+///
+/// # Errors
+/// When it ends without a report, and when its output cannot be brought home.
+///
+/// # Cancellation
+/// The run goes on until the machine stops. No file of the output appears in part.
+pub(crate) async fn follow(
+    keys: &JobKeys,
+    home: &Home,
+    joblog: &Joblog,
+    machine: &Machine,
+    mut lines: mpsc::UnboundedReceiver<LogLine>,
+    progress: &Progress,
+) -> Result<Ended, Error> {
+    let plan: Plan = machine.store.get_json(&keys.plan()).await?;
+    let mut watched = Watched::new(plan.clone());
+    let report = watch::until_ended(machine, keys, &mut lines, &mut watched, progress).await?;
+    let output = match &report.output {
+        Some(output) => {
+            let job: Job = machine.store.get_json(&keys.job()).await?;
+            Some(home.bring(output, &plan, &job, machine, progress).await?)
+        }
+        None => None,
+    };
+    let joblog = joblog.brought_home(&report, machine).await;
+    Ok(Ended { report, retried: watched.retried, output, joblog })
+}
+
+impl Ended {
+    /// Prints the summary, the report where it is asked for, and gives the failure there was.
+    ///
+    /// # Errors
+    /// That the job failed, or that something cannot be printed.
+    pub(crate) fn tell(self, names: &Names, args: &ProgramRun, began: Instant) -> Result<(), Stop> {
+        let Self { report, retried, output, joblog } = self;
+        let facts = Facts {
+            output: output.as_deref(),
+            joblog: joblog.as_ref().ok().and_then(Option::as_deref),
+            retried: Some(retried),
+            elapsed: began.elapsed(),
+            again: again(&report, args),
+        };
+        let failed = report.status != Status::Succeeded;
+        if failed || !args.quiet || !report.failures.is_empty() {
+            let text = if args.quiet {
+                summary::failures(&report, &facts.again)
+            } else {
+                summary::whole(&report, &facts)
+            };
+            anstream::eprint!("{}", names.in_text(&text));
+        }
+        if args.json {
+            let report = summary::json(&report, &facts)
+                .map_err(|error| Error::caused(Code::Internal, "write the report as JSON", error))?;
+            stdout::print(&(report + "\n"))?;
+        }
+        match (failed, joblog) {
+            (false, joblog) => Ok(joblog.map(drop)?),
+            (true, Ok(_)) => Err(Stop::Reported(summary::code(&report))),
+            (true, Err(error)) => {
+                // The job's own failure is the one to end with.
+                anstream::eprintln!("{FAILURE}no joblog{FAILURE:#}: failed to {}", error.chain());
+                Err(Stop::Reported(summary::code(&report)))
+            }
+        }
+    }
+}
+
+/// How what is left of a run on this machine is done.
+pub(crate) fn again(report: &Report, args: &ProgramRun) -> Again {
+    if args.machine.keeps_objects() {
+        Again::By(format!("fanfold redrive {}{}", report.job_id, args.machine.options()))
+    } else {
+        Again::Lost
+    }
+}

@@ -1,0 +1,187 @@
+//! `fanfold redrive` of a run on this machine, whose objects were kept.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use fanfold_dispatcher::Answer;
+use fanfold_emulator::lambda::LogLine;
+use fanfold_emulator::s3::ETags;
+use fanfold_flow::code::Code;
+use fanfold_flow::job::Job;
+use fanfold_flow::keys::{JobId, JobKeys};
+use fanfold_flow::plan::Plan;
+use fanfold_flow::report::{Report, Status, redrive_advice};
+use fanfold_flow::uri::ObjectUri;
+use fanfold_runtime::Error;
+use fanfold_store::{ErrorKind, Store, StoreExt};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use crate::args::stack::{RedriveArgs, StackArgs};
+use crate::args::{MachineArgs, ProgramRun};
+use crate::ended::{self, Ended};
+use crate::exit::Stop;
+use crate::home::{self, Home};
+use crate::joblog::Joblog;
+use crate::machine::{self, Machine, Wishes};
+use crate::progress::Progress;
+use crate::run::in_the_users_words;
+use crate::signals::Signals;
+use crate::summary::{self, Again};
+use crate::{dispatcher, functions, stdout};
+
+/// A run that is to be redriven.
+struct Base {
+    job: Job,
+    plan: Plan,
+    home: Home,
+    joblog: Joblog,
+}
+
+/// What came of asking for a redrive.
+enum Came {
+    /// A run was started, and has ended so.
+    Ended(Box<Ended>),
+    /// Nothing was started: nothing is left, or it was done by a redrive before.
+    Before(Box<Answer>, Box<Report>),
+}
+
+/// Has what is left of a run done on this machine, and tells how that ended.
+///
+/// # Errors
+/// Whatever keeps the job from an output. After a signal what was started has been stopped and removed, and the redrive can
+/// be asked for again.
+pub(crate) async fn here(args: &RedriveArgs) -> Result<(), Stop> {
+    if args.stack != StackArgs::default() {
+        let message =
+            "use --data or --s3 environment: they mean a run on this machine, and not one of a stack";
+        return Err(Error::new(Code::InvalidJob, message).into());
+    }
+    let (began, run) = (Instant::now(), &args.run);
+    let base = Base::read(&args.job_id, run).await?;
+    let mut signals = Signals::listen()?;
+    let progress = if run.quiet { Progress::quiet() } else { Progress::on_stderr() };
+    let (log_lines, lines) = mpsc::unbounded_channel();
+    let wishes = Wishes {
+        log_lines: Some(log_lines),
+        etags: ETags::Opaque,
+        tasks: base.home.tasks.clone(),
+        task_directory: Some(base.home.task_directory.clone()),
+        ..Wishes::default()
+    };
+    let machine = Machine::start(&run.machine, wishes).await?;
+    let started = OnceLock::new();
+    let came = tokio::select! {
+        came = whole(&base, &machine, &started, lines, &progress) => came.map_err(Stop::Failed),
+        signal = signals.next() => Err(Stop::Signalled(signal)),
+    };
+    progress.end();
+    let rubbish = rubbish(&base, &machine.work, &came, started.get());
+    machine.stop(&rubbish).await;
+    match came.map_err(|stop| in_the_users_words(stop, &base.home.names))? {
+        Came::Ended(ended) => ended.tell(&base.home.names, run, began),
+        Came::Before(answer, report) => tell_of_before(&answer, &report, run),
+    }
+}
+
+impl Base {
+    /// Reads what there is of the run, and checks what can be checked before anything is started.
+    async fn read(job_id: &JobId, run: &ProgramRun) -> Result<Self, Error> {
+        let work = machine::work_of(&run.machine)?;
+        let (store, embedded) = machine::store_alone(&run.machine, ETags::Opaque).await?;
+        let read = Self::of(job_id, &work, &store, run).await;
+        drop(store);
+        if let Some(embedded) = embedded {
+            embedded.stop().await;
+        }
+        read
+    }
+
+    async fn of(
+        job_id: &JobId,
+        work: &ObjectUri,
+        store: &Arc<dyn Store>,
+        run: &ProgramRun,
+    ) -> Result<Self, Error> {
+        let keys = JobKeys::new(work, job_id);
+        let plan: Plan = match store.get_json(&keys.plan()).await {
+            Ok(plan) => plan,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Err(unknown(job_id, &run.machine)),
+            Err(error) => return Err(error.into()),
+        };
+        let job: Job = store.get_json(&keys.job()).await?;
+        let home = Home::of(store, work, &plan).await?;
+        let output = home.output.as_deref();
+        if output == Some("-") && run.json {
+            let message = "print both the output and --json: both go to standard output";
+            return Err(Error::new(Code::InvalidJob, message));
+        }
+        let joblog = Joblog::wanted(run, output, &machine::current_directory()?)?;
+        Ok(Self { job, plan, home, joblog })
+    }
+}
+
+fn unknown(job_id: &JobId, machine: &MachineArgs) -> Error {
+    let message = format!(
+        "redrive {job_id}: there is no such run in what{} keeps; `fanfold run` and `map` name theirs when they fail",
+        machine.options()
+    );
+    Error::new(Code::InvalidJob, message)
+}
+
+/// Asks for the redrive, follows, copies out.
+async fn whole(
+    base: &Base,
+    machine: &Machine,
+    started: &OnceLock<JobId>,
+    lines: mpsc::UnboundedReceiver<LogLine>,
+    progress: &Progress,
+) -> Result<Came, Error> {
+    // Before any work: whether the output could be brought home.
+    base.home.target(&base.plan, &base.job, machine).await?;
+    let event = json!({ "redrive": base.plan.job_id });
+    let answer = dispatcher::ask(&*machine.invoke, functions::DISPATCHER, &event).await?;
+    let mut answer = Answer::deserialize(&answer).map_err(|error| {
+        Error::caused(Code::Internal, format!("read the dispatcher's answer: {answer}"), error)
+    })?;
+    if let Some(report) = answer.report.take() {
+        return Ok(Came::Before(Box::new(answer), Box::new(report)));
+    }
+    let run = started.get_or_init(|| answer.job_id);
+    let keys = JobKeys::new(&machine.work, run);
+    let ended = ended::follow(&keys, &base.home, &base.joblog, machine, lines, progress).await?;
+    Ok(Came::Ended(Box::new(ended)))
+}
+
+/// What need not stay: once nothing is left to do, the copies of local files; of a run that was stopped half way, everything.
+fn rubbish(
+    base: &Base,
+    work: &ObjectUri,
+    came: &Result<Came, Stop>,
+    started: Option<&JobId>,
+) -> Vec<ObjectUri> {
+    match (came, started) {
+        (Ok(Came::Ended(ended)), _) if !ended.report.can_be_redriven() => {
+            vec![home::local(work, home::first(&base.plan))]
+        }
+        (Err(Stop::Signalled(_)), Some(run)) => {
+            let keys = JobKeys::new(work, run);
+            vec![keys.folder(), keys.active()]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Tells of a redrive for which nothing was started.
+fn tell_of_before(answer: &Answer, report: &Report, run: &ProgramRun) -> Result<(), Stop> {
+    let mut message = answer.message.clone();
+    if let Again::By(command) = ended::again(report, run) {
+        message = message.replace(&redrive_advice(&report.job_id), &format!("redrive that: {command}"));
+    }
+    anstream::eprintln!("{message}");
+    if run.json {
+        stdout::print_json(report)?;
+    }
+    if report.status == Status::Succeeded { Ok(()) } else { Err(Stop::Reported(summary::code(report))) }
+}
