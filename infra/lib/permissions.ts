@@ -11,11 +11,11 @@ export interface WorkPlace extends DataPlace {
 export function dispatcherPermissions(work: WorkPlace, { dispatcher, worker, reducer }: FunctionArns): Permission[] {
   return [
     {
-      neededBy: 'what a job has left so far (crates/dispatcher/src/submit.rs, status.rs, wait.rs, sweep.rs, recover.rs, crates/gather/src/commit.rs)',
+      neededBy: 'what a job has left so far (crates/dispatcher/src/submit.rs, status.rs, wait.rs, sweep.rs, recover.rs, redrive.rs, crates/gather/src/commit.rs)',
       ...artefacts(work, ['s3:GetObject'], '*'),
     },
     {
-      neededBy: 'job, plan and marker (crates/dispatcher/src/submit.rs, sweep.rs), and what a dead worker or reducer should have written (crates/gather/src/commit.rs, lease.rs, finish.rs)',
+      neededBy: 'job, plan and marker (crates/dispatcher/src/submit.rs, sweep.rs, redrive.rs), that a job is to stop (cancel.rs), and what a dead worker or reducer should have written (crates/gather/src/commit.rs, lease.rs, finish.rs)',
       ...artefacts(work, ['s3:PutObject'], '*'),
     },
     {
@@ -35,11 +35,11 @@ export function dispatcherPermissions(work: WorkPlace, { dispatcher, worker, red
 export function workerPermissions(work: WorkPlace, { worker, reducer }: FunctionArns): Permission[] {
   return [
     {
-      neededBy: 'job and plan (crates/worker/src/handle.rs, crates/gather/src/lane.rs), attempts and done records of others (crates/gather/src/attempt.rs, commit.rs)',
+      neededBy: 'job and plan (crates/worker/src/handle.rs, crates/gather/src/lane.rs), that the job is to stop (crates/worker/src/cancel.rs), attempts and done records of others (crates/gather/src/attempt.rs, commit.rs)',
       ...artefacts(work, ['s3:GetObject'], 'jobs/*'),
     },
     {
-      neededBy: 'chunk results, also in parts (crates/worker/src/output.rs); attempts, done records, groups (crates/gather/src/attempt.rs, commit.rs)',
+      neededBy: 'chunk results, also in parts (crates/worker/src/output.rs); attempts, hops, done records, groups (crates/gather/src/attempt.rs, commit.rs)',
       ...artefacts(work, ['s3:PutObject'], 'jobs/*'),
     },
     {
@@ -50,9 +50,9 @@ export function workerPermissions(work: WorkPlace, { worker, reducer }: Function
       neededBy: 'the parts of a result that does not count (crates/worker/src/output.rs)',
       ...artefacts(work, ['s3:AbortMultipartUpload'], 'jobs/*/chunks/*'),
     },
-    { neededBy: 'done records and groups (crates/gather/src/commit.rs)', ...list(work) },
+    { neededBy: 'done records and groups (crates/gather/src/commit.rs), and whether the job is to stop (crates/worker/src/cancel.rs)', ...list(work) },
     {
-      neededBy: 'the next partition of its lane (crates/worker/src/handle.rs), the reducer (crates/gather/src/commit.rs)',
+      neededBy: 'the next hop of its partition, the next partition of its lane (crates/worker/src/handle.rs), the reducer (crates/gather/src/commit.rs)',
       ...invoke(worker, reducer),
     },
     ...useKey(work, ['kms:Decrypt', 'kms:GenerateDataKey'], 'artefacts under a KMS key (crates/store/src/s3/uploads.rs)'),
@@ -67,7 +67,7 @@ export function reducerPermissions(work: WorkPlace): Permission[] {
       ...artefacts(work, ['s3:GetObject'], 'jobs/*'),
     },
     {
-      neededBy: 'lease, concat plan and report (crates/reducer/src/handle.rs, crates/gather/src/lease.rs, finish.rs)',
+      neededBy: 'lease, concat plan, joblog and report (crates/reducer/src/handle.rs, crates/gather/src/lease.rs, joblog.rs, finish.rs)',
       ...artefacts(work, ['s3:PutObject'], 'jobs/*'),
     },
     { neededBy: 'chunk results, to delete them (crates/gather/src/finish.rs)', ...list(work) },
@@ -83,6 +83,10 @@ function cleanUp(work: WorkPlace, callers: string): Permission[] {
     { neededBy: neededBy('the marker of the job'), ...artefacts(work, ['s3:DeleteObject'], 'active/*') },
     { neededBy: neededBy('chunk results, once the output is complete'), ...artefacts(work, ['s3:DeleteObject'], 'jobs/*/chunks/*') },
     { neededBy: neededBy('parts of results that dead workers left'), ...artefacts(work, ['s3:AbortMultipartUpload'], 'jobs/*/chunks/*') },
+    {
+      neededBy: 'parts of a joblog that was not finished (crates/gather/src/joblog.rs, finish.rs)',
+      ...artefacts(work, ['s3:AbortMultipartUpload'], 'jobs/*/joblog.tsv'),
+    },
     {
       neededBy: neededBy('the same, to find them'),
       actions: ['s3:ListBucketMultipartUploads'],
