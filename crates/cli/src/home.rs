@@ -88,13 +88,15 @@ impl Home {
         }
     }
 
-    /// Where the output of a run goes on this machine, or why it cannot; none where it is at an s3:// address.
+    /// Where the output goes on this machine, or why it cannot; none where it is at an s3:// address. The plan is that of any
+    /// of the runs that redrive one another, `before` are those that may have put their output there.
     ///
     /// # Errors
-    /// As for [`Target::at`]. That an earlier run put what is there is no reason.
+    /// As for [`Target::at`]. That the last of those runs put what is there is no reason.
     pub(crate) async fn target(
         &self,
         plan: &Plan,
+        before: &[JobId],
         job: &Job,
         machine: &Machine,
     ) -> Result<Option<(Target, String)>, Error> {
@@ -102,7 +104,7 @@ impl Home {
         // As the first run would have filled it.
         let values = Values { job_id: first(plan), name: &job.name, occasion: &plan.occasion };
         let address = template::fill(address, &values);
-        let is_ours = match earlier_output(plan, machine).await? {
+        let is_ours = match last_output(before, machine).await? {
             Some(output) if !job.output.overwrite => is_output(&self.directory.join(&address), &output).await,
             _ => false,
         };
@@ -125,7 +127,7 @@ impl Home {
         machine: &Machine,
         progress: &Progress,
     ) -> Result<String, Error> {
-        let Some((target, address)) = self.target(plan, job, machine).await? else {
+        let Some((target, address)) = self.target(plan, plan.earlier(), job, machine).await? else {
             return Ok(output.uri.to_string());
         };
         progress.begin(Phase::Copy { verb: "copying out", done: 0, total: output.bytes });
@@ -134,9 +136,9 @@ impl Home {
     }
 }
 
-/// The output that the last of the runs before this one put, of those that did.
-async fn earlier_output(plan: &Plan, machine: &Machine) -> Result<Option<Output>, StoreError> {
-    for run in plan.earlier().iter().rev() {
+/// The output that the last of these runs put, of those that did.
+async fn last_output(runs: &[JobId], machine: &Machine) -> Result<Option<Output>, StoreError> {
+    for run in runs.iter().rev() {
         let report: Report = machine.store.get_json(&JobKeys::new(&machine.work, run).result()).await?;
         if report.output.is_some() {
             return Ok(report.output);

@@ -139,7 +139,8 @@ async fn whole(
     progress: &Progress,
 ) -> Result<Came, Error> {
     // Before any work: whether the output could be brought home.
-    base.home.target(&base.plan, &base.job, machine).await?;
+    let before = [base.plan.earlier(), std::slice::from_ref(&base.plan.job_id)].concat();
+    base.home.target(&base.plan, &before, &base.job, machine).await?;
     let event = json!({ "redrive": base.plan.job_id });
     let answer = dispatcher::ask(&*machine.invoke, functions::DISPATCHER, &event).await?;
     let mut answer = Answer::deserialize(&answer).map_err(|error| {

@@ -18,6 +18,7 @@ mod map;
 mod misbehaving;
 mod odd_inputs;
 mod readme;
+mod redrive;
 mod shared_memory;
 mod signals;
 mod stack;

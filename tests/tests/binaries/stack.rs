@@ -15,14 +15,14 @@ use e2e::deployment::synthesized_template;
 use e2e::program::{Ended, Running, Sandbox};
 
 /// `fanfold local`, kept up for a test.
-struct Local<'s> {
+pub(crate) struct Local<'s> {
     sandbox: &'s Sandbox,
     running: Running<'s>,
     environment: Vec<(String, String)>,
 }
 
 impl<'s> Local<'s> {
-    fn start(sandbox: &'s Sandbox) -> Self {
+    pub(crate) fn start(sandbox: &'s Sandbox) -> Self {
         Self::start_with(sandbox, &[], "FANFOLD_REDUCER=")
     }
 
@@ -42,17 +42,17 @@ impl<'s> Local<'s> {
     }
 
     /// `fanfold` in another terminal.
-    fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = self.sandbox.command(args);
         command.envs(self.environment.clone());
         command
     }
 
-    fn run(&self, args: &[&str]) -> Ended {
+    pub(crate) fn run(&self, args: &[&str]) -> Ended {
         self.sandbox.start(&mut self.command(args)).ended()
     }
 
-    fn stop(self) {
+    pub(crate) fn stop(self) {
         self.running.signal(Signal::TERM);
         self.running.ended().succeeded();
     }
