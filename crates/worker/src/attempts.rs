@@ -1,6 +1,7 @@
 //! All chunks of a partition, and again those that failed, for as long as there is time.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use fanfold_flow::chunk::Chunk;
 use fanfold_flow::code::Code;
@@ -179,17 +180,20 @@ impl<'a> Rounds<'a> {
         for chunk in chunks {
             self.running.spawn(process::run(Arc::clone(shared), chunk, self.attempt));
         }
-        let is_late = || shared.times.is_late(self.work.deps.world.as_ref());
+        let (times, world) = (shared.times, self.work.deps.world.as_ref());
+        // The next piece of a chunk takes about as long as the one before it.
+        let has_time_for = |took| !times.is_late(world) && took < times.until_kill(world);
         let mut round = Round::Ran;
         while let Some(ended) = self.running.join_next().await {
             match ended.map_err(|error| Error::caused(Code::Internal, "run a chunk", error))? {
                 Ran::Done(result, rest) => {
+                    let took = Duration::from_millis(result.wall_ms);
                     self.results.push(*result);
                     match rest {
-                        Some(rest) if is_late() => self.rest.push(rest),
-                        Some(rest) => {
+                        Some(rest) if has_time_for(took) => {
                             self.running.spawn(process::run(Arc::clone(shared), rest, self.attempt));
                         }
+                        Some(rest) => self.rest.push(rest),
                         None => {}
                     }
                 }

@@ -27,8 +27,8 @@ const GATHERING_SHARE: u32 = 4;
 /// What a process had that ran out of time: nearly all that an invocation can give, or less.
 const NEARLY_ALL: f64 = 0.9;
 
-/// How often a chunk that can be cut is started afresh, each time with at most half as much, before it fails.
-const HALVINGS_MAX: u32 = 4;
+/// How often a chunk that can be cut is started afresh before it fails.
+const FRESH_STARTS_MAX: u32 = 4;
 
 /// The moments of an invocation, in milliseconds since 1970 (UTC).
 #[derive(Clone, Copy, Debug)]
@@ -75,17 +75,20 @@ impl Times {
     }
 
     /// How a chunk is started afresh that was begun at this moment and ran out of time; none if that would be no use. What
-    /// can be cut is given at most half as much as before, until that is no use either. What cannot is started once more,
-    /// unless it had all the time there is.
+    /// had not all the time there is starts as it was: once, or a few times where it can be cut. What had, and can be cut, is
+    /// given at most half as much.
     pub(crate) fn afresh(&self, chunk: &Chunk, can_be_cut: bool, started_ms: i64) -> Option<Chunk> {
-        let late = chunk.late + 1;
-        if !can_be_cut {
-            let is_worth_it = chunk.late == 0 && !self.had_nearly_all(started_ms);
-            return is_worth_it.then(|| Chunk { late, ..chunk.clone() });
+        let starts_max = if can_be_cut { FRESH_STARTS_MAX } else { 1 };
+        if chunk.late >= starts_max {
+            return None;
+        }
+        let again = Chunk { late: chunk.late + 1, ..chunk.clone() };
+        if !self.had_nearly_all(started_ms) {
+            return Some(again);
         }
         let (_, whole) = chunk.input.offset_and_limit();
         let half = chunk.at_most.unwrap_or(whole).min(whole) / 2;
-        (chunk.late < HALVINGS_MAX && half > 0).then(|| Chunk { late, at_most: Some(half), ..chunk.clone() })
+        (can_be_cut && half > 0).then(|| Chunk { at_most: Some(half), ..again })
     }
 }
 
@@ -152,10 +155,10 @@ mod tests {
             let (mut chunk, mut starts) = (chunk(bytes, 0, None), 0);
             while let Some(next) = times.afresh(&chunk, can_be_cut, started_ms) {
                 prop_assert!(next.late > chunk.late);
-                prop_assert_eq!(next.at_most.is_some(), can_be_cut);
+                prop_assert!(can_be_cut || next.at_most.is_none());
                 (chunk, starts) = (next, starts + 1);
             }
-            let most = if can_be_cut { HALVINGS_MAX } else { 1 };
+            let most = if can_be_cut { FRESH_STARTS_MAX } else { 1 };
             prop_assert!(starts <= most);
         }
     }
@@ -191,6 +194,8 @@ mod tests {
         assert_eq!(half, Some(chunk(100, 1, Some(50))));
         assert_eq!(times.afresh(&half.unwrap(), true, 0), Some(chunk(100, 2, Some(25))));
         assert_eq!(times.afresh(&chunk(1, 0, None), true, 0), None, "there is no half of it");
+        let begun_late = times.afresh(&chunk(1, 0, None), true, 500_000);
+        assert_eq!(begun_late, Some(chunk(1, 1, None)), "it may do with all the time there is");
         assert_eq!(times.afresh(&chunk(30, 1, Some(50)), true, 0), Some(chunk(30, 2, Some(15))));
     }
 }
