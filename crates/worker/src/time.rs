@@ -88,7 +88,7 @@ impl Times {
         }
         let (_, whole) = chunk.input.offset_and_limit();
         let half = chunk.at_most.unwrap_or(whole).min(whole) / 2;
-        (can_be_cut && half > 0).then(|| Chunk { at_most: Some(half), ..again })
+        (can_be_cut && half > 0).then_some(Chunk { at_most: Some(half), ..again })
     }
 }
 
