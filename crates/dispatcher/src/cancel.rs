@@ -47,33 +47,48 @@ pub(crate) async fn cancel(
 ) -> Result<Value, Error> {
     let keys = deps.keys(job_id);
     let Some(plan) = planned(deps, &keys).await? else { return Err(unknown("cancel", job_id, deps).await?) };
-    let had_ended = report_of(deps, &keys).await?.is_some();
-    if !had_ended {
+    let mut end_of = End::Before;
+    if report_of(deps, &keys).await?.is_none() {
         let record = Cancel { version: Version, asked_ms: deps.world.now_ms() };
         deps.store.create_json(&keys.cancel(), &record).await?;
         tracing::info!(job = %job_id, "the job is to stop");
-        end(&plan, deps, budget).await?;
+        end_of = end(&plan, deps, budget).await?;
         wait::for_report(deps, &keys, WAIT, budget).await?;
     }
     let standing = standing(job_id, deps, settings).await?;
-    let message = message(&standing, had_ended);
+    let message = message(&standing, &plan, &end_of);
     Ok(json!(Standing { message, ..standing }))
 }
 
-fn message(standing: &Standing, had_ended: bool) -> String {
+fn message(standing: &Standing, plan: &Plan, end: &End) -> String {
     let Standing { job_id, message, report, .. } = standing;
-    match report.as_ref().map(|report| report.status) {
-        Some(Status::Cancelled) => message.clone(),
-        Some(Status::Succeeded | Status::Failed) if had_ended => {
+    match (report.as_ref().map(|report| report.status), end) {
+        (Some(Status::Cancelled), _) | (None, End::Now | End::Elsewhere | End::Before) => message.clone(),
+        (Some(Status::Succeeded | Status::Failed), End::Before) => {
             format!("nothing was stopped, for the job had ended: {message}")
         }
-        Some(Status::Succeeded | Status::Failed) => {
+        (Some(Status::Succeeded | Status::Failed), End::Now | End::Elsewhere | End::TooLate) => {
             format!("nothing was stopped, for every chunk had its outcome already: {message}")
         }
-        None => format!(
-            "job {job_id} is past stopping: every chunk has its outcome, no program runs, and the job ends by itself; {message}"
+        (None, End::TooLate) => format!(
+            "job {job_id} is past stopping: every chunk has its outcome, no program runs, and the job ends by itself; \
+             the output will be at {}",
+            plan.output
         ),
     }
+}
+
+/// How a job that is to stop came to its end.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It had ended before.
+    Before,
+    /// It has ended now.
+    Now,
+    /// Somebody else ends it, who accounts for it as we would.
+    Elsewhere,
+    /// Every chunk had its outcome: whoever reduces the job ends it.
+    TooLate,
 }
 
 /// Ends a job that is to stop, unless it has ended, or every chunk has its outcome; then whoever reduces it ends it. To do so
@@ -81,25 +96,28 @@ fn message(standing: &Standing, had_ended: bool) -> String {
 ///
 /// # Errors
 /// When store or invoke fail.
-pub(crate) async fn end(plan: &Plan, deps: &Deps, budget: Budget) -> Result<(), Error> {
+pub(crate) async fn end(plan: &Plan, deps: &Deps, budget: Budget) -> Result<End, Error> {
     let keys = deps.keys(&plan.job_id);
     if let Some(report) = report_of(deps, &keys).await? {
-        return clean_up(deps, &keys, &report).await;
+        clean_up(deps, &keys, &report).await?;
+        return Ok(End::Before);
     }
     close_groups(deps, plan).await?;
     let account = read_account(deps, plan).await?;
     let Some(stopped) = account.stopped() else {
         // Its last worker may have been stopped before it told the reducer.
-        return start_reducer(deps, &plan.job_id, 1).await;
+        start_reducer(deps, &plan.job_id, 1).await?;
+        return Ok(End::TooLate);
     };
     if Lease::take(deps, &keys, 1, budget).await?.is_none() {
-        // A worker that came late has completed its group, and a reducer was started. It accounts for the job as we would.
-        return Ok(());
+        // Somebody else who was asked; or a worker that came late has found all groups there, and started a reducer.
+        return Ok(End::Elsewhere);
     }
     let job: Job = deps.store.get_json(&keys.job()).await?;
     let joblog = write_joblog(deps, &keys, plan, &job, &account).await;
     let report = account.report(&job, plan, Err(stopped), deps.world.now_ms());
-    finish(deps, &keys, Report { joblog, ..report }).await
+    finish(deps, &keys, Report { joblog, ..report }).await?;
+    Ok(End::Now)
 }
 
 #[cfg(test)]

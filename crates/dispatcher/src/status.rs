@@ -201,7 +201,7 @@ async fn running(
     let job: Job = deps.store.get_json(&keys.job()).await?;
     let (chunks, partitions) = counted(plan, deps, keys).await?;
     let message = if is_cancelled(deps, keys).await? {
-        format!("job {} was cancelled, and is stopping", plan.job_id)
+        format!("job {} was cancelled, and is about to end", plan.job_id)
     } else if partitions.done == partitions.total {
         format!(
             "job {} runs: every chunk has its outcome, the output is put together at {}",

@@ -45,7 +45,7 @@ pub struct Partition {
     /// The header that every process gets first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header: Option<Literal>,
-    /// The chunks, in order, without a gap; in a later hop, those that are left.
+    /// The chunks, in order, without a gap; in a later hop those that are left, in a redrive those that it does.
     pub chunks: Vec<Chunk>,
 }
 

@@ -68,3 +68,100 @@ async fn earlier_plans(deps: &Deps, plan: &Plan) -> Result<Vec<Plan>, Error> {
 async fn groups_of(deps: &Deps, plan: &Plan) -> Result<Vec<Group>, Error> {
     read_groups(deps, &deps.keys(&plan.job_id), plan.grouping().groups()).await
 }
+
+#[cfg(test)]
+mod tests {
+    use fanfold_flow::chunk::{Chunk, Input};
+    use fanfold_flow::code::Code;
+    use fanfold_flow::done::Done;
+    use fanfold_flow::version::Version;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn chunk(index: u64, cut: u32) -> Chunk {
+        Chunk { cut, ..Chunk::whole(index, Input::Items { first: index, count: 1 }) }
+    }
+
+    fn result(index: u64, cut: u32) -> ChunkResult {
+        ChunkResult {
+            index,
+            cut,
+            hop: 0,
+            attempt: 1,
+            stored: None,
+            header: None,
+            records: 1,
+            input: None,
+            bytes_in: 1,
+            started_ms: 0,
+            wall_ms: 1,
+        }
+    }
+
+    fn failure(chunk: &Chunk) -> Failure {
+        Failure {
+            index: chunk.index,
+            code: Code::ProgramFailed,
+            message: String::new(),
+            stderr_tail: String::new(),
+            attempts: 1,
+            rest: Failure::rest_of(chunk),
+        }
+    }
+
+    /// A run over these chunks: of each, so many cuts are done; then the next one fails, or there is none.
+    fn run(chunks: &[Chunk], fates: &[(u32, bool)]) -> (Vec<Group>, Vec<Chunk>) {
+        let (mut results, mut failures, mut left) = (Vec::new(), Vec::new(), Vec::new());
+        for (chunk, (cuts, fails)) in chunks.iter().zip(fates.iter().cycle()) {
+            results.extend((chunk.cut..chunk.cut + cuts).map(|cut| result(chunk.index, cut)));
+            let next = Chunk { cut: chunk.cut + cuts, ..chunk.clone() };
+            if *fails {
+                failures.push(failure(&next));
+                left.push(next);
+            } else {
+                results.push(result(chunk.index, next.cut));
+            }
+        }
+        let done = Done {
+            version: Version,
+            partition: 0,
+            attempts: 1,
+            results,
+            failures,
+            tries: Vec::new(),
+            deaths: Vec::new(),
+            environments: Vec::new(),
+        };
+        (vec![Group { version: Version, number: 0, done: vec![done] }], left)
+    }
+
+    fn fates() -> impl Strategy<Value = Vec<Vec<(u32, bool)>>> {
+        prop::collection::vec(prop::collection::vec((0_u32..3, any::<bool>()), 1..8), 1..5)
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_was_cut_and_redriven_the_output_has_each_piece_once(count in 1_u64..12, fates in fates()) {
+            let mut chunks: Vec<Chunk> = (0..count).map(|index| chunk(index, 0)).collect();
+            let mut runs = Vec::new();
+            for fate in &fates {
+                let (groups, left) = run(&chunks, fate);
+                runs.push(groups);
+                chunks = left;
+            }
+            let failed: Vec<u64> = chunks.iter().map(|chunk| chunk.index).collect();
+            let last = runs.pop().unwrap_or_default();
+            let account = runs.into_iter().fold(Account::of(last), |account, groups| account.with_earlier(Left::of(groups)));
+            let pieces: Vec<(u64, u32)> = account.in_order().iter().map(|result| (result.index, result.cut)).collect();
+            prop_assert_eq!(account.failures.iter().map(|failure| failure.index).collect::<Vec<_>>(), failed.clone());
+            let indexes: Vec<u64> = pieces.iter().filter(|(_, cut)| *cut == 0).map(|(index, _)| *index).collect();
+            let expected: Vec<u64> = (0..count).filter(|index| !failed.contains(index)).collect();
+            prop_assert_eq!(indexes, expected, "each index that did not fail, and none that did");
+            for pair in pieces.windows(2) {
+                let ((index, cut), (next_index, next_cut)) = (pair[0], pair[1]);
+                prop_assert!(next_cut == 0 && next_index > index || (next_index, next_cut) == (index, cut + 1), "{pair:?}");
+            }
+        }
+    }
+}

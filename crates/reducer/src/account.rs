@@ -114,3 +114,73 @@ fn ends_its_object(plan: &Plan, index: u64) -> bool {
 fn starts_at_zero(plan: &Plan, index: u64) -> bool {
     plan.chunk(index).is_some_and(|chunk| matches!(chunk.input, Input::Bytes(bytes) if bytes.start == 0))
 }
+
+#[cfg(test)]
+mod tests {
+    use fanfold_flow::keys::JobId;
+    use fanfold_flow::occasion::Occasion;
+    use fanfold_flow::plan::{Listing, make};
+    use serde_json::json;
+
+    use super::*;
+
+    fn plan(chunks: u64) -> Plan {
+        let job = Job::from_json(&json!({
+            "version": 1, "name": "n", "source": { "range": { "end": chunks, "chunk": 1 } },
+            "task": { "name": "t" }, "output": { "uri": "s3://b/k" }
+        }));
+        make(&job.unwrap(), &JobId::from_token("run"), Listing::Nothing, 1, Occasion::at(0))
+    }
+
+    fn found(outcomes: &[(u64, u32)], failed: &[u64]) -> Vec<String> {
+        let result = |(index, cut): &(u64, u32)| ChunkResult {
+            index: *index,
+            cut: *cut,
+            hop: 0,
+            attempt: 1,
+            stored: None,
+            header: None,
+            records: 1,
+            input: None,
+            bytes_in: 1,
+            started_ms: 0,
+            wall_ms: 1,
+        };
+        let results: Vec<ChunkResult> = outcomes.iter().map(result).collect();
+        let failures = failed.iter().map(|index| Failure {
+            index: *index,
+            code: Code::ProgramFailed,
+            message: String::new(),
+            stderr_tail: String::new(),
+            attempts: 1,
+            rest: None,
+        });
+        defects(&results.iter().collect::<Vec<_>>(), &failures.collect::<Vec<_>>(), &plan(4))
+    }
+
+    #[test]
+    fn each_index_with_each_of_its_cuts_once_is_right() {
+        let none = Vec::<String>::new();
+        assert_eq!(found(&[(0, 0), (1, 0), (1, 1), (1, 2), (2, 0), (3, 0)], &[]), none);
+        assert_eq!(found(&[(0, 0), (2, 0), (2, 1)], &[1, 3]), none);
+        assert_eq!(found(&[], &[0, 1, 2, 3]), none);
+    }
+
+    #[test]
+    fn what_is_missing_or_there_twice_is_found() {
+        for (what, outcomes, failed) in [
+            ("an index missing in front", &[(1, 0), (2, 0), (3, 0)][..], &[][..]),
+            ("an index missing in the middle", &[(0, 0), (1, 0), (3, 0)], &[]),
+            ("an index missing at the end", &[(0, 0), (1, 0), (2, 0)], &[]),
+            ("an index too many", &[(0, 0), (1, 0), (2, 0), (3, 0), (4, 0)], &[]),
+            ("an index twice", &[(0, 0), (1, 0), (1, 0), (2, 0), (3, 0)], &[]),
+            ("done and failed", &[(0, 0), (1, 0), (2, 0), (3, 0)], &[2]),
+            ("a cut missing in front", &[(0, 0), (1, 1), (2, 0), (3, 0)], &[]),
+            ("a cut missing in the middle", &[(0, 0), (1, 0), (1, 2), (2, 0), (3, 0)], &[]),
+            ("a cut twice", &[(0, 0), (1, 0), (1, 1), (1, 1), (2, 0), (3, 0)], &[]),
+            ("nothing", &[], &[]),
+        ] {
+            assert!(!found(outcomes, failed).is_empty(), "{what}");
+        }
+    }
+}

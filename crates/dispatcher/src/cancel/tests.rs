@@ -135,12 +135,12 @@ async fn a_cancel_that_stopped_half_way_is_taken_up_again() {
     let record = Cancel { version: Version, asked_ms: world.now_ms() };
     world.deps.store.create_json(&world.keys.cancel(), &record).await.unwrap();
     let running = world.dispatch(&json!({ "status": "one" })).await;
-    assert!(running["message"].as_str().unwrap().contains("is stopping"), "{running}");
+    assert!(running["message"].as_str().unwrap().contains("is about to end"), "{running}");
     let plan = world.plan().await;
-    end(&plan, &world.deps, world.budget()).await.unwrap();
+    assert_eq!(end(&plan, &world.deps, world.budget()).await.unwrap(), End::Now);
     let report = world.report().await.unwrap();
     assert_eq!((report.status, report.chunks.cancelled), (Status::Cancelled, 30));
-    end(&plan, &world.deps, world.budget()).await.unwrap();
+    assert_eq!(end(&plan, &world.deps, world.budget()).await.unwrap(), End::Before);
     assert_eq!(world.report().await.unwrap(), report);
 }
 
@@ -156,4 +156,17 @@ async fn the_marker_of_a_cancelled_job_stays_until_no_worker_can_write_any_more(
     clean_up_for_good(&world.deps, &world.keys, &world.report().await.unwrap()).await.unwrap();
     assert!(!world.is_there(&world.keys.active()).await);
     assert_eq!(world.deps.store.list_uploads("world", "").await.unwrap(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_somebody_else_is_just_ending_is_left_to_them() {
+    let world = World::with_job(3, None).await;
+    Lease::take(&world.deps, &world.keys, 1, world.budget()).await.unwrap().unwrap();
+    let answer = cancelled(&world).await;
+    assert_eq!(answer["status"], "running");
+    assert!(answer["message"].as_str().unwrap().contains("was cancelled, and is about to end"), "{answer}");
+    assert_eq!(world.report().await, None);
+    // They never did, and their lease is over.
+    world.pass(Duration::from_secs(3_600));
+    assert_eq!(cancelled(&world).await["status"], "cancelled");
 }
