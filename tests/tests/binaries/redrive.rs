@@ -147,10 +147,11 @@ fn local_job() -> Value {
     })
 }
 
-/// The command that a run's last words tell to type.
-fn command_told(stderr: &str) -> Vec<String> {
-    let (_, command) =
-        stderr.rsplit_once("by: fanfold ").unwrap_or_else(|| panic!("no command in:\n{stderr}"));
+/// The command that stands behind these words of what was said.
+fn command_behind(words: &str, said: &str) -> Vec<String> {
+    let (_, command) = said
+        .rsplit_once(&format!("{words} fanfold "))
+        .unwrap_or_else(|| panic!("no command behind '{words}' in:\n{said}"));
     command.lines().next().unwrap().split(' ').map(str::to_owned).collect()
 }
 
@@ -166,7 +167,7 @@ fn a_run_on_this_machine_whose_objects_are_kept_is_redriven_by_the_command_that_
         .says(&["program_failed", "what is left is done, and no more than that, by: fanfold redrive lines-"]);
     let failed = ended.report();
     assert!(failed.message.ends_with("--data kept"), "{}", failed.message);
-    let command = command_told(&ended.stderr);
+    let command = command_behind("by:", &ended.stderr);
     assert_eq!(
         (command[0].as_str(), &command[2..]),
         ("redrive", &["--data".to_owned(), "kept".to_owned()][..])
@@ -177,7 +178,7 @@ fn a_run_on_this_machine_whose_objects_are_kept_is_redriven_by_the_command_that_
     sandbox.run(&command).failed_with(4).says(&["index 2", "fanfold redrive lines-", "-r1 --data kept"]);
     std::fs::remove_file(sandbox.path("broken")).unwrap();
     let told_before = sandbox.run(&command).failed_with(4);
-    let command = command_told_of_before(&told_before.stderr);
+    let command = command_behind("redrive that:", &told_before.stderr);
     let again: Vec<&str> = command.iter().map(String::as_str).chain(["--json"]).collect();
     let ended = sandbox.run(&again).succeeded();
     let report: Report = ended.report();
@@ -187,13 +188,6 @@ fn a_run_on_this_machine_whose_objects_are_kept_is_redriven_by_the_command_that_
     let copies = walk(&copies);
     assert!(!copies.iter().any(|path| path.contains("/local/")), "copies of files stay: {copies:?}");
     sandbox.assert_clean(&["job.json", "kept", "out.txt"]);
-}
-
-/// The command in what is said of a run that was redriven before.
-fn command_told_of_before(stderr: &str) -> Vec<String> {
-    let (_, command) =
-        stderr.rsplit_once("redrive that: fanfold ").unwrap_or_else(|| panic!("no command in:\n{stderr}"));
-    command.lines().next().unwrap().split(' ').map(str::to_owned).collect()
 }
 
 /// The paths of all files below a folder.
@@ -237,7 +231,7 @@ fn an_output_with_gaps_in_a_file_is_replaced_but_no_other_file() {
     let ended = sandbox.run(["run", "job.json", "--data", "kept"]).succeeded();
     let with_gaps = sandbox.read("out.txt");
     assert!(with_gaps.len() < input.len());
-    let command = command_told(&ended.stderr);
+    let command = command_behind("by:", &ended.stderr);
     std::fs::remove_file(sandbox.path("broken")).unwrap();
     sandbox.write("out.txt", "somebody else's");
     sandbox.run(&command).failed_with(5).says(&["output_exists", "out.txt"]);
