@@ -11,8 +11,8 @@ use fanfold_flow::plan::Plan;
 use fanfold_flow::report::{Output, Report};
 use fanfold_flow::version::Version;
 use fanfold_gather::{
-    Account, Attempt, Lane, Lease, NoOutput, Sent, advance, at_its_hop, clean_up, commit, finish, is_done,
-    last_attempt, output_of, read_groups, report_of, start_reducer, write_joblog,
+    Attempt, Lane, Lease, NoOutput, Sent, advance, at_its_hop, clean_up, commit, finish, is_done,
+    last_attempt, output_of, read_account, report_of, start_reducer, write_joblog,
 };
 use fanfold_runtime::{Budget, Deps, Error, backoff};
 use fanfold_store::{ErrorKind, StoreExt};
@@ -199,7 +199,7 @@ pub(crate) async fn end_without_reducer(
     }
     let job: Job = deps.store.get_json(&keys.job()).await?;
     let plan: Plan = deps.store.get_json(&keys.plan()).await?;
-    let account = Account::of(read_groups(deps, keys, plan.grouping().groups()).await?);
+    let account = read_account(deps, &plan).await?;
     let ended = output_that_stands(&plan, keys, deps).await?.ok_or_else(|| NoOutput {
         code: Code::Internal,
         message: format!("every chunk has its outcome, but the output could not be put together: {reason}"),

@@ -145,8 +145,11 @@ async fn sweep_job(job_id: &JobId, deps: &Deps, graces: Graces, budget: Budget) 
         return Ok(Swept { ended: 1, ..Swept::default() });
     }
     if is_cancelled(deps, &keys).await? {
-        cancel::end(&deps.store.get_json(&keys.plan()).await?, deps, budget).await?;
-        return Ok(Swept { ended: 1, ..Swept::default() });
+        let plan = deps.store.get_json(&keys.plan()).await?;
+        // One that is past stopping is a job like any other.
+        if cancel::end(&plan, deps, budget).await? != cancel::End::TooLate {
+            return Ok(Swept { ended: 1, ..Swept::default() });
+        }
     }
     let (marker, etag): (Marker, _) = match deps.store.get_json_tagged(&keys.active()).await {
         Ok(read) => read,

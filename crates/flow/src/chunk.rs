@@ -14,28 +14,45 @@ pub struct Chunk {
     pub cut: u32,
     /// What it reads.
     pub input: Input,
-    /// How often this ran out of time before any of it was done, and was started afresh.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub late: u32,
-    /// How much of it may be taken at once: bytes of an object, or items. Only of what ran out of time and can be cut.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub at_most: Option<u64>,
+    /// What earlier tries at it have shown.
+    #[serde(default, skip_serializing_if = "Prior::is_nothing")]
+    pub prior: Prior,
 }
 
-fn is_zero(number: &u32) -> bool {
-    *number == 0
+/// What earlier tries at a chunk have shown, and what follows for the next one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Prior {
+    /// How often it was tried and failed.
+    pub failed: u32,
+    /// How often it ran out of time before any of it was done, and was started afresh.
+    pub late: u32,
+    /// How much of it may be taken at once: bytes of an object, or items. Only of what ran out of time and can be cut.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<u64>,
+    /// Whether it is to run with no other beside it, since memory may have run out.
+    pub alone: bool,
+}
+
+impl Prior {
+    /// Whether nothing is known.
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Chunk {
     /// A chunk as it is planned: whole.
     pub fn whole(index: u64, input: Input) -> Self {
-        Self { index, cut: 0, input, late: 0, at_most: None }
+        Self { index, cut: 0, input, prior: Prior::default() }
     }
 
-    /// What comes behind a piece of this chunk that was cut off and done: the next cut, of which nothing has been late yet.
+    /// What comes behind a piece of this chunk that was cut off and done: the next cut. It has neither failed nor been late
+    /// yet; how it is best run is known from the piece before.
     #[must_use]
     pub fn rest(&self, input: Input) -> Self {
-        Self { cut: self.cut + 1, input, late: 0, ..self.clone() }
+        let prior = Prior { failed: 0, late: 0, ..self.prior };
+        Self { index: self.index, cut: self.cut + 1, input, prior }
     }
 }
 

@@ -80,7 +80,7 @@ pub struct Failure {
     /// The end of the program's standard error.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub stderr_tail: String,
-    /// How many tries were made at its partition's hop.
+    /// How many tries were made at it, or at its partition's hop, where its worker died.
     pub attempts: u32,
     /// What of the chunk was not done, where it was cut before: the cuts before that have their results.
     #[serde(default, skip_serializing_if = "Option::is_none")]

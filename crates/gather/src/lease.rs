@@ -56,8 +56,11 @@ impl Lease {
         }
         match deps.store.put_json(&at, &lease, PutOptions::if_matches(etag)).await {
             Ok(_) => {}
+            // Somebody was first; or the take-over was done, and its answer was lost.
             Err(error) if matches!(error.kind(), ErrorKind::PreconditionFailed | ErrorKind::Conflict) => {
-                return Ok(None);
+                if !lease.is_held(deps, keys).await? {
+                    return Ok(None);
+                }
             }
             Err(error) => return Err(error.into()),
         }

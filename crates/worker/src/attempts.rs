@@ -1,9 +1,8 @@
 //! All chunks of a partition, and again those that failed, for as long as there is time.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use fanfold_flow::chunk::Chunk;
+use fanfold_flow::chunk::{Chunk, Prior};
 use fanfold_flow::code::Code;
 use fanfold_flow::done::{Done, Failure, Try};
 use fanfold_flow::job::Job;
@@ -144,11 +143,14 @@ impl<'a> Rounds<'a> {
     async fn run_all(&mut self, shared: &Arc<Shared>) -> Result<End, Error> {
         let mut left: Vec<Chunk> = self.work.partition.chunks.clone();
         loop {
-            if self.together(shared, left).await? == Round::Cancelled {
-                return Ok(End::Cancelled);
+            let (alone, beside): (Vec<_>, Vec<_>) = left.into_iter().partition(|chunk| chunk.prior.alone);
+            for chunks in alone.into_iter().map(|chunk| vec![chunk]).chain([beside]) {
+                if self.together(shared, chunks).await? == Round::Cancelled {
+                    return Ok(End::Cancelled);
+                }
             }
-            let (again, alone) = self.sort_out(shared);
-            if again.is_empty() && alone.is_empty() {
+            left = self.sort_out(shared);
+            if left.is_empty() {
                 return Ok(End::AllRan);
             }
             tokio::select! {
@@ -160,12 +162,6 @@ impl<'a> Rounds<'a> {
             if self.claim().await? == Claim::Taken {
                 return Ok(End::NotOurs);
             }
-            for chunk in alone {
-                if self.together(shared, vec![chunk]).await? == Round::Cancelled {
-                    return Ok(End::Cancelled);
-                }
-            }
-            left = again;
         }
     }
 
@@ -180,17 +176,15 @@ impl<'a> Rounds<'a> {
         for chunk in chunks {
             self.running.spawn(process::run(Arc::clone(shared), chunk, self.attempt));
         }
-        let (times, world) = (shared.times, self.work.deps.world.as_ref());
-        // The next piece of a chunk takes about as long as the one before it.
-        let has_time_for = |took| !times.is_late(world) && took < times.until_kill(world);
         let mut round = Round::Ran;
         while let Some(ended) = self.running.join_next().await {
             match ended.map_err(|error| Error::caused(Code::Internal, "run a chunk", error))? {
                 Ran::Done(result, rest) => {
-                    let took = Duration::from_millis(result.wall_ms);
+                    // The next piece of a chunk takes about as long as the one before it.
+                    let has_time = shared.has_time_for(result.wall_ms);
                     self.results.push(*result);
                     match rest {
-                        Some(rest) if has_time_for(took) => {
+                        Some(rest) if has_time => {
                             self.running.spawn(process::run(Arc::clone(shared), rest, self.attempt));
                         }
                         Some(rest) => self.rest.push(rest),
@@ -208,38 +202,39 @@ impl<'a> Rounds<'a> {
         Ok(round)
     }
 
-    /// Takes from what failed in this round what is worth another try here; apart, what SIGKILL ended: most often the
-    /// memory was not enough for all, and may be for one. What ran out of time is for the next hop, if it is any use; the
-    /// others have failed for good.
-    fn sort_out(&mut self, shared: &Shared) -> (Vec<Chunk>, Vec<Chunk>) {
-        let (mut again, mut alone) = (Vec::new(), Vec::new());
+    /// Takes from what failed in this round what is worth another try here. What there is no time for is left for the next
+    /// hop, if that is any use; the others have failed for good.
+    fn sort_out(&mut self, shared: &Shared) -> Vec<Chunk> {
+        let mut again = Vec::new();
         for failed in std::mem::take(&mut self.failed) {
-            let is_retry = failed.code != Code::OutOfTime;
-            if is_retry && (self.attempt > self.work.job.retries || !failed.may_end_otherwise()) {
-                self.failures.push(failed.for_good(self.attempt));
+            let took_ms = failed.tried.wall_ms;
+            let Some(chunk) = self.next_try(&failed, shared) else {
+                let attempts = self.attempt.max(failed.chunk.prior.failed + 1);
+                self.failures.push(failed.for_good(attempts));
                 continue;
-            }
-            let (index, code, reason) = (failed.chunk.index, failed.code, &failed.message);
-            if is_retry && !shared.times.is_late(self.work.deps.world.as_ref()) {
-                tracing::warn!(job = %self.work.partition.job_id, index, attempt = self.attempt, %code, reason, "trying a chunk again");
-                let was_killed = failed.was_killed();
-                if was_killed {
-                    alone.push(failed.chunk);
-                } else {
-                    again.push(failed.chunk);
-                }
-                continue;
-            }
-            let can_be_cut = shared.can_be_cut(&failed.chunk).is_ok();
-            match shared.times.afresh(&failed.chunk, can_be_cut, failed.tried.started_ms) {
-                Some(chunk) => {
-                    tracing::warn!(job = %self.work.partition.job_id, index, late = chunk.late, %code, reason, "starting a chunk afresh");
-                    self.rest.push(chunk);
-                }
-                None => self.failures.push(failed.for_good(self.attempt)),
-            }
+            };
+            let is_for_now = failed.code != Code::OutOfTime && shared.has_time_for(took_ms);
+            tracing::warn!(
+                job = %self.work.partition.job_id, index = chunk.index, cut = chunk.cut, attempt = self.attempt,
+                in_next_hop = !is_for_now, code = %failed.code, reason = failed.message, "trying a chunk again"
+            );
+            if is_for_now { &mut again } else { &mut self.rest }.push(chunk);
         }
-        (again, alone)
+        again
+    }
+
+    /// How a chunk that failed is tried again; none if that is no use, or the job does not allow it.
+    fn next_try(&self, failed: &Failed, shared: &Shared) -> Option<Chunk> {
+        let Failed { chunk, code, tried, .. } = failed;
+        if *code == Code::OutOfTime {
+            return shared.times.afresh(chunk, shared.can_be_cut(chunk).is_ok(), tried.started_ms);
+        }
+        let times_failed = chunk.prior.failed + 1;
+        let is_allowed = self.attempt.max(times_failed) <= self.work.job.retries;
+        // What SIGKILL ended runs alone: most often the memory was not enough for all, and may be for one.
+        let alone = chunk.prior.alone || failed.was_killed();
+        let prior = Prior { failed: times_failed, alone, ..chunk.prior };
+        (is_allowed && failed.may_end_otherwise()).then(|| Chunk { prior, ..chunk.clone() })
     }
 }
 

@@ -86,13 +86,19 @@ impl Shared {
         self.times.is_late(self.deps.world.as_ref())
     }
 
+    /// Whether there is time for what took so long before, in milliseconds.
+    pub(crate) fn has_time_for(&self, took_ms: u64) -> bool {
+        let world = self.deps.world.as_ref();
+        !self.is_late() && Duration::from_millis(took_ms) < self.times.until_kill(world)
+    }
+
     /// When the input of this chunk ends early, whose process begins now; none if it must not.
     fn cut_of(&self, chunk: &Chunk, has_printed: &Arc<AtomicBool>) -> Option<Cut> {
         self.can_be_cut(chunk).ok()?;
         let (times, world) = (self.times, self.deps.world.clone());
         let (started_ms, has_printed) = (world.now_ms(), has_printed.clone());
         let is_due = move || times.must_end(started_ms, has_printed.load(Ordering::Relaxed), world.as_ref());
-        Some(Cut { is_due: Box::new(is_due), at_most: chunk.at_most })
+        Some(Cut { is_due: Box::new(is_due), at_most: chunk.prior.at_most })
     }
 }
 

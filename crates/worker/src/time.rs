@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use fanfold_flow::chunk::{self, Chunk};
+use fanfold_flow::chunk::{self, Chunk, Prior};
 use fanfold_flow::job::{Job, Split};
 use fanfold_flow::partition::Partition;
 use fanfold_runtime::{Budget, World};
@@ -79,16 +79,17 @@ impl Times {
     /// given at most half as much.
     pub(crate) fn afresh(&self, chunk: &Chunk, can_be_cut: bool, started_ms: i64) -> Option<Chunk> {
         let starts_max = if can_be_cut { FRESH_STARTS_MAX } else { 1 };
-        if chunk.late >= starts_max {
+        if chunk.prior.late >= starts_max {
             return None;
         }
-        let again = Chunk { late: chunk.late + 1, ..chunk.clone() };
+        let again = Prior { late: chunk.prior.late + 1, ..chunk.prior };
+        let with = |prior| Chunk { prior, ..chunk.clone() };
         if !self.had_nearly_all(started_ms) {
-            return Some(again);
+            return Some(with(again));
         }
         let (_, whole) = chunk.input.offset_and_limit();
-        let half = chunk.at_most.unwrap_or(whole).min(whole) / 2;
-        (can_be_cut && half > 0).then_some(Chunk { at_most: Some(half), ..again })
+        let half = chunk.prior.at_most.unwrap_or(whole).min(whole) / 2;
+        (can_be_cut && half > 0).then(|| with(Prior { at_most: Some(half), ..again }))
     }
 }
 
@@ -133,7 +134,7 @@ mod tests {
 
     fn chunk(bytes: u64, late: u32, at_most: Option<u64>) -> Chunk {
         let input = chunk::Input::Range { offset: 0, limit: bytes };
-        Chunk { late, at_most, ..Chunk::whole(0, input) }
+        Chunk { prior: Prior { late, at_most, ..Prior::default() }, ..Chunk::whole(0, input) }
     }
 
     proptest! {
@@ -154,8 +155,8 @@ mod tests {
             let times = times(900);
             let (mut chunk, mut starts) = (chunk(bytes, 0, None), 0);
             while let Some(next) = times.afresh(&chunk, can_be_cut, started_ms) {
-                prop_assert!(next.late > chunk.late);
-                prop_assert!(can_be_cut || next.at_most.is_none());
+                prop_assert!(next.prior.late > chunk.prior.late);
+                prop_assert!(can_be_cut || next.prior.at_most.is_none());
                 (chunk, starts) = (next, starts + 1);
             }
             let most = if can_be_cut { FRESH_STARTS_MAX } else { 1 };

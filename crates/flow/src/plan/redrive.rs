@@ -9,6 +9,7 @@ use std::iter;
 use serde::{Deserialize, Serialize};
 
 use super::{Chunk, JobId, Plan, Span, make};
+use crate::chunk::Prior;
 use crate::done::Failure;
 
 /// What a plan says of the runs whose failures it does over.
@@ -89,7 +90,7 @@ impl Plan {
     ) -> Self {
         let earlier = self.earlier().iter().chain(iter::once(&self.job_id)).cloned().collect();
         // What the last run took its time for need not take it again: the redrive begins afresh.
-        let afresh = |rest: &Chunk| Chunk { late: 0, at_most: None, ..rest.clone() };
+        let afresh = |rest: &Chunk| Chunk { prior: Prior::default(), ..rest.clone() };
         let rests = failures.iter().filter_map(|failure| failure.rest.as_ref().map(afresh)).collect();
         let (mut chunks, mut partitions) = (Vec::<Series>::new(), Vec::<Span>::new());
         let mut partition_before = None;

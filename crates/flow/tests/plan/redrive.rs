@@ -1,6 +1,7 @@
 //! A redrive does what failed, and only that; and the checker sees it when it does not.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use fanfold_flow::chunk::Prior;
 use fanfold_flow::code::Code;
 use fanfold_flow::done::Failure;
 use fanfold_flow::plan::Series;
@@ -220,9 +221,9 @@ fn a_rest_that_ran_out_of_time_is_begun_afresh() {
     let plan = items_plan(40, 10);
     let mut failed = failure(&plan.chunk(1).unwrap(), Some(0.5));
     let late = failed.rest.as_mut().unwrap();
-    (late.late, late.at_most) = (2, Some(1));
+    (late.prior.late, late.prior.at_most) = (2, Some(1));
     let payloads = payloads(&redriven(&plan, "run-1-r1", &[failed]));
     let rest = &payloads[0].chunks[0];
-    assert_eq!((rest.cut, rest.late, rest.at_most), (1, 0, None));
+    assert_eq!((rest.cut, rest.prior), (1, Prior::default()));
     assert_eq!(rest.input, Input::Items { first: 15, count: 5 });
 }
