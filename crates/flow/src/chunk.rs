@@ -48,10 +48,10 @@ impl Chunk {
     }
 
     /// What comes behind a piece of this chunk that was cut off and done: the next cut. It has neither failed nor been late
-    /// yet; how it is best run is known from the piece before.
+    /// yet; how it is best run is known from the piece before, and `at_most` from how long that took.
     #[must_use]
-    pub fn rest(&self, input: Input) -> Self {
-        let prior = Prior { failed: 0, late: 0, ..self.prior };
+    pub fn rest(&self, input: Input, at_most: Option<u64>) -> Self {
+        let prior = Prior { failed: 0, late: 0, at_most, alone: self.prior.alone };
         Self { index: self.index, cut: self.cut + 1, input, prior }
     }
 }

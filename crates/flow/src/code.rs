@@ -61,8 +61,8 @@ codes! {
     ProgramKilled = "program_killed", exit 4, advice "SIGKILL most often means memory: fewer processes, smaller chunks, or a larger worker";
     /// The program was ended by the kernel because memory ran out.
     OutOfMemory = "out_of_memory", exit 4, advice "a larger worker, fewer processes at once, or smaller chunks";
-    /// A chunk was still running when its worker's time was up, and again when it was started afresh.
-    OutOfTime = "out_of_time", exit 4, advice "smaller chunks, or a source and a program that can be cut at records";
+    /// A chunk was still running when its worker's time was up, though it had all the time there is.
+    OutOfTime = "out_of_time", exit 4, advice "make chunks smaller, give the worker more time, or use a source and a program that can be cut at records";
     /// The program could not be started.
     ProgramNotStarted = "program_not_started", exit 4, advice "check the command, and that the worker has the program";
     /// The program ended, but a process that it left behind kept its standard output open.

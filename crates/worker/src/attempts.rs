@@ -38,8 +38,8 @@ pub(crate) enum Came {
     To(Done, Vec<Chunk>),
     /// To nothing: another worker was told to try again what failed here.
     NotOurs,
-    /// To nothing: the job is cancelled.
-    Cancelled,
+    /// To this and no more, since the job is cancelled; this is left.
+    Cancelled(Done, Vec<Chunk>),
 }
 
 /// Runs every chunk of a partition, and tries again what failed while the job's retries allow and there is time.
@@ -59,9 +59,15 @@ pub(crate) async fn run(work: &Work<'_>) -> Result<Came, Error> {
     rounds.running.shutdown().await;
     shared.end()?;
     match ran? {
-        End::AllRan => Ok(rounds.into_outcome()),
+        End::AllRan => {
+            let (done, rest) = rounds.into_outcome();
+            Ok(Came::To(done, rest))
+        }
         End::NotOurs => Ok(Came::NotOurs),
-        End::Cancelled => Ok(Came::Cancelled),
+        End::Cancelled => {
+            let (done, rest) = rounds.into_outcome();
+            Ok(Came::Cancelled(done, rest))
+        }
     }
 }
 
@@ -131,31 +137,35 @@ impl<'a> Rounds<'a> {
         }
     }
 
-    fn into_outcome(self) -> Came {
+    fn into_outcome(self) -> (Done, Vec<Chunk>) {
         let Self { work, attempt, mut results, mut failures, tries, mut rest, not_begun, .. } = self;
         results.sort_by_key(|result| (result.index, result.cut));
         failures.sort_by_key(|failure| failure.index);
         rest.extend(not_begun);
-        Came::To(Done { results, failures, tries, ..nothing_yet(work, attempt) }, rest)
+        (Done { results, failures, tries, ..nothing_yet(work, attempt) }, rest)
     }
 
     /// Runs all until nothing is worth another try, or the next attempt is not ours to make.
     async fn run_all(&mut self, shared: &Arc<Shared>) -> Result<End, Error> {
         let mut left: Vec<Chunk> = self.work.partition.chunks.clone();
         loop {
-            let (alone, beside): (Vec<_>, Vec<_>) = left.into_iter().partition(|chunk| chunk.prior.alone);
-            for chunks in alone.into_iter().map(|chunk| vec![chunk]).chain([beside]) {
-                if self.together(shared, chunks).await? == Round::Cancelled {
-                    return Ok(End::Cancelled);
-                }
+            for chunks in batches(left) {
+                self.together(shared, chunks).await?;
             }
             left = self.sort_out(shared);
+            if shared.cancelled.is_so() {
+                self.rest.append(&mut left);
+                return Ok(End::Cancelled);
+            }
             if left.is_empty() {
                 return Ok(End::AllRan);
             }
             tokio::select! {
                 biased;
-                () = shared.cancelled.wait() => return Ok(End::Cancelled),
+                () = shared.cancelled.wait() => {
+                    self.rest.append(&mut left);
+                    return Ok(End::Cancelled);
+                }
                 () = tokio::time::sleep(backoff(self.work.deps.world.as_ref(), self.attempt)) => {}
             }
             self.attempt += 1;
@@ -172,11 +182,10 @@ impl<'a> Rounds<'a> {
 
     /// Runs chunks as many at once as the pool allows; of one that may only be taken in pieces, one after another. When the
     /// job is cancelled, all that runs ends by itself, and is waited for.
-    async fn together(&mut self, shared: &Arc<Shared>, chunks: Vec<Chunk>) -> Result<Round, Error> {
+    async fn together(&mut self, shared: &Arc<Shared>, chunks: Vec<Chunk>) -> Result<(), Error> {
         for chunk in chunks {
             self.running.spawn(process::run(Arc::clone(shared), chunk, self.attempt));
         }
-        let mut round = Round::Ran;
         while let Some(ended) = self.running.join_next().await {
             match ended.map_err(|error| Error::caused(Code::Internal, "run a chunk", error))? {
                 Ran::Done(result, rest) => {
@@ -196,10 +205,10 @@ impl<'a> Rounds<'a> {
                     self.failed.push(*failed);
                 }
                 Ran::NotBegun(chunk) => self.not_begun.push(chunk),
-                Ran::Cancelled => round = Round::Cancelled,
+                Ran::Cancelled(chunk) => self.rest.push(chunk),
             }
         }
-        Ok(round)
+        Ok(())
     }
 
     /// Takes from what failed in this round what is worth another try here. What there is no time for is left for the next
@@ -238,9 +247,39 @@ impl<'a> Rounds<'a> {
     }
 }
 
-/// How running some chunks ended.
-#[derive(PartialEq, Eq)]
-enum Round {
-    Ran,
-    Cancelled,
+/// What is run at once, in order: what ran out of time as early as can be, so that it has all the time there is, and what is
+/// to run alone by itself.
+fn batches(chunks: Vec<Chunk>) -> Vec<Vec<Chunk>> {
+    let (alone, mut beside): (Vec<_>, Vec<_>) = chunks.into_iter().partition(|chunk| chunk.prior.alone);
+    beside.sort_by_key(|chunk| chunk.prior.late == 0);
+    let (late, others): (Vec<_>, Vec<_>) = alone.into_iter().partition(|chunk| chunk.prior.late > 0);
+    let each = |chunks: Vec<Chunk>| chunks.into_iter().map(|chunk| vec![chunk]);
+    each(late).chain([beside]).chain(each(others)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use fanfold_flow::chunk::Input;
+
+    use super::*;
+
+    #[test]
+    fn what_is_to_run_alone_does_and_what_ran_out_of_time_comes_early() {
+        let chunk = |index, late, alone| Chunk {
+            prior: Prior { late, alone, ..Prior::default() },
+            ..Chunk::whole(index, Input::Range { offset: index, limit: 1 })
+        };
+        let chunks = vec![
+            chunk(0, 0, false),
+            chunk(1, 0, true),
+            chunk(2, 1, false),
+            chunk(3, 2, true),
+            chunk(4, 0, false),
+        ];
+        let indexes: Vec<Vec<u64>> = batches(chunks)
+            .into_iter()
+            .map(|batch| batch.into_iter().map(|chunk| chunk.index).collect())
+            .collect();
+        assert_eq!(indexes, [vec![3], vec![2, 0, 4], vec![1]]);
+    }
 }

@@ -38,6 +38,11 @@ pub(crate) async fn look(deps: &Deps, keys: &JobKeys, cancelled: watch::Sender<b
 pub(crate) struct Cancelled(pub(crate) watch::Receiver<bool>);
 
 impl Cancelled {
+    /// Whether it is, as far as looking has shown.
+    pub(crate) fn is_so(&self) -> bool {
+        *self.0.borrow()
+    }
+
     /// Waits until the job is cancelled; without end, if it is not.
     pub(crate) async fn wait(&self) {
         let mut shown = self.0.clone();

@@ -49,7 +49,7 @@ pub async fn handle(event: Value, deps: &Deps, settings: &Settings, budget: Budg
         }
         let left = budget.remaining(deps.world.as_ref());
         let Some(next) = lane.next(&partition).await? else { return Ok(()) };
-        if !is_time_for_another(before.saturating_sub(left), left) {
+        if !is_time_for_another(before.saturating_sub(left), times.until_cut(deps.world.as_ref())) {
             return deps.send(&deps.functions.worker, &next).await;
         }
         partition = next;
@@ -97,7 +97,13 @@ async fn run(work: &Work<'_>) -> Result<Ran, Error> {
             tracing::info!(%job, partition = number, "another worker tries it again");
             Ok(Ran::NotOurs)
         }
-        Came::Cancelled => Ok(Ran::NotOurs),
+        Came::Cancelled(done, rest) => {
+            // What was done is kept, for a redrive.
+            if !done.results.is_empty() {
+                hop(work, done, rest).await?;
+            }
+            Ok(Ran::NotOurs)
+        }
     }
 }
 

@@ -174,6 +174,11 @@ impl Input {
         }
     }
 
+    /// Whether it was cut before its first record: the process was given nothing of the chunk.
+    pub(crate) fn is_cut_at_its_start(&self) -> bool {
+        self.portions.cut() == Some(CutAt::Start)
+    }
+
     /// Proves that the whole chunk, cut or not, ends where a record does. For a chunk whose result does not count: the chunk
     /// behind it begins there all the same.
     ///

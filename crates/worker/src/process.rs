@@ -17,11 +17,11 @@ use fanfold_runtime::{Deps, Error};
 use crate::Settings;
 use crate::attempts::Work;
 use crate::cancel::Cancelled;
-use crate::input::{Cut, Input};
+use crate::input::{Cut, Input, InputError};
 use crate::output::Output;
 use crate::program::{self, About};
 use crate::reason::{self, Failed, Reason};
-use crate::time::{Times, can_be_cut};
+use crate::time::{Known, Portions, Times, can_be_cut};
 
 /// What all chunks of a partition share.
 pub(crate) struct Shared {
@@ -97,7 +97,12 @@ impl Shared {
         self.can_be_cut(chunk).ok()?;
         let (times, world) = (self.times, self.deps.world.clone());
         let (started_ms, has_printed) = (world.now_ms(), has_printed.clone());
-        let is_due = move || times.must_end(started_ms, has_printed.load(Ordering::Relaxed), world.as_ref());
+        let portions = Portions::new(started_ms);
+        let is_due = move || {
+            let now_ms = world.now_ms();
+            let has_printed = has_printed.load(Ordering::Relaxed);
+            times.must_end(Known { started_ms, has_printed, portion_ms: portions.ask(now_ms) }, now_ms)
+        };
         Some(Cut { is_due: Box::new(is_due), at_most: chunk.prior.at_most })
     }
 }
@@ -110,8 +115,8 @@ pub(crate) enum Ran {
     Failed(Box<Failed>),
     /// It was not begun, since time is running out.
     NotBegun(Chunk),
-    /// The job was cancelled.
-    Cancelled,
+    /// The job was cancelled before it was done.
+    Cancelled(Chunk),
 }
 
 /// Why a chunk has no result.
@@ -131,7 +136,7 @@ impl From<Reason> for NoResult {
 pub(crate) async fn run(shared: Arc<Shared>, chunk: Chunk, attempt: u32) -> Ran {
     let turn = tokio::select! {
         biased;
-        () = shared.cancelled.wait() => return Ran::Cancelled,
+        () = shared.cancelled.wait() => return Ran::Cancelled(chunk),
         turn = shared.pool.turn() => turn,
     };
     if shared.is_late() {
@@ -141,7 +146,7 @@ pub(crate) async fn run(shared: Arc<Shared>, chunk: Chunk, attempt: u32) -> Ran 
     match try_run(&shared, turn, &chunk, attempt, started_ms).await {
         Ok((result, rest)) => Ran::Done(Box::new(result), rest),
         Err(NoResult::NotBegun) => Ran::NotBegun(chunk),
-        Err(NoResult::Cancelled) => Ran::Cancelled,
+        Err(NoResult::Cancelled) => Ran::Cancelled(chunk),
         Err(NoResult::Because(reason)) => {
             let took = since(started_ms, &shared);
             Ran::Failed(Box::new(reason.of(chunk, shared.partition.hop, attempt, started_ms, took)))
@@ -183,15 +188,20 @@ async fn try_run(
             return Err(no_result);
         }
         Ok(Ok(ended)) if ended.exit.success() => ended,
+        // Whatever it makes of no input at all.
+        Ok(Ok(_)) if input.is_cut_at_its_start() => {
+            give_up(output).await;
+            return Err(NoResult::NotBegun);
+        }
         Ok(Ok(ended)) => {
             let reason = reason::unsuccessful(&program, ended, shared.processes, &shared.settings);
-            return Err(failed(reason, input, output).await.into());
+            return Err(failed(shared, reason, input, output).await.into());
         }
         Ok(Err(RunError::Input(error))) => {
             give_up(output).await;
             return Err(reason::unreadable(&error).into());
         }
-        Ok(Err(error)) => return Err(failed(reason::broken(&error), input, output).await.into()),
+        Ok(Err(error)) => return Err(failed(shared, reason::broken(&error), input, output).await.into()),
     };
     result_of(shared, chunk, attempt, started_ms, (input, output, ended)).await
 }
@@ -204,14 +214,15 @@ async fn result_of(
     started_ms: i64,
     (input, output, ended): (Input, Output, Ended),
 ) -> Result<(ChunkResult, Option<Chunk>), NoResult> {
-    let tally = match input.finish().await {
+    let tally = match in_time(shared, input.finish()).await {
         Ok(tally) => tally,
-        Err(error) => {
+        Err(reason) => {
             give_up(output).await;
-            return Err(reason::unreadable(&error).into());
+            return Err(reason.into());
         }
     };
-    let rest = tally.rest.map(|rest| chunk.rest(rest));
+    let wall_ms = u64::try_from(ended.wall.as_millis()).unwrap_or(u64::MAX);
+    let rest = tally.rest.map(|rest| chunk.rest(rest, shared.times.grown(chunk.prior.at_most, wall_ms)));
     if rest.as_ref().is_some_and(|rest| rest.input == chunk.input) {
         give_up(output).await;
         return Err(NoResult::NotBegun);
@@ -232,7 +243,7 @@ async fn result_of(
         input: tally.aligned,
         bytes_in: ended.bytes_in,
         started_ms,
-        wall_ms: u64::try_from(ended.wall.as_millis()).unwrap_or(u64::MAX),
+        wall_ms,
     };
     tell(shared, &result, rest.is_some());
     Ok((result, rest))
@@ -255,11 +266,20 @@ fn prepared(shared: &Shared, chunk: &Chunk, attempt: u32) -> Result<Program, Rea
 
 /// The reason why a chunk was not done, unless its input had a worse one: the chunk behind it begins where this one proves
 /// that it ends, whatever became of the program.
-async fn failed(reason: Reason, input: Input, output: Output) -> Reason {
+async fn failed(shared: &Shared, reason: Reason, input: Input, output: Output) -> Reason {
     give_up(output).await;
-    match input.prove_end().await {
-        Ok(()) => reason,
-        Err(error) => reason::unreadable(&error),
+    in_time(shared, input.prove_end()).await.err().unwrap_or(reason)
+}
+
+/// What comes of reading an input to where it must be read, which may be far behind what the program took.
+async fn in_time<T>(
+    shared: &Shared,
+    reading: impl Future<Output = Result<T, InputError>>,
+) -> Result<T, Reason> {
+    let left = shared.times.until_kill(shared.deps.world.as_ref());
+    match tokio::time::timeout(left, reading).await {
+        Ok(read) => read.map_err(|error| reason::unreadable(&error)),
+        Err(_) => Err(reason::unread()),
     }
 }
 

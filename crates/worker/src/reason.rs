@@ -68,7 +68,7 @@ impl Reason {
 impl Failed {
     /// Whether memory may be what was missing: then the chunk is tried again alone.
     pub(crate) fn was_killed(&self) -> bool {
-        self.tried.signal == Some(SIGKILL)
+        self.tried.signal == Some(SIGKILL) || self.code == Code::OutOfMemory
     }
 
     /// Whether the same chunk may be done at the next try.
@@ -95,11 +95,12 @@ impl Failed {
 pub(crate) fn unsuccessful(program: &Program, ended: Ended, processes: u32, settings: &Settings) -> Reason {
     let name = program.argv.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let (code, message) = match ended.exit {
+        // Also where a shell tells of it, by a status.
+        Exit::Code(_) | Exit::Signal(_) if ended.out_of_memory => {
+            (Code::OutOfMemory, out_of_memory(&name, processes, settings))
+        }
         Exit::Code(status) => {
             (Code::ProgramFailed, format!("the program {name} exited with status {status}"))
-        }
-        Exit::Signal(_) if ended.out_of_memory => {
-            (Code::OutOfMemory, out_of_memory(&name, processes, settings))
         }
         Exit::Signal(signal) => (
             Code::ProgramKilled,
@@ -160,16 +161,20 @@ pub(crate) fn unstorable(error: &OutputError) -> Reason {
 pub(crate) fn out_of_time(took: Duration, uncut: Option<&str>) -> Reason {
     let seconds = took.as_secs_f64();
     let why = match uncut {
-        Some(reason) => {
-            format!("it cannot be cut, since {reason}; make chunks smaller, or give the worker more time")
-        }
-        None => "it had read its input, and had not ended; make chunks smaller, or give the worker more time"
-            .to_owned(),
+        Some(reason) => format!("it cannot be cut, since {reason}"),
+        None => "it did not come to its end in time behind what it had been given".to_owned(),
     };
     Reason::new(
         Code::OutOfTime,
-        format!("the program had run for {seconds:.0} s when its worker's time was up: {why}"),
+        format!("the program had run for {seconds:.0} s when its worker's time was up; {why}"),
     )
+}
+
+/// A chunk whose input had to be read on behind what its program took, for which there was no time.
+pub(crate) fn unread() -> Reason {
+    let message =
+        "there was no time to read the chunk to its end, which must prove that it lies outside quotes";
+    Reason::new(Code::OutOfTime, message)
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

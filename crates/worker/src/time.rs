@@ -7,6 +7,7 @@
 //! ```
 //! Wall-clock time, as the budget's is; see there.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use fanfold_flow::chunk::{self, Chunk, Prior};
@@ -27,8 +28,42 @@ const GATHERING_SHARE: u32 = 4;
 /// What a process had that ran out of time: nearly all that an invocation can give, or less.
 const NEARLY_ALL: f64 = 0.9;
 
-/// How often a chunk that can be cut is started afresh before it fails.
+/// How often a chunk is started afresh before it fails.
 const FRESH_STARTS_MAX: u32 = 4;
+
+/// What is known of a process while it is fed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known {
+    /// When it began, in milliseconds since 1970 (UTC).
+    pub(crate) started_ms: i64,
+    /// Whether it has printed something.
+    pub(crate) has_printed: bool,
+    /// How long it takes for a portion of its input, in milliseconds.
+    pub(crate) portion_ms: i64,
+}
+
+/// How long a process takes for a portion of its input: from one time that it is asked for more to the next. What came last
+/// counts most, and a long one is forgotten slowly.
+#[derive(Debug)]
+pub(crate) struct Portions {
+    asked_ms: AtomicI64,
+    longest_ms: AtomicI64,
+}
+
+impl Portions {
+    /// Of a process that begins now.
+    pub(crate) fn new(now_ms: i64) -> Self {
+        Self { asked_ms: AtomicI64::new(now_ms), longest_ms: AtomicI64::new(0) }
+    }
+
+    /// Notes that it asks for more, and gives how long one takes.
+    pub(crate) fn ask(&self, now_ms: i64) -> i64 {
+        let last_ms = now_ms.saturating_sub(self.asked_ms.swap(now_ms, Ordering::Relaxed));
+        let longest_ms = last_ms.max(self.longest_ms.load(Ordering::Relaxed) / 4 * 3);
+        self.longest_ms.store(longest_ms, Ordering::Relaxed);
+        longest_ms
+    }
+}
 
 /// The moments of an invocation, in milliseconds since 1970 (UTC).
 #[derive(Clone, Copy, Debug)]
@@ -55,12 +90,26 @@ impl Times {
         world.now_ms() >= self.cut_ms
     }
 
-    /// Whether the input of a process must end now, which began at this moment and has printed something, or nothing yet.
-    pub(crate) fn must_end(&self, started_ms: i64, has_printed: bool, world: &dyn World) -> bool {
-        let now_ms = world.now_ms();
-        let gathering_ms =
-            if has_printed { 0 } else { now_ms.saturating_sub(started_ms) / i64::from(GATHERING_SHARE) };
-        now_ms >= self.cut_ms.min(self.kill_ms.saturating_sub(gathering_ms))
+    /// Whether the input of a process must end now, of which this is known.
+    pub(crate) fn must_end(&self, known: Known, now_ms: i64) -> bool {
+        let gathering_ms = match known.has_printed {
+            true => 0,
+            false => now_ms.saturating_sub(known.started_ms) / i64::from(GATHERING_SHARE),
+        };
+        // It is at one portion, and would have to do with the next one too.
+        let two_portions_ms = known.portion_ms.saturating_mul(2);
+        now_ms >= self.cut_ms.min(self.kill_ms.saturating_sub(gathering_ms.max(two_portions_ms)))
+    }
+
+    /// How much of a chunk is given to a process at once, now that one took so long for as much: more where that was little.
+    pub(crate) fn grown(&self, at_most: Option<u64>, took_ms: u64) -> Option<u64> {
+        let is_little = took_ms as f64 * 4.0 < self.kill_ms.saturating_sub(self.begun_ms) as f64;
+        if is_little { at_most.map(|most| most.saturating_mul(2)) } else { at_most }
+    }
+
+    /// How long until inputs end.
+    pub(crate) fn until_cut(&self, world: &dyn World) -> Duration {
+        Duration::from_millis(u64::try_from(self.cut_ms.saturating_sub(world.now_ms())).unwrap_or(0))
     }
 
     /// How long until processes are killed.
@@ -75,11 +124,9 @@ impl Times {
     }
 
     /// How a chunk is started afresh that was begun at this moment and ran out of time; none if that would be no use. What
-    /// had not all the time there is starts as it was: once, or a few times where it can be cut. What had, and can be cut, is
-    /// given at most half as much.
+    /// had not all the time there is starts as it was. What had, and can be cut, is given at most half as much.
     pub(crate) fn afresh(&self, chunk: &Chunk, can_be_cut: bool, started_ms: i64) -> Option<Chunk> {
-        let starts_max = if can_be_cut { FRESH_STARTS_MAX } else { 1 };
-        if chunk.prior.late >= starts_max {
+        if chunk.prior.late >= FRESH_STARTS_MAX {
             return None;
         }
         let again = Prior { late: chunk.prior.late + 1, ..chunk.prior };
@@ -159,8 +206,7 @@ mod tests {
                 prop_assert!(can_be_cut || next.prior.at_most.is_none());
                 (chunk, starts) = (next, starts + 1);
             }
-            let most = if can_be_cut { FRESH_STARTS_MAX } else { 1 };
-            prop_assert!(starts <= most);
+            prop_assert!(starts <= FRESH_STARTS_MAX);
         }
     }
 
@@ -170,13 +216,39 @@ mod tests {
         assert_eq!((times(20).cut_ms, times(20).kill_ms), (15_500, 18_000));
     }
 
+    fn known(started_ms: i64, has_printed: bool, portion_ms: i64) -> Known {
+        Known { started_ms, has_printed, portion_ms }
+    }
+
     #[test]
     fn a_program_that_has_printed_nothing_is_ended_earlier_the_longer_it_has_gathered() {
         let times = times(900);
-        assert!(!times.must_end(0, true, &At(884_999)) && times.must_end(0, true, &At(885_000)));
+        let (prints, gathers) = (known(0, true, 0), known(0, false, 0));
+        assert!(!times.must_end(prints, 884_999) && times.must_end(prints, 885_000));
         // 716 s of gathering, and a quarter of that to print it.
-        assert!(!times.must_end(0, false, &At(715_999)) && times.must_end(0, false, &At(716_000)));
-        assert!(!times.must_end(880_000, false, &At(884_000)), "it began just now");
+        assert!(!times.must_end(gathers, 715_999) && times.must_end(gathers, 716_000));
+        assert!(!times.must_end(known(880_000, false, 0), 884_000), "it began just now");
+    }
+
+    #[test]
+    fn a_program_that_is_slow_over_a_record_is_ended_while_there_is_time_for_what_it_has() {
+        let times = times(900);
+        // A minute for a record: what it has, and one more, must be done by 895 s.
+        let slow = known(0, true, 60_000);
+        assert!(!times.must_end(slow, 774_999) && times.must_end(slow, 775_000));
+        let portions = Portions::new(0);
+        assert_eq!(
+            [1_000, 61_000, 61_100, 61_200].map(|now_ms| portions.ask(now_ms)),
+            [1_000, 60_000, 45_000, 33_750]
+        );
+    }
+
+    #[test]
+    fn what_was_halved_is_given_more_again_when_it_takes_little_time() {
+        let times = times(900);
+        assert_eq!(times.grown(Some(10), 100_000), Some(20));
+        assert_eq!(times.grown(Some(10), 400_000), Some(10));
+        assert_eq!(times.grown(None, 0), None);
     }
 
     #[test]
@@ -185,7 +257,7 @@ mod tests {
         let whole = chunk(100, 0, None);
         assert_eq!(times.afresh(&whole, false, 0), None, "to try again would only take as long again");
         assert_eq!(times.afresh(&whole, false, 500_000), Some(chunk(100, 1, None)));
-        assert_eq!(times.afresh(&chunk(100, 1, None), false, 500_000), None);
+        assert_eq!(times.afresh(&chunk(100, FRESH_STARTS_MAX, None), false, 500_000), None);
     }
 
     #[test]

@@ -24,11 +24,11 @@ fn failure(chunk: &Chunk, cut_at: CutAt) -> Failure {
     let rest = cut_at.and_then(|at| match chunk.input.clone() {
         Input::Bytes(mut bytes) => {
             bytes.start += share(bytes.end - bytes.start, at);
-            Some(chunk.rest(Input::Bytes(bytes)))
+            Some(chunk.rest(Input::Bytes(bytes), None))
         }
         Input::Items { first, count } => {
             let done = share(count, at);
-            Some(chunk.rest(Input::Items { first: first + done, count: count - done }))
+            Some(chunk.rest(Input::Items { first: first + done, count: count - done }, None))
         }
         Input::Range { .. } => None,
     });

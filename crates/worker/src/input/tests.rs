@@ -77,7 +77,7 @@ impl World {
             let rest = tally.rest.clone();
             readings.push((bytes, tally));
             let Some(rest) = rest else { return Ok(readings) };
-            chunk = chunk.rest(rest);
+            chunk = chunk.rest(rest, None);
         }
     }
 }
