@@ -177,6 +177,7 @@ pub(crate) fn deps(store: Arc<dyn Store>, invoke: Arc<dyn Invoke>, world: Arc<dy
         },
         metrics: Metrics::off(),
         environment: Environment::default(),
+        request_id: String::new(),
     }
 }
 
@@ -223,7 +224,8 @@ where
     R: Future<Output = Result<Value, Error>> + Send + 'static,
 {
     invoke.register(name, move |invocation: Invocation| {
-        let (deps, handle) = (deps(), handle.clone());
+        let deps = Deps { request_id: invocation.request_id.as_str().to_owned(), ..deps() };
+        let handle = handle.clone();
         async move {
             let event = serde_json::from_slice(&invocation.payload)
                 .map_err(|error| Failure::new("Runtime.Unmarshal", error.to_string()))?;

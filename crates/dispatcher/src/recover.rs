@@ -22,7 +22,7 @@ pub(crate) const REDUCER_ATTEMPTS: u32 = 3;
 
 /// A worker died: what it was at is tried again while the job's retries allow, then recorded as failed.
 pub(crate) async fn worker(failed: Failed<Partition>, deps: &Deps) -> Result<(), Error> {
-    let Failed { payload, reason, was_run } = failed;
+    let Failed { payload, reason, request_id, was_run } = failed;
     let keys = deps.keys(&payload.job_id);
     if !was_run {
         // It has waited for hours since there was no room for it. Whether it is to be sent again, the sweep decides, which
@@ -42,7 +42,7 @@ pub(crate) async fn worker(failed: Failed<Partition>, deps: &Deps) -> Result<(),
     };
     let mut partition = at_its_hop(deps, &keys, planned).await?;
     let begun = last_attempt(deps, &keys, partition.number).await?;
-    let Some(attempt) = last_of(&Sent::of(&payload), &partition, begun) else {
+    let Some(attempt) = last_of(&Sent::of(&payload, &request_id), &partition, begun) else {
         tracing::info!(job = %partition.job_id, partition = partition.number, reason, "a worker died; another is at it");
         return Ok(());
     };
@@ -166,9 +166,14 @@ fn given_up(partition: &Partition, attempts: u32) -> Done {
 
 /// A reducer died: another one takes over, a few times; then the job counts as failed.
 pub(crate) async fn reducer(failed: Failed<Reduce>, deps: &Deps, budget: Budget) -> Result<(), Error> {
-    let Failed { payload: Reduce { reduce: job_id, attempt, .. }, reason, was_run } = failed;
+    let Failed { payload: Reduce { reduce: job_id, attempt, .. }, reason, request_id, was_run } = failed;
     if !was_run {
         tracing::warn!(job = %job_id, attempt, reason, "an event was never run");
+        return Ok(());
+    }
+    let lease = Lease::current(deps, &deps.keys(&job_id)).await?;
+    if lease.is_some_and(|lease| lease.attempt >= attempt && lease.request_id != request_id) {
+        tracing::info!(job = %job_id, attempt, reason, "a reducer died; another is at it");
         return Ok(());
     }
     tracing::warn!(job = %job_id, attempt, reason, "a reducer died");
@@ -239,9 +244,17 @@ mod tests {
     /// What the dispatcher is told when the worker with this attempt has died.
     async fn worker_dies(world: &World, attempt: u32) {
         let payload = world.plan().await.partition(0, attempt).unwrap();
-        worker(Failed { payload, reason: "it was killed".to_owned(), was_run: true }, &world.deps)
-            .await
-            .unwrap();
+        worker(
+            Failed {
+                payload,
+                reason: "it was killed".to_owned(),
+                request_id: "request".to_owned(),
+                was_run: true,
+            },
+            &world.deps,
+        )
+        .await
+        .unwrap();
     }
 
     #[tokio::test]
@@ -266,7 +279,7 @@ mod tests {
         payload.chunks = plan.partition(1, 1).unwrap().chunks;
         let record = |payload: &Partition| {
             json!({
-                "requestContext": {}, "requestPayload": payload,
+                "requestContext": { "requestId": "request" }, "requestPayload": payload,
                 "responsePayload": { "errorType": "Runtime.ExitError", "errorMessage": "it was killed" }
             })
         };
@@ -277,7 +290,10 @@ mod tests {
         assert_eq!(again, plan.partition(0, 2).unwrap());
         payload.number = 2;
         let reason = "it was killed".to_owned();
-        let refusal = worker(Failed { payload, reason, was_run: true }, &world.deps).await.unwrap_err();
+        let refusal =
+            worker(Failed { payload, reason, request_id: "request".to_owned(), was_run: true }, &world.deps)
+                .await
+                .unwrap_err();
         assert_eq!(refusal.code, Code::InvalidJob);
         assert!(refusal.to_string().contains("the job has 2 partitions"), "{refusal}");
         assert_eq!(world.sent("worker").await, [(0, 1), (0, 2), (1, 1)]);
@@ -300,11 +316,13 @@ mod tests {
         // The next hop dies as well, and again: that is one failure, with what had been done before.
         for attempt in 1..=2 {
             let payload = Partition { attempt, ..second.clone() };
-            let sent = Sent::of(&payload);
-            let claim = claim_attempt(&world.deps, &payload, attempt, sent, world.budget()).await;
+            let sent = Sent::of(&payload, "request");
+            let claim = claim_attempt(&world.deps, &payload, attempt, &sent, world.budget()).await;
             assert_eq!(claim.unwrap(), Claim::Ours);
             let reason = "it was killed".to_owned();
-            worker(Failed { payload, reason, was_run: true }, &world.deps).await.unwrap();
+            worker(Failed { payload, reason, request_id: "request".to_owned(), was_run: true }, &world.deps)
+                .await
+                .unwrap();
         }
         let outcome = world.outcome(0).await.unwrap();
         assert_eq!((outcome.attempts, outcome.environments.len(), outcome.failures.len()), (3, 2, 1));
@@ -323,6 +341,25 @@ mod tests {
             world.dispatch(&record).await;
         }
         assert_eq!((world.sent("worker").await.len(), world.outcome(0).await), (1, None));
+    }
+
+    #[tokio::test]
+    async fn the_death_of_a_duplicate_is_not_that_of_the_worker_which_runs() {
+        let world = World::with_job(1, None).await;
+        world.begins(0, 1).await;
+        let payload = world.plan().await.partition(0, 1).unwrap();
+        let reason = "it was killed before it began".to_owned();
+        let failed = Failed { payload, reason, request_id: "another".to_owned(), was_run: true };
+        worker(failed, &world.deps).await.unwrap();
+        assert_eq!((world.sent("worker").await, world.outcome(0).await), (vec![(0, 1)], None));
+        let lease = Lease::take(&world.deps, &world.keys, 1, world.budget()).await.unwrap();
+        assert!(lease.is_some());
+        let record = json!({
+            "requestContext": { "requestId": "another" },
+            "requestPayload": { "version": 1, "reduce": "one", "attempt": 1 }
+        });
+        world.dispatch(&record).await;
+        assert_eq!(world.sent("reducer").await, []);
     }
 
     #[tokio::test]

@@ -75,6 +75,7 @@ impl World {
             },
             metrics,
             environment: Environment::default(),
+            request_id: "request".to_owned(),
         };
         let keys = deps.keys(&"one".parse().unwrap());
         let world = Self { deps, keys, clock, invoke, lines };
@@ -140,7 +141,8 @@ impl World {
     /// A worker begins with an attempt that it was sent.
     pub(crate) async fn begins(&self, partition: u64, attempt: u32) {
         let payload = self.plan().await.partition(partition, attempt).unwrap();
-        let claim = claim_attempt(&self.deps, &payload, attempt, Sent::of(&payload), self.budget()).await;
+        let claim =
+            claim_attempt(&self.deps, &payload, attempt, &Sent::of(&payload, "request"), self.budget()).await;
         assert_eq!(claim.unwrap(), Claim::Ours);
     }
 
@@ -217,7 +219,9 @@ impl World {
         let payload = json!({ "version": 1, "reduce": "one", "attempt": 3 });
         let response = json!({ "errorType": "Runtime.ExitError", "errorMessage": "it was killed" });
         self.dispatch(
-            &json!({ "requestContext": {}, "requestPayload": payload, "responsePayload": response }),
+            &json!({
+                "requestContext": { "requestId": "request" }, "requestPayload": payload, "responsePayload": response
+            }),
         )
         .await;
     }

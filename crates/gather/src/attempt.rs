@@ -10,9 +10,9 @@ use fanfold_runtime::{Budget, Deps, Error};
 use fanfold_store::{Created, StoreExt};
 use serde::{Deserialize, Serialize};
 
-/// The event that a worker was sent. It names the worker: from there it goes on by itself, to later attempts at the
-/// partition and to later partitions of its lane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The event that a worker was sent, and the invocation that it led to. They name the worker: from there it goes on by itself,
+/// to later attempts at the partition and to later partitions of its lane.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sent {
     /// The partition of the event.
     pub partition: u64,
@@ -20,6 +20,8 @@ pub struct Sent {
     pub hop: u32,
     /// The attempt of the event.
     pub attempt: u32,
+    /// The id of the invocation.
+    pub request_id: String,
 }
 
 /// A try at a partition: which one, in the order in which they come.
@@ -32,9 +34,10 @@ pub struct Tried {
 }
 
 impl Sent {
-    /// The event with this payload.
-    pub fn of(payload: &Partition) -> Self {
-        Self { partition: payload.number, hop: payload.hop, attempt: payload.attempt }
+    /// The event with this payload, in the invocation with this id.
+    pub fn of(payload: &Partition, request_id: &str) -> Self {
+        let Partition { number: partition, hop, attempt, .. } = *payload;
+        Self { partition, hop, attempt, request_id: request_id.to_owned() }
     }
 }
 
@@ -86,7 +89,7 @@ pub async fn claim_attempt(
     deps: &Deps,
     partition: &Partition,
     attempt: u32,
-    by: Sent,
+    by: &Sent,
     budget: Budget,
 ) -> Result<Claim, Error> {
     let at = deps.keys(&partition.job_id).attempt(partition.number, partition.hop, attempt);
@@ -95,7 +98,7 @@ pub async fn claim_attempt(
         partition: partition.number,
         tried: Tried { hop: partition.hop, attempt },
         because: partition.deaths.last().map(|death| death.reason.clone()),
-        by,
+        by: by.clone(),
         started_ms: deps.world.now_ms(),
         expires_ms: budget.deadline_ms(),
         claimant: deps.world.random(),

@@ -16,6 +16,8 @@ pub struct Lease {
     version: Version,
     /// Which try at reducing it is, from 1.
     pub attempt: u32,
+    /// The invocation of its holder, by its id.
+    pub request_id: String,
     holder: u64,
     /// When its holder's invocation ends at the latest, in milliseconds since 1970 (UTC).
     pub expires_ms: i64,
@@ -39,6 +41,7 @@ impl Lease {
         let lease = Self {
             version: Version,
             attempt,
+            request_id: deps.request_id.clone(),
             holder: deps.world.random(),
             expires_ms: budget.deadline_ms(),
             upload: None,

@@ -37,6 +37,8 @@ pub struct Deps {
     pub metrics: Metrics,
     /// Where this invocation runs.
     pub environment: Environment,
+    /// This invocation's id: the same event that is sent twice has two, one that Lambda delivers twice has one.
+    pub request_id: String,
 }
 
 impl Deps {

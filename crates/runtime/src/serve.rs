@@ -78,18 +78,21 @@ where
         functions: shared.functions,
         metrics: shared.metrics,
         environment: Environment { id: shared.environment, cold: true },
+        request_id: String::new(),
     };
     let warm = Deps { environment: Environment { cold: false, ..deps.environment.clone() }, ..deps.clone() };
     let began = AtomicBool::new(false);
     deps.measure(Of::Pipeline, &[(Metric::ColdStarts, 1.0)]);
     let (cold, warm, began, settings, handle) = (&deps, &warm, &began, &settings, &handle);
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
+        let request_id = event.context.request_id;
         let deps = if began.swap(true, Ordering::Relaxed) { warm } else { cold };
+        let deps = Deps { request_id: request_id.clone(), ..deps.clone() };
         let deadline_ms = i64::try_from(event.context.deadline).unwrap_or(i64::MAX);
         let job = job_of(&event.payload);
-        let answer = handle(event.payload, deps, settings, Budget::until(deadline_ms), &event.context.request_id).await;
+        let answer = handle(event.payload, &deps, settings, Budget::until(deadline_ms), &request_id).await;
         if let Err(error) = &answer {
-            tracing::error!(job, code = %error.code, request_id = event.context.request_id, "failed to {}", error.chain());
+            tracing::error!(job, code = %error.code, request_id, "failed to {}", error.chain());
         }
         answer
     }))

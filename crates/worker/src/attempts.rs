@@ -25,7 +25,7 @@ pub(crate) struct Work<'a> {
     pub(crate) job: &'a Job,
     pub(crate) partition: &'a Partition,
     /// What the worker was sent: this partition, or an earlier one of its lane.
-    pub(crate) sent: Sent,
+    pub(crate) sent: &'a Sent,
     pub(crate) deps: &'a Deps,
     pub(crate) settings: &'a Settings,
     pub(crate) budget: Budget,

@@ -37,11 +37,11 @@ pub async fn handle(event: Value, deps: &Deps, settings: &Settings, budget: Budg
     let mut partition = Partition::deserialize(&event)
         .map_err(|error| Error::caused(Code::InvalidJob, "read the event as a partition", error))?;
     let job: Job = deps.store.get_json(&deps.keys(&partition.job_id).job()).await?;
-    let (sent, times) = (Sent::of(&partition), Times::new(budget, deps.world.as_ref()));
+    let (sent, times) = (Sent::of(&partition, &deps.request_id), Times::new(budget, deps.world.as_ref()));
     let mut lane = Lane::of(&job, deps);
     loop {
         let before = budget.remaining(deps.world.as_ref());
-        let work = Work { job: &job, partition: &partition, sent, deps, settings, budget, times };
+        let work = Work { job: &job, partition: &partition, sent: &sent, deps, settings, budget, times };
         match run(&work).await? {
             Ran::ToItsEnd => {}
             Ran::ToAHop(next) => return deps.send(&deps.functions.worker, &next).await,

@@ -52,6 +52,7 @@ impl Deployment {
             },
             metrics: Metrics::off(),
             environment: Environment::default(),
+            request_id: String::new(),
         };
         let mut settings = Settings::new(2);
         settings.deployment = r#"{ "bucket": "out" }"#.parse().unwrap();

@@ -12,6 +12,8 @@ pub struct Failed<P> {
     pub payload: P,
     /// What Lambda says about it, such as `Sandbox.Timedout: … Task timed out after 900.00 seconds`.
     pub reason: String,
+    /// The id of that invocation, where it is told.
+    pub request_id: String,
     /// Whether it was run at all. Lambda drops an event that has waited for too long, and then it was not.
     pub was_run: bool,
 }
@@ -23,13 +25,14 @@ const NEVER_RUN: &str = "EventAgeExceeded";
 pub(super) fn recognise(record: &Map<String, Value>) -> Result<Event, Problems> {
     let payload = &record["requestPayload"];
     let reason = reason(record);
+    let request_id = text(record.get("requestContext"), "requestId");
     let was_run = text(record.get("requestContext"), "condition") != NEVER_RUN;
     if payload.get("reduce").is_some() {
         return read(payload, "requestPayload")
-            .map(|payload| Event::ReducerFailed(Failed { payload, reason, was_run }));
+            .map(|payload| Event::ReducerFailed(Failed { payload, reason, request_id, was_run }));
     }
     read(payload, "requestPayload")
-        .map(|payload| Event::WorkerFailed(Box::new(Failed { payload, reason, was_run })))
+        .map(|payload| Event::WorkerFailed(Box::new(Failed { payload, reason, request_id, was_run })))
 }
 
 fn text(value: Option<&Value>, name: &str) -> String {
