@@ -8,6 +8,7 @@ use std::process::Command;
 use e2e::program::Sandbox;
 
 mod bulk_query;
+mod chaos;
 mod commands;
 mod contract;
 mod deadlines;
