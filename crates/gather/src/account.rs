@@ -109,19 +109,19 @@ impl Account {
     }
 
     /// The report of a job that ended so at this moment, in milliseconds since 1970 (UTC). One that was stopped counts as
-    /// cancelled, for whatever reason else there is no output.
+    /// cancelled, for whatever reason else there is no output. Where a redrive is any use, the message ends with how.
     pub fn report(self, job: &Job, plan: &Plan, ended: Result<Output, NoOutput>, ended_ms: i64) -> Report {
         let (status, output, code, message) = match ended.map_err(|no| self.stopped().unwrap_or(no)) {
             Ok(output) => (Status::Succeeded, Some(output), None, String::new()),
             Err(NoOutput { code, message }) => {
                 let status = if code == Code::Cancelled { Status::Cancelled } else { Status::Failed };
-                (status, None, Some(code), and_what_next(message, code, plan))
+                (status, None, Some(code), message)
             }
         };
         let chunks = self.counts(plan);
         let sum = |of: fn(&ChunkResult) -> u64| self.results.iter().chain(&self.earlier).map(of).sum();
         let failed = self.failures.iter().filter(|failure| !was_cancelled(failure));
-        Report {
+        let mut report = Report {
             version: Version,
             job_id: plan.job_id.clone(),
             earlier: plan.earlier().to_vec(),
@@ -129,6 +129,7 @@ impl Account {
             status,
             output,
             chunks,
+            cuts: sum(|result| u64::from(result.cut > 0)),
             partitions: plan.partitions.len() as u64,
             attempts: self.attempts,
             records: sum(|result| result.records),
@@ -139,16 +140,15 @@ impl Account {
             message,
             started_ms: plan.started_ms(),
             ended_ms,
+        };
+        if report.output.is_none() && report.can_be_redriven() {
+            report.message = format!("{}; {}", report.message, redrive_advice(&report.job_id));
         }
+        report
     }
 }
 
 /// Whether a chunk has no outcome but that the job was stopped.
 fn was_cancelled(failure: &Failure) -> bool {
     failure.code == Code::Cancelled
-}
-
-/// A message with how the run is redriven, where that is any use.
-fn and_what_next(message: String, code: Code, plan: &Plan) -> String {
-    if code.can_be_redriven() { format!("{message}; {}", redrive_advice(&plan.job_id)) } else { message }
 }

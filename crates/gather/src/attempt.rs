@@ -112,6 +112,15 @@ pub async fn claim_attempt(
     }
 }
 
+/// Whether somebody has started this attempt at a partition's hop.
+///
+/// # Errors
+/// When the store fails.
+pub async fn was_claimed(deps: &Deps, partition: &Partition, attempt: u32) -> Result<bool, Error> {
+    let Partition { job_id, number, hop, .. } = partition;
+    Ok(deps.store.exists(&deps.keys(job_id).attempt(*number, *hop, attempt)).await?)
+}
+
 /// The last attempt at a partition that was started; none when none was.
 ///
 /// # Errors

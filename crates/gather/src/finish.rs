@@ -71,7 +71,7 @@ pub async fn clean_up_for_good(deps: &Deps, keys: &JobKeys, report: &Report) -> 
 }
 
 /// Takes away what nobody needs once the report is there, the marker excepted: unfinished uploads; and the chunk results,
-/// with those of the runs that this one redrives, unless another run may still need them.
+/// with those of the runs that this one redrives, unless a redrive may still need them.
 ///
 /// # Errors
 /// When the store fails. Calling it again is safe.

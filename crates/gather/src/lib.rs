@@ -23,7 +23,9 @@ mod lease;
 mod progress;
 
 pub use account::{Account, NoOutput, output_of};
-pub use attempt::{Attempt, Claim, Sent, Tried, claim_attempt, last_attempt, last_attempts, read_attempt};
+pub use attempt::{
+    Attempt, Claim, Sent, Tried, claim_attempt, last_attempt, last_attempts, read_attempt, was_claimed,
+};
 pub use close::close_groups;
 pub use commit::{Commit, advance, advance_group, commit, commit_hop, read_groups, start_reducer};
 pub use earlier::{Left, read_account, read_left};

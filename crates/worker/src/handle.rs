@@ -11,7 +11,7 @@ use fanfold_flow::limits::HOPS_MAX;
 use fanfold_flow::partition::Partition;
 use fanfold_flow::version::Version;
 use fanfold_gather::{
-    Claim, Commit, Lane, Sent, advance, claim_attempt, commit, commit_hop, is_cancelled, is_done,
+    Claim, Commit, Lane, Sent, advance, claim_attempt, commit, commit_hop, is_cancelled, is_done, was_claimed,
 };
 use fanfold_pool::{Usage, usage};
 use fanfold_runtime::{Budget, Deps, Error, Metric, Of};
@@ -110,11 +110,20 @@ async fn run(work: &Work<'_>) -> Result<Ran, Error> {
 /// Commits a partition's outcome.
 async fn end(work: &Work<'_>, done: Done) -> Result<Ran, Error> {
     let Work { job, partition, deps, .. } = *work;
-    if commit(deps, job, partition, done.clone()).await? == Commit::Lost {
+    let attempt = done.attempts;
+    let committed = commit(deps, job, partition, done.clone()).await?;
+    if committed == Commit::Lost {
         tracing::info!(job = %partition.job_id, partition = partition.number, "another attempt was first");
         delete_results(deps, done).await?;
     }
     advance(deps, partition).await?;
+    // Where this attempt was taken for dead, the one after it may be running its processes. Then the lane is its, or there
+    // would be two partitions of it at once: it claims first and then looks for an outcome, and so one of the two sees the
+    // other.
+    let is_first_of_its_lane = committed == Commit::First && job.max_concurrency.is_some();
+    if is_first_of_its_lane && was_claimed(deps, partition, attempt + 1).await? {
+        return Ok(Ran::NotOurs);
+    }
     Ok(Ran::ToItsEnd)
 }
 

@@ -124,7 +124,8 @@ impl Times {
     }
 
     /// How a chunk is started afresh that was begun at this moment and ran out of time; none if that would be no use. What
-    /// had not all the time there is starts as it was. What had, and can be cut, is given at most half as much.
+    /// had not all the time there is starts as it was. What had, and can be cut, is given at most half as much, and the last
+    /// time one record.
     pub(crate) fn afresh(&self, chunk: &Chunk, can_be_cut: bool, started_ms: i64) -> Option<Chunk> {
         if chunk.prior.late >= FRESH_STARTS_MAX {
             return None;
@@ -136,6 +137,8 @@ impl Times {
         }
         let (_, whole) = chunk.input.offset_and_limit();
         let half = chunk.prior.at_most.unwrap_or(whole).min(whole) / 2;
+        // However long the first record is: the last time it is alone.
+        let half = if again.late == FRESH_STARTS_MAX { half.min(1) } else { half };
         (can_be_cut && half > 0).then(|| with(Prior { at_most: Some(half), ..again }))
     }
 }
