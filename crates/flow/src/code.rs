@@ -90,8 +90,9 @@ codes! {
 }
 
 impl Code {
-    /// Whether what failed so may be done when it is redriven, from the same input in the same chunks: once a program or a
-    /// permission was mended, say. Else only another job helps.
+    /// Whether what failed so may go well from the same input in the same chunks: once a program or a permission was mended,
+    /// say. Else only another job helps. Whether a whole run can be redriven follows from this, and is told by
+    /// [`Report::undone`](crate::report::Report::undone) alone.
     pub fn can_be_redriven(self) -> bool {
         match self {
             Self::InvalidJob
