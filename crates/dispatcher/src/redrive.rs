@@ -4,15 +4,17 @@
 //! job like any other, and nothing that was written once is changed. Its reducer puts its results and those of the runs
 //! before it together. Which chunks they are is read from the records of the workers, not from the report, which lists the
 //! first of them only. The first redrive of a run counts: who asks again is told how that one stands.
+//!
+//! A run that was cancelled has its report only when its workers have had the time to stop ([`crate::cancel`]): a redrive
+//! that begins at once runs no more programs than the job allows.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use fanfold_flow::code::Code;
 use fanfold_flow::job::Job;
 use fanfold_flow::keys::{JobId, JobKeys};
 use fanfold_flow::plan::{self, Plan};
-use fanfold_flow::report::{Report, Status};
+use fanfold_flow::report::{Report, Undone};
 use fanfold_flow::result::ChunkResult;
 use fanfold_flow::version::Version;
 use fanfold_gather::{Left, read_left, report_of};
@@ -28,9 +30,6 @@ use crate::{Settings, runs};
 
 /// Most names that are tried for a redrive. Only runs that were named so by their tokens stand in the way of one.
 const NAMES_TRIED_MAX: usize = 100;
-
-/// How long workers of a cancelled run may go on: they look every two seconds, and then have to stop their programs.
-const STOPPING: Duration = Duration::from_secs(5);
 
 /// Which run redrives a run: `redrive.json` in its folder. The first one counts.
 #[derive(Debug, Serialize, Deserialize)]
@@ -53,7 +52,7 @@ struct Base<'a> {
 /// Has what is left of a run done by another, and answers as for a job; or says that nothing is left.
 ///
 /// # Errors
-/// `invalid_job` when there is no such run, or it has not ended; `output_exists` when something else stands in the output's
+/// `invalid_job` when there is no such run, it has not ended, or what it lacks would fail again; `output_exists` when something else stands in the output's
 /// place; `input_missing` when results of the run are gone; `store` and `invoke` when those fail. To ask again is safe.
 pub(crate) async fn redrive(of: &JobId, deps: &Deps, settings: &Settings) -> Result<Value, Error> {
     let keys = deps.keys(of);
@@ -65,16 +64,19 @@ pub(crate) async fn redrive(of: &JobId, deps: &Deps, settings: &Settings) -> Res
         return Err(Error::new(Code::InvalidJob, message));
     };
     let job: Job = deps.store.get_json(&keys.job()).await?;
-    if !report.can_be_redriven() {
-        let nothing = Standing::NothingLeft(Box::new(report));
-        return Ok(runs::answer(&base, &job, nothing, deps, settings).into_json());
+    match report.undone() {
+        Undone::Redrivable => {}
+        Undone::Nothing => {
+            let nothing = Standing::NothingLeft(Box::new(report));
+            return Ok(runs::answer(&base, &job, nothing, deps, settings).into_json());
+        }
+        Undone::ForGood(code) => return Err(in_vain(of, code)),
     }
     let base = Base { plan: &base, job: &job, report: &report, keys: &keys };
     let plan = match redriven_by(deps, &keys).await? {
         Some(by) => plan_of(&base, by.job_id, deps).await?,
         None => plan_of(&base, free_name(base.plan, deps).await?, deps).await?,
     };
-    has_stopped(&report, deps).await;
     let standing = match set_under_way(&plan, &job, deps).await? {
         Start::UnderWay => Standing::UnderWay,
         Start::IsToStop => Standing::IsToStop,
@@ -83,14 +85,13 @@ pub(crate) async fn redrive(of: &JobId, deps: &Deps, settings: &Settings) -> Res
     Ok(runs::answer(&plan, &job, standing, deps, settings).into_json())
 }
 
-/// Waits until no worker of a run that was cancelled can be running any more: else there could be more at once than the job
-/// allows.
-async fn has_stopped(report: &Report, deps: &Deps) {
-    if report.status == Status::Cancelled {
-        let since_ms = deps.world.now_ms().saturating_sub(report.ended_ms);
-        let since = Duration::from_millis(u64::try_from(since_ms).unwrap_or(0));
-        tokio::time::sleep(STOPPING.saturating_sub(since)).await;
-    }
+/// Refuses what would fail again, and says what helps.
+fn in_vain(of: &JobId, code: Code) -> Error {
+    let message = format!(
+        "redrive {of}: from the same input in the same chunks it would fail with {code} again; run the job anew: {}",
+        code.advice()
+    );
+    Error::new(Code::InvalidJob, message)
 }
 
 /// Which run redrives this one; none where none does.

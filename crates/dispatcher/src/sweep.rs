@@ -3,7 +3,7 @@
 //! | what it finds | what it does |
 //! |---|---|
 //! | the job has ended, its marker is there | cleans up: uploads, chunk results, and the marker; if it was cancelled, that last when no worker of it can be left |
-//! | the job is to stop, and has no report | ends it as cancelled |
+//! | the job is to stop, and its workers have had their time | merges all groups, whatever has no outcome as cancelled |
 //! | a partition whose turn it is was never tried | sends its first attempt again |
 //! | an attempt is past its deadline and left no outcome | its next attempt, or recorded as failed: the job's retries count |
 //! | a group has all outcomes and is not merged | merges it, and takes the gather on |
@@ -29,7 +29,7 @@ use std::time::Duration;
 use fanfold_flow::keys::{JobId, JobKeys, active_jobs};
 use fanfold_flow::limits::FUNCTION_MS_MAX;
 use fanfold_flow::report::Report;
-use fanfold_gather::{clean_up, clean_up_for_good, is_cancelled, report_of};
+use fanfold_gather::{clean_up, clean_up_for_good, report_of};
 use fanfold_runtime::{Budget, Deps, Error, Metric, Of};
 use fanfold_store::{ErrorKind, PutOptions, StoreExt};
 use futures::{StreamExt, stream};
@@ -144,18 +144,18 @@ async fn sweep_job(job_id: &JobId, deps: &Deps, graces: Graces, budget: Budget) 
         }
         return Ok(Swept { ended: 1, ..Swept::default() });
     }
-    if is_cancelled(deps, &keys).await? {
-        let plan = deps.store.get_json(&keys.plan()).await?;
-        // One that is past stopping is a job like any other.
-        if cancel::end(&plan, deps, budget).await? != cancel::End::TooLate {
-            return Ok(Swept { ended: 1, ..Swept::default() });
-        }
-    }
     let (marker, etag): (Marker, _) = match deps.store.get_json_tagged(&keys.active()).await {
         Ok(read) => read,
         // It has ended meanwhile.
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Swept::default()),
         Err(error) => return Err(error.into()),
+    };
+    let closed = match cancel::end(&keys, marker.grouping, deps).await? {
+        // What is stopping is not taken for dead.
+        cancel::End::NotYet => return Ok(Swept::default()),
+        cancel::End::NotAskedFor => 0,
+        // From here it is a job like any other: it waits for its reducer.
+        cancel::End::Closed(groups) => groups,
     };
     let now_ms = deps.world.now_ms();
     let seen = look::look(deps, &keys, &marker, graces).await?;
@@ -170,6 +170,7 @@ async fn sweep_job(job_id: &JobId, deps: &Deps, graces: Graces, budget: Budget) 
         }
     }
     let mut swept = act::act(deps, &keys, &marker_after, actions, budget).await?;
+    swept.merged += closed;
     swept.running = seen.running();
     swept.stuck = u64::from(tell_if_stuck(deps, &keys, &marker_after, now_ms));
     Ok(swept)
