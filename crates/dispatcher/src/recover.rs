@@ -1,5 +1,7 @@
 //! What becomes of an invocation that ended without an outcome: it is tried again, or recorded as failed.
 
+use std::collections::BTreeSet;
+
 use fanfold_flow::code::Code;
 use fanfold_flow::concat::ConcatPlan;
 use fanfold_flow::done::{Death, Done, Failure};
@@ -11,8 +13,8 @@ use fanfold_flow::plan::Plan;
 use fanfold_flow::report::{Output, Report};
 use fanfold_flow::version::Version;
 use fanfold_gather::{
-    Attempt, Lane, Lease, NoOutput, Sent, advance, at_its_hop, clean_up, commit, finish, is_done,
-    last_attempt, output_of, read_account, report_of, start_reducer, write_joblog,
+    Attempt, Lane, Lease, NoOutput, Sent, advance, at_its_hop, clean_up, commit, done_in, finish,
+    last_attempt, merged_groups, output_of, read_account, report_of, start_reducer, write_joblog,
 };
 use fanfold_runtime::{Budget, Deps, Error, backoff};
 use fanfold_store::{ErrorKind, StoreExt};
@@ -110,20 +112,42 @@ pub(crate) async fn give_up(
 /// been committed and no more, so the gather is taken on from there.
 async fn first_undone(sent: Partition, lane: &mut Lane<'_>, deps: &Deps) -> Result<Option<Partition>, Error> {
     let keys = deps.keys(&sent.job_id);
-    let is_done =
-        async |partition: &Partition| is_done(deps, &keys, partition.group(), partition.number).await;
+    let mut outcomes = Outcomes { deps, keys: &keys, merged: merged_groups(deps, &keys).await?, group: None };
     let mut partition = sent;
-    while is_done(&partition).await? {
+    while outcomes.has(&partition).await? {
         let Some(next) = lane.next(&partition).await? else {
             advance(deps, &partition).await?;
             return Ok(None);
         };
-        if !is_done(&next).await? {
+        if !outcomes.has(&next).await? {
             advance(deps, &partition).await?;
         }
         partition = next;
     }
     Ok(Some(partition))
+}
+
+/// Which partitions have their outcome, by lists: a lane may be long.
+struct Outcomes<'a> {
+    deps: &'a Deps,
+    keys: &'a JobKeys,
+    merged: BTreeSet<u64>,
+    /// The last group that was listed, and what of it has an outcome.
+    group: Option<(u64, BTreeSet<u64>)>,
+}
+
+impl Outcomes<'_> {
+    async fn has(&mut self, partition: &Partition) -> Result<bool, Error> {
+        let group = partition.group();
+        if self.merged.contains(&group) {
+            return Ok(true);
+        }
+        let done = match self.group.take() {
+            Some((listed, done)) if listed == group => done,
+            _ => done_in(self.deps, self.keys, group).await?,
+        };
+        Ok(self.group.insert((group, done)).1.contains(&partition.number))
+    }
 }
 
 /// The last attempt at a partition's hop that is over now that the worker that was `sent` this is dead; 0 if none was made;
