@@ -5,7 +5,7 @@ use fanfold_flow::chunk::Chunk;
 use fanfold_flow::crc::Crc64;
 use fanfold_flow::done::Done;
 use fanfold_flow::partition::Partition;
-use fanfold_flow::report::{Counts, Output};
+use fanfold_flow::report::{Counts, Output, Status};
 use fanfold_flow::result::Stored;
 use fanfold_gather::NoOutput;
 use fanfold_store::PutOptions;
@@ -164,6 +164,23 @@ async fn only_a_run_that_has_ended_and_lacks_something_is_redriven() {
 }
 
 #[tokio::test]
+async fn what_would_fail_again_is_not_redriven_and_nothing_of_it_is_kept() {
+    let world = World::with_job(2, None).await;
+    let object = commits_stored(&world).await;
+    world.fails(1).await;
+    let message = "a record could have been cut".to_owned();
+    let report = world.ends(Err(NoOutput { code: Code::RecordCut, message: message.clone() })).await;
+    assert_eq!(report.message, message, "how it is redriven is not told");
+    assert!(!world.is_there(&object).await);
+    let refusal = refused(&world, "one").await;
+    assert_eq!(refusal.code, Code::InvalidJob);
+    for part in ["redrive one", "record_cut again", Code::RecordCut.advice()] {
+        assert!(refusal.message.contains(part), "{part}: {refusal}");
+    }
+    assert!(!world.is_there(&world.keys.redrive()).await);
+}
+
+#[tokio::test]
 async fn a_run_that_lacks_nothing_but_its_output_is_only_reduced_again() {
     let world = with_failures(3, &[]).await;
     let answer = redriven(&world).await;
@@ -182,6 +199,7 @@ async fn what_was_cancelled_is_redriven_from_where_it_was_cut() {
     let hop = fanfold_flow::done::Hop { version: Version, hop: 0, done, rest: vec![rest.clone()] };
     fanfold_gather::commit_hop(&world.deps, &payload, &hop).await.unwrap();
     world.dispatch(&json!({ "cancel": "one" })).await;
+    assert_eq!(world.ends(failed()).await.status, Status::Cancelled);
     redriven(&world).await;
     let payloads = world.payloads("worker").await.into_iter().filter(|payload| payload["job_id"] == "one-r1");
     let payloads: Vec<Partition> = payloads.map(|payload| serde_json::from_value(payload).unwrap()).collect();

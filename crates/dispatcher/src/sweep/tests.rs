@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use fanfold_flow::code::Code;
 use fanfold_flow::report::Status;
-use fanfold_gather::{Lease, advance_group};
+use fanfold_gather::{Lease, NoOutput, advance_group};
 use fanfold_runtime::Metric;
 use fanfold_store::StoreExt;
 use serde_json::{Value, json};
@@ -179,7 +180,8 @@ async fn what_is_left_of_a_job_that_has_ended_is_taken_away() {
 }
 
 #[tokio::test]
-async fn a_job_that_was_to_stop_is_ended_by_the_sweep_and_its_marker_outlives_its_last_worker() {
+async fn a_job_that_was_to_stop_is_reduced_by_the_sweep_like_any_other_and_its_marker_outlives_its_last_worker()
+ {
     let world = World::with_job(2, None).await;
     world.begins(0, 1).await;
     // Who was asked to stop it died just after that was written down.
@@ -189,8 +191,15 @@ async fn a_job_that_was_to_stop_is_ended_by_the_sweep_and_its_marker_outlives_it
         .create_json(&world.keys.cancel(), &json!({ "version": 1, "asked_ms": 0 }))
         .await
         .unwrap();
-    world.sweep().await;
-    let report = world.report().await.unwrap();
+    assert_eq!(world.sweep().await["merged"], 1);
+    assert!(world.is_there(&world.keys.group(0)).await);
+    // The sweep itself reads no account of it: a reducer does, with the pauses of any other.
+    world.sweep_for(MINUTE * 3).await;
+    assert_eq!((world.sent("reducer").await.len(), world.report().await), (1, None));
+    world.sweep_for(MINUTE).await;
+    assert_eq!(world.sent("reducer").await, [(0, 1), (0, 1)]);
+    let failed = NoOutput { code: Code::Internal, message: "no output".to_owned() };
+    let report = world.ends(Err(failed)).await;
     assert_eq!((report.status, report.chunks.cancelled), (Status::Cancelled, 2));
     // A worker that cannot see it goes on, and leaves something.
     world.pass(TIMEOUT);
