@@ -132,13 +132,16 @@ pub(crate) struct MapArgs {
     /// How many bytes a process is given, give or take a record [default: 64MiB]
     #[arg(long, value_name = "SIZE")]
     pub(crate) chunk_bytes: Option<ByteCount>,
+    /// Never end a chunk early and go on in a new process: for programs that need their whole chunk, such as sort or wc.
+    #[arg(long)]
+    pub(crate) no_cut: bool,
     /// How many processes a worker runs at once [default: the machine's cores, shared among the workers]
     #[arg(long, value_name = "N")]
     pub(crate) processes: Option<u32>,
     /// How results become one output [default: csv with --header, else bytes]
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<FormatName>,
-    /// How often what failed is tried again.
+    /// How often a chunk that failed, or a partition whose worker died, is tried again.
     #[arg(long, default_value_t = 2, value_name = "N")]
     pub(crate) retries: u32,
     /// How many chunks may fail without the job failing: a number, or a share such as 1%.

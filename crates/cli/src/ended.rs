@@ -78,11 +78,8 @@ impl Ended {
         };
         let failed = report.status != Status::Succeeded;
         if failed || !args.quiet || !report.failures.is_empty() {
-            let text = if args.quiet {
-                summary::failures(&report, &facts.again)
-            } else {
-                summary::whole(&report, &facts)
-            };
+            let text =
+                if args.quiet { summary::failures(&report, &facts) } else { summary::whole(&report, &facts) };
             anstream::eprint!("{}", names.in_text(&text));
         }
         if args.json {

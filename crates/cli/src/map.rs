@@ -45,6 +45,9 @@ pub(crate) fn document(args: &MapArgs) -> Result<Value, Error> {
     if let Some(processes) = args.processes {
         job.insert("processes".into(), json!(processes));
     }
+    if args.no_cut {
+        job.insert("cut".into(), json!(false));
+    }
     job.insert("retries".into(), json!(args.retries));
     job.insert("tolerated_failures".into(), json!(args.tolerated_failures));
     Ok(Value::Object(job))
@@ -139,6 +142,7 @@ mod tests {
             "--tolerated-failures",
             "5%",
             "--no-overwrite",
+            "--no-cut",
             "--name",
             "n",
             "--",
@@ -155,6 +159,7 @@ mod tests {
             "task": { "command": ["awk", "-F,", "1"] },
             "output": { "uri": "out.csv", "overwrite": false, "format": "json-array" },
             "processes": 3,
+            "cut": false,
             "retries": 1,
             "tolerated_failures": "5%"
         });
@@ -168,6 +173,7 @@ mod tests {
         assert_eq!(job.pointer("/output/overwrite"), Some(&json!(true)));
         assert_eq!(job.pointer("/source/objects/chunk_bytes"), None);
         assert_eq!(job.pointer("/processes"), None);
+        assert_eq!(job.pointer("/cut"), None);
         Job::from_json(&job).unwrap();
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 use fanfold_flow::code::Code;
 use fanfold_flow::done::Failure;
-use fanfold_flow::report::{Report, Status, redrive_advice};
+use fanfold_flow::report::{Report, Status, reason_of, redrive_advice};
 use serde_json::{Value, json};
 
 use crate::exit::FAILURE;
@@ -16,8 +16,14 @@ use crate::measures::{bytes, count, counted, rate, time};
 /// What successes look like.
 const SUCCESS: Style = AnsiColor::Green.on_default().bold();
 
-/// Most failures that are listed; more of the same would bury the advice.
+/// What looks like a success and is not all of one.
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+
+/// Most kinds of failures that are listed; more of the same would bury the advice.
 const FAILURES_SHOWN: usize = 5;
+
+/// Most ranges of indexes that are named for a kind of failure.
+const RANGES_SHOWN: usize = 5;
 
 /// Most lines of a program's standard error that are shown for a failure.
 const STDERR_LINES_SHOWN: usize = 10;
@@ -50,7 +56,7 @@ impl Again {
     fn told(&self, report: &Report) -> Option<String> {
         let may_be_done = report.can_be_redriven() && report.code.is_none_or(Code::can_be_redriven);
         may_be_done.then(|| match self {
-            Self::By(command) => format!("what is left is done, and no more than that, by: {command}"),
+            Self::By(command) => format!("to do only what is left: {command}"),
             Self::Lost => {
                 "with --data DIR, a run is kept, and only what failed need be done again".to_owned()
             }
@@ -85,6 +91,15 @@ pub(crate) fn whole(report: &Report, facts: &Facts<'_>) -> String {
             counted(chunks.total, "chunk", "chunks"),
         ),
     );
+    if report.cuts > 0 {
+        let pieces = counted(report.cuts, "further piece", "further pieces");
+        row(
+            "cuts",
+            format!(
+                "{pieces} of chunks that met the time limit: right for programs that handle record by record, else set \"cut\": false"
+            ),
+        );
+    }
     let partitions = counted(report.partitions, "partition", "partitions");
     row("workers", format!("{partitions} in {}", counted(report.attempts, "attempt", "attempts")));
     if let Some(joblog) =
@@ -92,16 +107,22 @@ pub(crate) fn whole(report: &Report, facts: &Facts<'_>) -> String {
     {
         row("joblog", format!("{joblog}, a line for each try at a chunk"));
     }
-    text + &failures(report, &facts.again)
+    text + &failures(report, facts)
 }
 
 fn headline(report: &Report, facts: &Facts<'_>) -> String {
-    let (style, word) = match report.status {
-        Status::Succeeded => (SUCCESS, "done"),
-        Status::Failed => (FAILURE, "failed"),
-        Status::Cancelled => (FAILURE, "cancelled"),
+    let Report { name, job_id, chunks, .. } = report;
+    let (style, words) = match report.status {
+        Status::Succeeded if chunks.done < chunks.total => {
+            let missing = count(chunks.total - chunks.done);
+            (WARNING, format!("done, without {missing} of {}", counted(chunks.total, "chunk", "chunks")))
+        }
+        Status::Succeeded => (SUCCESS, "done".to_owned()),
+        Status::Failed => (FAILURE, "failed".to_owned()),
+        Status::Cancelled => (FAILURE, "cancelled".to_owned()),
     };
-    let mut text = format!("{style}{word}{style:#}: {}", counted(report.records, "record", "records"));
+    let records = counted(report.records, "record", "records");
+    let mut text = format!("{style}{words}{style:#}: {name}, run {job_id}: {records}");
     if report.bytes_in > 0 {
         let _written = write!(text, ", {} in", bytes(report.bytes_in));
     }
@@ -117,28 +138,64 @@ fn headline(report: &Report, facts: &Facts<'_>) -> String {
 }
 
 /// What went wrong, and what to do; nothing where nothing did.
-pub(crate) fn failures(report: &Report, again: &Again) -> String {
+pub(crate) fn failures(report: &Report, facts: &Facts<'_>) -> String {
     let mut text = String::new();
-    let shown = &report.failures[..report.failures.len().min(FAILURES_SHOWN)];
-    for failure in shown {
-        one(&mut text, failure);
-    }
-    let more = report.chunks.failed.saturating_sub(shown.len() as u64);
+    let kinds = kinds(&report.failures);
+    let shown = &kinds[..kinds.len().min(FAILURES_SHOWN)];
+    shown.iter().for_each(|kind| tell(&mut text, kind));
+    let told: usize = shown.iter().map(|kind| kind.indexes.len()).sum();
+    let more = report.chunks.failed.saturating_sub(told as u64);
     if more > 0 {
-        line(&mut text, &format!("  and {} more", count(more)));
+        line(&mut text, &format!("  and {} more{}", count(more), where_all_are(report, facts)));
     }
-    let tolerated = report.status == Status::Succeeded;
-    if tolerated {
-        let advice: BTreeSet<&str> = shown.iter().map(|failure| failure.code.advice()).collect();
+    if report.status == Status::Succeeded {
+        let advice: BTreeSet<&str> = shown.iter().map(|kind| kind.like.code.advice()).collect();
         advice.into_iter().for_each(|advice| line(&mut text, &format!("  {advice}")));
     }
     if !report.message.is_empty() {
-        line(&mut text, &format!("{FAILURE}no output{FAILURE:#}: {}", what_happened(report)));
+        let mut what = what_happened(report).to_owned();
+        for kind in shown {
+            // It stands above.
+            what = what.replacen(&reason_of(kind.like), "", 1);
+        }
+        line(&mut text, &format!("{FAILURE}no output{FAILURE:#}: {what}"));
     }
-    if let Some(again) = again.told(report) {
+    if let Some(again) = facts.again.told(report) {
         line(&mut text, &format!("  {again}"));
     }
     text
+}
+
+/// Chunks that failed in the same way.
+struct Kind<'a> {
+    /// Any of them.
+    like: &'a Failure,
+    indexes: Vec<u64>,
+}
+
+/// The kinds of failures that there are, each by its first index.
+fn kinds(failures: &[Failure]) -> Vec<Kind<'_>> {
+    let alike = |one: &Failure, other: &Failure| {
+        let of = |failure: &Failure| (failure.code, failure.attempts);
+        of(one) == of(other) && one.message == other.message && one.stderr_tail == other.stderr_tail
+    };
+    let mut kinds: Vec<Kind<'_>> = Vec::new();
+    for failure in failures {
+        match kinds.iter_mut().find(|kind| alike(kind.like, failure)) {
+            Some(kind) => kind.indexes.push(failure.index),
+            None => kinds.push(Kind { like: failure, indexes: vec![failure.index] }),
+        }
+    }
+    kinds
+}
+
+/// Where there is a line for each chunk that failed, in words to stand behind how many there are.
+fn where_all_are(report: &Report, facts: &Facts<'_>) -> String {
+    match (facts.joblog, &report.joblog) {
+        (Some(place), _) => format!("; each has its lines in {place}"),
+        (None, Some(_)) => "; with --joblog FILE, each has its lines there".to_owned(),
+        (None, None) => String::new(),
+    }
 }
 
 /// The report's message without its last words, which are those of whoever does not know where the run is.
@@ -148,14 +205,32 @@ fn what_happened(report: &Report) -> &str {
     message.unwrap_or(&report.message)
 }
 
-fn one(text: &mut String, failure: &Failure) {
-    let Failure { index, code, message, stderr_tail, attempts, .. } = failure;
+fn tell(text: &mut String, kind: &Kind<'_>) {
+    let Failure { code, message, stderr_tail, attempts, .. } = kind.like;
+    let place = in_words(&kind.indexes);
     let tries = counted(u64::from(*attempts), "attempt", "attempts");
-    line(text, &format!("  {FAILURE}index {index}{FAILURE:#} {code} after {tries}: {message}"));
+    line(text, &format!("  {FAILURE}{place}{FAILURE:#} {code} after {tries}: {message}"));
     let lines: Vec<&str> = stderr_tail.lines().collect();
     for said in &lines[lines.len().saturating_sub(STDERR_LINES_SHOWN)..] {
         line(text, &format!("    | {said}"));
     }
+}
+
+/// Indexes that ascend: `index 3`, or `indexes 0 to 3, 7 and 12 more`.
+fn in_words(indexes: &[u64]) -> String {
+    let ranges: Vec<&[u64]> = indexes.chunk_by(|one, next| *next == one + 1).collect();
+    let shown = &ranges[..ranges.len().min(RANGES_SHOWN)];
+    let words = shown.iter().map(|range| match range {
+        [first, .., last] => format!("{first} to {last}"),
+        rest => rest.iter().map(ToString::to_string).collect(),
+    });
+    let noun = if indexes.len() == 1 { "index" } else { "indexes" };
+    let mut text = format!("{noun} {}", words.collect::<Vec<_>>().join(", "));
+    let more = indexes.len() - shown.iter().map(|range| range.len()).sum::<usize>();
+    if more > 0 {
+        let _written = write!(text, " and {} more", count(more as u64));
+    }
+    text
 }
 
 fn line(text: &mut String, line: &str) {
@@ -212,6 +287,7 @@ mod tests {
                 streamed_bytes: 2_097_152,
             }),
             chunks: Counts { total: 19, done: 19, failed: 0, cancelled: 0 },
+            cuts: 0,
             partitions: 5,
             attempts: 6,
             records: 1_234_567,
@@ -241,7 +317,8 @@ mod tests {
             failures: (3..10).map(failure).collect(),
             code: Some(Code::ProgramFailed),
             message: format!(
-                "7 of 19 chunks failed (0 tolerated), first index 3; {}",
+                "7 of 19 chunks failed (0 tolerated), first index 3 in partition 0{}; mend it; {}",
+                reason_of(&failure(3)),
                 redrive_advice(&report().job_id)
             ),
             ..report()
@@ -273,21 +350,53 @@ mod tests {
         let tolerated =
             Report { status: Status::Succeeded, message: String::new(), output: report().output, ..failed() };
         let text = shown(&tolerated, Some("-"));
-        assert!(text.contains("standard output") && text.contains("index 3 program_failed"), "{text}");
+        assert!(text.starts_with("done, without 7 of 19 chunks: birdstrikes, run run-1: "), "{text}");
+        assert!(text.contains("standard output") && text.contains("indexes 3 to 9 program_failed"), "{text}");
     }
 
     #[test]
     fn what_to_do_next_is_the_users_own_command_or_how_there_would_be_one() {
-        let by = |again: &Again| failures(&failed(), again);
-        let command = by(&Again::By("fanfold redrive run-1 --stack S".to_owned()));
-        assert!(command.ends_with("by: fanfold redrive run-1 --stack S\n"), "{command}");
+        let with = |report: &Report, again| failures(report, &Facts { again, ..facts(None) });
+        let command = with(&failed(), Again::By("fanfold redrive run-1 --stack S".to_owned()));
+        assert!(command.ends_with("left: fanfold redrive run-1 --stack S\n"), "{command}");
         assert_eq!(command.matches("fanfold redrive").count(), 1, "{command}");
-        let lost = by(&Again::Lost);
+        let lost = with(&failed(), Again::Lost);
         assert!(lost.contains("--data DIR") && !lost.contains("fanfold redrive"), "{lost}");
         // A chunk's border that cuts a record cuts it in a redrive as well.
         let hopeless = Report { code: Some(Code::RecordCut), message: "x".to_owned(), ..failed() };
-        assert!(!failures(&hopeless, &Again::Lost).contains("--data"));
-        assert!(!failures(&report(), &Again::Lost).contains("--data"), "nothing is left of a whole job");
+        assert!(!with(&hopeless, Again::Lost).contains("--data"));
+        assert!(!with(&report(), Again::Lost).contains("--data"), "nothing is left of a whole job");
+    }
+
+    #[test]
+    fn failures_of_one_kind_are_told_once_and_all_are_counted() {
+        let mut report = failed();
+        for (failure, message) in report.failures.iter_mut().zip(["a", "b", "a", "c", "d", "e", "f"]) {
+            failure.message = message.to_owned();
+        }
+        report.joblog = Some("s3://b/jobs.tsv".parse().unwrap());
+        let with = |joblog| {
+            let text = failures(&report, &Facts { joblog, ..facts(None) });
+            anstream::adapter::strip_str(&text).to_string()
+        };
+        let text = with(None);
+        assert!(text.contains("  indexes 3, 5 program_failed after 3 attempts: a\n"), "{text}");
+        assert!(text.contains("  and 1 more; with --joblog FILE, each has its lines there\n"), "{text}");
+        assert!(with(Some("jobs.tsv")).contains("  and 1 more; each has its lines in jobs.tsv\n"));
+    }
+
+    #[test]
+    fn indexes_are_told_by_their_ranges() {
+        assert_eq!(in_words(&[3]), "index 3");
+        assert_eq!(in_words(&[0, 1, 2, 3, 7]), "indexes 0 to 3, 7");
+        assert_eq!(in_words(&[0, 2, 4, 6, 8, 10, 11, 12]), "indexes 0, 2, 4, 6, 8 and 3 more");
+    }
+
+    #[test]
+    fn what_was_cut_is_told_with_whom_it_is_right_for() {
+        assert!(!shown(&report(), None).contains("cuts"));
+        let text = shown(&Report { cuts: 3, ..report() }, None);
+        assert!(text.contains("  cuts      3 further pieces of chunks"), "{text}");
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub struct Job {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub max_concurrency: Option<u32>,
-    /// How often a partition is tried again after its first attempt. Default 2.
+    /// How often a chunk that failed, or a partition whose worker died, is tried again. Default 2.
     #[serde(default = "default_retries")]
     #[schemars(range(max = 10))]
     pub retries: u32,
@@ -50,6 +50,7 @@ pub struct Job {
     /// Right for programs that handle record by record; wrong for those that sum up or sort their whole chunk. Default true;
     /// sources without records are never cut.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    #[schemars(extend("default" = true))]
     pub cut: bool,
     /// When the deployment starts the job by itself. Runs ignore it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

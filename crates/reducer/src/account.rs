@@ -5,6 +5,7 @@ use fanfold_flow::code::Code;
 use fanfold_flow::done::Failure;
 use fanfold_flow::job::{Job, Split};
 use fanfold_flow::plan::{Plan, PlannedInput};
+use fanfold_flow::report::{chunks, reason_of};
 use fanfold_flow::result::ChunkResult;
 use fanfold_gather::{Account, NoOutput};
 
@@ -49,29 +50,16 @@ pub(crate) fn verdict(account: &Account, job: &Job, plan: &Plan) -> Result<(), N
         Some(misread) if is_tolerated => (misread, UNPROVED),
         _ => (first, ""),
     };
-    let Failure { index, code, message, attempts, .. } = blamed;
+    let Failure { index, code, .. } = blamed;
     let place =
         plan.partition_of(*index).map_or_else(String::new, |number| format!(" in partition {number}"));
     let message = format!(
-        "{failed} of {} chunks failed ({tolerated} tolerated), first index {index}{place}, at attempt {attempts}: \
-         {message}{}{why}; {}",
-        plan.chunks,
-        last_words(blamed),
+        "{failed} of {} failed ({tolerated} tolerated), first index {index}{place}{}{why}; {}",
+        chunks(plan.chunks),
+        reason_of(blamed),
         code.advice()
     );
     Err(NoOutput { code: *code, message })
-}
-
-/// Most characters of a program's last line that a message has; the failure itself has more of it.
-const LAST_WORDS_CHARS_MAX: usize = 200;
-
-/// What the program said last, if it said something.
-fn last_words(Failure { stderr_tail, .. }: &Failure) -> String {
-    let last = stderr_tail.lines().map(str::trim).rfind(|line| !line.is_empty());
-    last.map_or_else(String::new, |line| {
-        let words: String = line.chars().take(LAST_WORDS_CHARS_MAX).collect();
-        format!(", and said last: {words}")
-    })
 }
 
 /// Why a failure that the job would tolerate is none to tolerate.
