@@ -20,7 +20,9 @@ export interface PipelineFunction {
 export type PipelineFunctions = Readonly<Record<Role, PipelineFunction>>;
 
 const DEFAULT_MEMORY_MB: Readonly<Record<Role, number>> = {
-  dispatcher: 512,
+  // As much as the reducer: for a redrive it reads the outcomes of all chunks, as the reducer does, and so it does to end a
+  // job that no reducer could. Only the sweep makes that felt while nothing runs: some cents a month.
+  dispatcher: 1769,
   // The most that every account allows. Two processes, at 0.85 cores each.
   worker: 3008,
   // One core: it streams small pieces, and holds the outcomes of all chunks.

@@ -22,7 +22,7 @@ export interface DataPlace {
 export interface FunctionSettings {
   /**
    * Memory in MB, 128 to 10,240. 1,769 MB are one core.
-   * @default - dispatcher 512, worker 3008 (the most that every account allows; two processes), reducer 1769
+   * @default - dispatcher and reducer 1769, worker 3008 (the most that every account allows; two processes)
    */
   readonly memorySize?: number;
   /**

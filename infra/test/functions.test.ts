@@ -14,7 +14,7 @@ describe('the functions of a pipeline, as they are by default', () => {
   const { template } = deploy(() => ({ jobs: [job()], tasks: TASKS }));
 
   it.each([
-    ['dispatcher', 512, 'Allow'],
+    ['dispatcher', 1769, 'Allow'],
     ['worker', 3008, 'Allow'],
     ['reducer', 1769, 'Terminate'],
   ])('%s has %d MB, 15 minutes, and its RecursiveLoop is %s', (role, memory, loop) => {
