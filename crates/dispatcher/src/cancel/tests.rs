@@ -1,5 +1,7 @@
 //! A cancelled job ends with every chunk accounted for, and nothing of it is sent any more.
 
+use std::sync::Arc;
+
 use fanfold_flow::chunk::Chunk;
 use fanfold_flow::code::Code;
 use fanfold_flow::done::{Done, Hop};
@@ -8,6 +10,7 @@ use fanfold_flow::partition::Partition;
 use fanfold_flow::report::Counts;
 use fanfold_flow::report::{Output, Report, Status};
 use fanfold_gather::{Commit, NoOutput, advance_group, clean_up_for_good, commit_hop, read_left};
+use fanfold_store::faults::{Call, Decision, Faulty};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -185,6 +188,26 @@ async fn what_the_hops_of_a_partition_did_is_kept_and_only_their_rest_is_cancell
     let failed = left.failures.into_iter().filter_map(|failure| Some((failure.index, failure.rest?)));
     assert_eq!(failed.collect::<Vec<_>>(), rests);
     assert_eq!((report.status, report.chunks.cancelled), (Status::Cancelled, 17));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hop_that_ends_while_its_group_is_closed_is_kept() {
+    let world = World::with_job(2, None).await;
+    // Whoever closes the group has seen that the partition has no outcome, and looks how it was last tried.
+    let slow_attempts = |call: &Call<'_>| match call.at.contains("/attempts/") {
+        true => Decision::Delay(Duration::from_secs(2)),
+        false => Decision::Pass,
+    };
+    let store = Arc::new(Faulty::new(world.deps.store.clone(), slow_attempts));
+    let (slow, plan) = (Deps { store, ..world.deps.clone() }, world.plan().await);
+    let worker = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        ends_a_hop(&world, 1).await
+    };
+    let (closed, rest) = tokio::join!(close_groups(&slow, &plan), worker);
+    assert_eq!(closed.unwrap(), 1);
+    let left = read_left(&world.deps, &plan).await.unwrap();
+    assert_eq!((left.kept.len(), left.failures.last().unwrap().rest.clone()), (1, Some(rest)));
 }
 
 #[tokio::test(start_paused = true)]
