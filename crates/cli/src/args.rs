@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use fanfold_flow::job::Format;
+use fanfold_flow::joblog::quoted;
 use fanfold_flow::size::{ByteCount, Tolerance};
 use fanfold_flow::uri::ObjectUri;
 use jiff::{SignedDuration, Timestamp};
@@ -21,6 +22,12 @@ use crate::functions::Role;
 
 /// The longest that an invocation may take, on Lambda and here.
 const TIMEOUT_MAX: Duration = Duration::from_secs(900);
+
+/// How many workers run at once on this machine, unless it is said.
+const WORKERS_DEFAULT: u32 = 2;
+
+/// The memory size of a worker on this machine, in MB, unless it is said.
+const WORKER_MEMORY_DEFAULT: u32 = 2048;
 
 /// Runs a program over a batch too big for one process, in parallel, and puts the results together in order.
 ///
@@ -215,21 +222,34 @@ impl MachineArgs {
         self.data.is_some() || self.s3 == S3Choice::Environment
     }
 
-    /// The options by which another command finds the same objects, as typed, each with a blank before it.
-    pub(crate) fn options(&self) -> String {
-        let mut options = String::new();
+    /// The options by which another command finds the same objects, as a shell reads them, each with a blank before it.
+    pub(crate) fn place(&self) -> String {
         let data = self.data.as_ref().map(|data| data.display().to_string());
         let work = self.work.as_ref().map(ToString::to_string);
-        for (name, value) in [("data", data), ("work", work)] {
-            let Some(value) = value else { continue };
-            let quote = if value.contains(char::is_whitespace) { "'" } else { "" };
-            options += &format!(" --{name} {quote}{value}{quote}");
-        }
-        if self.s3 == S3Choice::Environment {
-            options += " --s3 environment";
-        }
-        options
+        let s3 = (self.s3 == S3Choice::Environment).then(|| "environment".to_owned());
+        as_typed([("data", data), ("work", work), ("s3", s3)])
     }
+
+    /// The options by which another command has the same machine: its objects, and what else is not as by default.
+    pub(crate) fn options(&self) -> String {
+        let workers = (self.workers != WORKERS_DEFAULT).then(|| self.workers.to_string());
+        let memory = (self.worker_memory != WORKER_MEMORY_DEFAULT).then(|| self.worker_memory.to_string());
+        let timeout = (self.timeout != TIMEOUT_MAX).then(|| time_as_typed(self.timeout));
+        let others = [("workers", workers), ("worker-memory", memory), ("timeout", timeout)];
+        self.place() + &as_typed(others)
+    }
+}
+
+/// Those options that have a value, as a shell reads them, each with a blank before it.
+fn as_typed<const N: usize>(options: [(&str, Option<String>); N]) -> String {
+    let given = options.into_iter().filter_map(|(name, value)| value.map(|value| (name, value)));
+    given.map(|(name, value)| format!(" --{name} {}", quoted(&value))).collect()
+}
+
+/// A time as [`timeout`] reads it.
+fn time_as_typed(time: Duration) -> String {
+    SignedDuration::try_from(time)
+        .map_or_else(|_| format!("{}s", time.as_secs()), |time| format!("{time:#}").replace(' ', ""))
 }
 
 /// The machine that a job runs on.
@@ -239,10 +259,10 @@ pub(crate) struct MachineArgs {
     #[arg(long, value_name = "DIR", help_heading = "This machine")]
     pub(crate) data: Option<PathBuf>,
     /// How many workers run at once.
-    #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=500), help_heading = "This machine")]
+    #[arg(long, default_value_t = WORKERS_DEFAULT, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=500), help_heading = "This machine")]
     pub(crate) workers: u32,
     /// The memory size that workers are told they have, in MB.
-    #[arg(long, default_value_t = 2048, value_name = "MB", value_parser = clap::value_parser!(u32).range(128..=10_240), help_heading = "This machine")]
+    #[arg(long, default_value_t = WORKER_MEMORY_DEFAULT, value_name = "MB", value_parser = clap::value_parser!(u32).range(128..=10_240), help_heading = "This machine")]
     pub(crate) worker_memory: u32,
     /// How long an invocation of a function may take, at most 15m.
     #[arg(long, default_value = "15m", value_name = "TIME", value_parser = timeout, help_heading = "This machine")]
@@ -391,6 +411,26 @@ mod tests {
             [["--workers", "3"], ["--worker-memory", "512"], ["--timeout", "1m"], ["--s3", "embedded"]]
         {
             assert_eq!(line(&more).unwrap_err().kind(), ErrorKind::ArgumentConflict, "{more:?}");
+        }
+    }
+
+    #[test]
+    fn a_machine_is_typed_again_as_it_was_and_its_defaults_are_left_out() {
+        #[derive(Parser)]
+        struct Line {
+            #[command(flatten)]
+            machine: MachineArgs,
+        }
+        let options =
+            |line: &[&str]| Line::try_parse_from([&["x"], line].concat()).unwrap().machine.options();
+        assert_eq!(options(&["--data", "kept", "--timeout", "900s", "--workers", "2"]), " --data kept");
+        assert_eq!(options(&["--data", "my runs' $1"]), r" --data 'my runs'\'' $1'");
+        for timeout in ["20s", "90s", "1500ms", "14m", "1m30s"] {
+            let typed = options(&["--timeout", timeout, "--workers", "3", "--worker-memory", "512"]);
+            let words: Vec<&str> = typed.split_whitespace().collect();
+            assert_eq!(words[..4], ["--workers", "3", "--worker-memory", "512"]);
+            let again = Line::try_parse_from([&["x"], words.as_slice()].concat()).unwrap();
+            assert_eq!(again.machine.timeout, super::timeout(timeout).unwrap(), "{typed}");
         }
     }
 

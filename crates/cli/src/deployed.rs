@@ -35,6 +35,9 @@ use crate::summary::Again;
 /// How long a request is repeated that the service does not take: somebody is waiting.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Why there is no dispatcher, where nothing says which one is meant.
+const NONE_MEANT: &str = "find a dispatcher: name a deployed stack with --stack or FANFOLD_STACK; or start `fanfold local` and take over the environment that it prints";
+
 /// A dispatcher somewhere else.
 pub(crate) struct Deployed {
     invoke: Arc<dyn Invoke>,
@@ -152,8 +155,7 @@ fn of_environment(
         return Err(Error::new(Code::Stack, "use --pipeline: it goes with --stack"));
     }
     let Some(dispatcher) = variable("FANFOLD_DISPATCHER") else {
-        let message = "find a dispatcher: name a deployed stack with --stack or FANFOLD_STACK; or start `fanfold local` and take over the environment that it prints";
-        return Err(Error::new(Code::Stack, message));
+        return Err(Error::new(Code::Stack, NONE_MEANT));
     };
     let is_set = |service: &str| variable(&format!("AWS_ENDPOINT_URL{service}")).is_some();
     // Another Lambda than AWS's, which has nothing to do with the log groups of any account.

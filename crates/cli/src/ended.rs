@@ -12,7 +12,7 @@ use fanfold_runtime::Error;
 use fanfold_store::StoreExt;
 use tokio::sync::mpsc;
 
-use crate::args::ProgramRun;
+use crate::args::{ProgramRun, S3Choice};
 use crate::exit::{FAILURE, Stop};
 use crate::find::Names;
 use crate::home::Home;
@@ -69,9 +69,12 @@ impl Ended {
     /// That the job failed, or that something cannot be printed.
     pub(crate) fn tell(self, names: &Names, args: &ProgramRun, began: Instant) -> Result<(), Stop> {
         let Self { report, retried, output, joblog } = self;
+        let joblog_at = joblog.as_ref().ok().and_then(Option::as_deref);
+        // A person cannot open what is kept in an embedded S3 that has stopped.
+        let is_at_hand = args.joblog.is_some() || args.machine.s3 == S3Choice::Environment;
         let facts = Facts {
             output: output.as_deref(),
-            joblog: joblog.as_ref().ok().and_then(Option::as_deref),
+            joblog: joblog_at.filter(|_| is_at_hand),
             retried: Some(retried),
             elapsed: began.elapsed(),
             again: again(&report, args),
@@ -83,7 +86,7 @@ impl Ended {
             anstream::eprint!("{}", names.in_text(&text));
         }
         if args.json {
-            let report = summary::json(&report, &facts)
+            let report = summary::json(&report, &Facts { joblog: joblog_at, ..facts })
                 .map_err(|error| Error::caused(Code::Internal, "write the report as JSON", error))?;
             stdout::print(&(report + "\n"))?;
         }

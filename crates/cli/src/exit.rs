@@ -20,8 +20,12 @@ pub(crate) enum Stop {
     Failed(Error),
     /// The job failed, and the summary has said all about it.
     Reported(Code),
-    /// Somebody stopped it.
-    Signalled(Signal),
+    /// Somebody stopped it, and all that it had begun was removed.
+    Signalled {
+        signal: Signal,
+        /// What is kept, and what helps.
+        kept: &'static str,
+    },
     /// Somebody stopped the following of a job that runs elsewhere, and was told how to go on.
     Unwatched(Signal),
 }
@@ -48,8 +52,8 @@ impl Stop {
                 }
             }
             Self::Reported(_) | Self::Unwatched(_) => {}
-            Self::Signalled(signal) => {
-                anstream::eprintln!("cancelled by {}", signal.name());
+            Self::Signalled { signal, kept } => {
+                anstream::eprintln!("cancelled by {}: {kept}", signal.name());
             }
         }
         ExitCode::from(self.status())
@@ -59,7 +63,7 @@ impl Stop {
         match self {
             Self::Failed(error) => error.code.exit_status(),
             Self::Reported(code) => code.exit_status(),
-            Self::Signalled(signal) | Self::Unwatched(signal) => signal.exit_status(),
+            Self::Signalled { signal, .. } | Self::Unwatched(signal) => signal.exit_status(),
         }
     }
 }
@@ -114,6 +118,7 @@ mod tests {
             assert_eq!(Stop::Failed(Error::new(*code, "x")).status(), code.exit_status());
             assert_eq!(Stop::Reported(*code).status(), code.exit_status());
         }
-        assert_eq!(Stop::Signalled(Signal::Interrupt).status(), Code::Cancelled.exit_status());
+        let stopped = Stop::Signalled { signal: Signal::Interrupt, kept: "" };
+        assert_eq!(stopped.status(), Code::Cancelled.exit_status());
     }
 }

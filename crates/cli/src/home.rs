@@ -88,6 +88,13 @@ impl Home {
         }
     }
 
+    /// What the local output is called, whichever of the runs that redrive one another has this plan: as the first of them
+    /// would have filled it. None where it is at an s3:// address.
+    pub(crate) fn address(&self, plan: &Plan, job: &Job) -> Option<String> {
+        let values = Values { job_id: first(plan), name: &job.name, occasion: &plan.occasion };
+        self.output.as_ref().map(|address| template::fill(address, &values))
+    }
+
     /// Where the output goes on this machine, or why it cannot; none where it is at an s3:// address. The plan is that of any
     /// of the runs that redrive one another, `before` are those that may have put their output there.
     ///
@@ -100,10 +107,7 @@ impl Home {
         job: &Job,
         machine: &Machine,
     ) -> Result<Option<(Target, String)>, Error> {
-        let Some(address) = &self.output else { return Ok(None) };
-        // As the first run would have filled it.
-        let values = Values { job_id: first(plan), name: &job.name, occasion: &plan.occasion };
-        let address = template::fill(address, &values);
+        let Some(address) = self.address(plan, job) else { return Ok(None) };
         let is_ours = match last_output(before, machine).await? {
             Some(output) if !job.output.overwrite => is_output(&self.directory.join(&address), &output).await,
             _ => false,

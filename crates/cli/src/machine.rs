@@ -245,7 +245,7 @@ async fn remove(store: &Arc<dyn Store>, prefix: &ObjectUri) -> Result<(), StoreE
 /// Nothing else may have the data folder meanwhile: stop the server before a machine is started.
 ///
 /// # Errors
-/// When the data folder is taken or damaged.
+/// When the data folder is not there, taken or damaged.
 pub(crate) async fn store_alone(
     args: &MachineArgs,
     etags: ETags,
@@ -257,6 +257,10 @@ pub(crate) async fn store_alone(
             return Err(Error::new(Code::InvalidJob, "find what was kept: --data DIR says where"));
         }
     };
+    if !data.is_dir() {
+        let message = format!("find what was kept: there is no folder {}", data.display());
+        return Err(Error::new(Code::InvalidJob, message));
+    }
     let account = Account::embedded();
     let server = start_s3(data, 0, etags, &account).await?;
     let store = S3Store::new(account.s3_settings(&server)).await;

@@ -1,7 +1,7 @@
 //! `fanfold redrive` of a run on this machine, whose objects were kept.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fanfold_dispatcher::Answer;
 use fanfold_emulator::lambda::LogLine;
@@ -10,7 +10,7 @@ use fanfold_flow::code::Code;
 use fanfold_flow::job::Job;
 use fanfold_flow::keys::{JobId, JobKeys};
 use fanfold_flow::plan::Plan;
-use fanfold_flow::report::{Report, Status, redrive_advice};
+use fanfold_flow::report::{Output, Report, Status, redrive_advice};
 use fanfold_flow::uri::ObjectUri;
 use fanfold_runtime::Error;
 use fanfold_store::{ErrorKind, Store, StoreExt};
@@ -28,8 +28,11 @@ use crate::machine::{self, Machine, Wishes};
 use crate::progress::Progress;
 use crate::run::in_the_users_words;
 use crate::signals::Signals;
-use crate::summary::{self, Again};
+use crate::summary::{self, Again, Facts};
 use crate::{dispatcher, functions, stdout};
+
+/// What is kept of a redrive that a signal stopped.
+const KEPT: &str = "what was to be redriven is kept, and nothing of the redrive is; the same command does it";
 
 /// A run that is to be redriven.
 struct Base {
@@ -74,14 +77,14 @@ pub(crate) async fn here(args: &RedriveArgs) -> Result<(), Stop> {
     let started = OnceLock::new();
     let came = tokio::select! {
         came = whole(&base, &machine, &started, lines, &progress) => came.map_err(Stop::Failed),
-        signal = signals.next() => Err(Stop::Signalled(signal)),
+        signal = signals.next() => Err(Stop::Signalled { signal, kept: KEPT }),
     };
     progress.end();
     let rubbish = rubbish(&base, &machine.work, &came, started.get());
     machine.stop(&rubbish).await;
     match came.map_err(|stop| in_the_users_words(stop, &base.home.names))? {
         Came::Ended(ended) => ended.tell(&base.home.names, run, began),
-        Came::Before(answer, report) => tell_of_before(&answer, &report, run),
+        Came::Before(answer, report) => tell_of_before(&base, &answer, &report, run),
     }
 }
 
@@ -120,12 +123,24 @@ impl Base {
         let joblog = Joblog::wanted(run, output, &machine::current_directory()?)?;
         Ok(Self { job, plan, home, joblog })
     }
+
+    /// Where an output is for the user: its file, if that is still known. Where nothing was left to do, what the run kept of
+    /// itself is gone, and the output was taken from among the copies of its files.
+    fn place_of(&self, output: &Output, file: Option<&str>) -> String {
+        match file {
+            Some(file) => file.to_owned(),
+            None if output.uri.key.contains(&format!("local/{}/", home::first(&self.plan))) => {
+                "the place on this machine that the first run's command or job names".to_owned()
+            }
+            None => output.uri.to_string(),
+        }
+    }
 }
 
 fn unknown(job_id: &JobId, machine: &MachineArgs) -> Error {
     let message = format!(
         "redrive {job_id}: there is no such run in what{} keeps; `fanfold run` and `map` name theirs when they fail",
-        machine.options()
+        machine.place()
     );
     Error::new(Code::InvalidJob, message)
 }
@@ -166,7 +181,7 @@ fn rubbish(
         (Ok(Came::Ended(ended)), _) if !ended.report.can_be_redriven() => {
             vec![home::local(work, home::first(&base.plan))]
         }
-        (Err(Stop::Signalled(_)), Some(run)) => {
+        (Err(Stop::Signalled { .. }), Some(run)) => {
             let keys = JobKeys::new(work, run);
             vec![keys.folder(), keys.active()]
         }
@@ -175,14 +190,25 @@ fn rubbish(
 }
 
 /// Tells of a redrive for which nothing was started.
-fn tell_of_before(answer: &Answer, report: &Report, run: &ProgramRun) -> Result<(), Stop> {
+fn tell_of_before(base: &Base, answer: &Answer, report: &Report, run: &ProgramRun) -> Result<(), Stop> {
     let mut message = answer.message.clone();
-    if let Again::By(command) = ended::again(report, run) {
+    let again = ended::again(report, run);
+    if let Again::By(command) = &again {
         message = message.replace(&redrive_advice(&report.job_id), &format!("redrive that: {command}"));
+    }
+    let file = base.home.address(&base.plan, &base.job);
+    if let Some(output) = &report.output {
+        message = message.replace(&output.uri.to_string(), &base.place_of(output, file.as_deref()));
     }
     anstream::eprintln!("{message}");
     if run.json {
-        stdout::print_json(report)?;
+        let at = report.output.as_ref().map(|output| output.uri.to_string());
+        let output = file.or(at);
+        let facts =
+            Facts { output: output.as_deref(), joblog: None, retried: None, elapsed: Duration::ZERO, again };
+        let report = summary::json(report, &facts)
+            .map_err(|error| Error::caused(Code::Internal, "write the report as JSON", error))?;
+        stdout::print(&(report + "\n"))?;
     }
     if report.status == Status::Succeeded { Ok(()) } else { Err(Stop::Reported(summary::code(report))) }
 }

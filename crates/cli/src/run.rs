@@ -31,6 +31,10 @@ use crate::signals::Signals;
 use crate::wanted::{self, Wanted};
 use crate::{dispatcher, functions};
 
+/// What is kept of a run that a signal stopped. Its workers were killed, so there are no records of what they did: it would
+/// have to be redriven as a whole.
+const KEPT: &str = "nothing of the run is kept, so there is nothing to redrive; run the job again";
+
 /// A job that is ready to be run: checked, its files found, its output's place free.
 struct Ready {
     document: Value,
@@ -77,7 +81,7 @@ pub(crate) async fn run(wanted: Wanted, args: ProgramRun) -> Result<(), Stop> {
     let machine = Machine::start(&args.machine, wishes).await?;
     let ended = tokio::select! {
         ended = whole(&ready, &home, &machine, lines, &progress) => ended.map_err(Stop::Failed),
-        signal = signals.next() => Err(Stop::Signalled(signal)),
+        signal = signals.next() => Err(Stop::Signalled { signal, kept: KEPT }),
     };
     progress.end();
     let rubbish = rubbish(&JobKeys::new(&machine.work, &ready.job_id), ready.local.clone(), &ended);
@@ -162,7 +166,7 @@ async fn submit(ready: &Ready, machine: &Machine) -> Result<(), Error> {
 pub(crate) fn rubbish(keys: &JobKeys, local: ObjectUri, ended: &Result<Ended, Stop>) -> Vec<ObjectUri> {
     match ended {
         Ok(ended) if ended.report.can_be_redriven() => Vec::new(),
-        Err(Stop::Signalled(_)) => vec![local, keys.folder(), keys.active()],
+        Err(Stop::Signalled { .. }) => vec![local, keys.folder(), keys.active()],
         Ok(_) | Err(_) => vec![local],
     }
 }
@@ -171,6 +175,6 @@ pub(crate) fn rubbish(keys: &JobKeys, local: ObjectUri, ended: &Result<Ended, St
 pub(crate) fn in_the_users_words(stop: Stop, names: &Names) -> Stop {
     match stop {
         Stop::Failed(error) => Stop::Failed(Error::new(error.code, names.in_text(&error.chain()))),
-        Stop::Reported(_) | Stop::Signalled(_) | Stop::Unwatched(_) => stop,
+        Stop::Reported(_) | Stop::Signalled { .. } | Stop::Unwatched(_) => stop,
     }
 }

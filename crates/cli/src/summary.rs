@@ -102,10 +102,12 @@ pub(crate) fn whole(report: &Report, facts: &Facts<'_>) -> String {
     }
     let partitions = counted(report.partitions, "partition", "partitions");
     row("workers", format!("{partitions} in {}", counted(report.attempts, "attempt", "attempts")));
-    if let Some(joblog) =
-        facts.joblog.filter(|_| !report.failures.is_empty() || report.status != Status::Succeeded)
-    {
-        row("joblog", format!("{joblog}, a line for each try at a chunk"));
+    if !report.failures.is_empty() || report.status != Status::Succeeded {
+        match (facts.joblog, &report.joblog) {
+            (Some(place), _) => row("joblog", format!("{place}, a line for each try at a chunk")),
+            (None, Some(_)) => row("joblog", "--joblog FILE has a line for each try at a chunk".to_owned()),
+            (None, None) => {}
+        }
     }
     text + &failures(report, facts)
 }

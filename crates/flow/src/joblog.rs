@@ -318,7 +318,7 @@ pub fn command_of(task: &Task) -> String {
 }
 
 /// A word as bash reads it, on one line.
-fn quoted(word: &str) -> String {
+pub fn quoted(word: &str) -> String {
     let is_plain = |letter: char| letter.is_alphanumeric() || "_@%+=:,./-".contains(letter);
     if word.chars().any(breaks) {
         let mut text = "$'".to_owned();

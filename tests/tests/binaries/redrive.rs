@@ -169,8 +169,7 @@ fn a_run_on_this_machine_whose_objects_are_kept_is_redriven_by_the_command_that_
     sandbox.write("broken", "");
     sandbox.write("job.json", local_job().to_string());
     let ended = sandbox.run(["run", "job.json", "--data", "kept", "--json"]).failed_with(4);
-    ended
-        .says(&["program_failed", "to do only what is left: fanfold redrive lines-"]);
+    ended.says(&["program_failed", "to do only what is left: fanfold redrive lines-"]);
     let failed = ended.report();
     assert!(failed.message.ends_with("--data kept"), "{}", failed.message);
     let command = command_behind("left:", &ended.stderr);
@@ -190,6 +189,8 @@ fn a_run_on_this_machine_whose_objects_are_kept_is_redriven_by_the_command_that_
     let report: Report = ended.report();
     assert_eq!((report.partitions, report.chunks.done), (1, failed.chunks.total));
     assert_eq!(sandbox.read("out.txt"), input.to_uppercase().into_bytes());
+    let told_again = sandbox.run(&command).succeeded();
+    told_again.says(&["succeeded", "the output is at the place on this machine that"]);
     let copies = sandbox.path("kept/s3");
     let copies = walk(&copies);
     assert!(!copies.iter().any(|path| path.contains("/local/")), "copies of files stay: {copies:?}");
@@ -218,11 +219,15 @@ fn a_run_on_this_machine_of_which_nothing_was_kept_says_how_it_would_have_been()
     let ended = sandbox.run(["run", "job.json"]).failed_with(4);
     ended.says(&["with --data DIR, a run is kept"]);
     assert!(!ended.stderr.contains("fanfold redrive"), "{}", ended.stderr);
+    sandbox.run(["redrive", "lines-1", "--data", "kept"]).failed_with(2).says(&["there is no folder kept"]);
     sandbox
-        .run(["redrive", "lines-1", "--data", "kept"])
-        .failed_with(2)
-        .says(&["no such run", "--data kept"]);
-    sandbox.assert_clean(&["broken", "in.txt", "job.json", "kept"]);
+        .run(["redrive", "lines-1"])
+        .failed_with(7)
+        .says(&["--stack", "say where it was kept: --data DIR"]);
+    sandbox.assert_clean(&["broken", "in.txt", "job.json"]);
+    std::fs::create_dir(sandbox.path("kept")).unwrap();
+    let unknown = sandbox.run(["redrive", "lines-1", "--data", "kept"]).failed_with(2);
+    unknown.says(&["no such run", "--data kept"]);
 }
 
 #[test]

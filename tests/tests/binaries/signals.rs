@@ -54,7 +54,7 @@ fn stops_at(signal: Signal, status: i32) {
     let running = slow(&sandbox, "cat; sleep 1000");
     running.signal(signal);
     let ended = running.ended_within(STOPS_WITHIN).failed_with(status);
-    ended.says(&["cancelled by"]);
+    ended.says(&["cancelled by", "nothing of the run is kept"]);
     sandbox.assert_clean(&["in", "out"]);
     assert_eq!(sandbox.read("out"), b"from before");
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use fanfold_flow::joblog::quoted;
 use fanfold_flow::keys::JobId;
 use fanfold_flow::uri::ObjectUri;
 use jiff::{SignedDuration, Timestamp};
@@ -69,7 +70,9 @@ Examples:
   fanfold run orders.json --data ./kept
   fanfold redrive orders-nightly-20261122-030000-1a2b3c4d --data ./kept
 
-What is left of RUN is done by a run of its own, RUN-r1, of the job as it was, with the programs as they are now.";
+What is left of RUN is done by a run of its own, of the job as it was, with the programs as they are now.
+The first redrive of RUN is RUN-r1, the next RUN-r2; redrive the last one. Where RUN was redriven before,
+nothing is started: how that ended is told, and is the exit status.";
 
 /// Which stack, and who asks. May stand before the command as well as behind it.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
@@ -118,6 +121,7 @@ pub(crate) struct SubmitArgs {
 #[derive(Args, Debug)]
 pub(crate) struct WatchArgs {
     /// The run, as `fanfold submit` named it.
+    #[arg(value_name = "RUN")]
     pub(crate) job_id: JobId,
     /// The report as JSON on standard output.
     #[arg(long)]
@@ -130,6 +134,7 @@ pub(crate) struct WatchArgs {
 #[derive(Args, Debug)]
 pub(crate) struct OfRunArgs {
     /// The run, as `fanfold submit` named it.
+    #[arg(value_name = "RUN")]
     pub(crate) job_id: JobId,
     /// The dispatcher's answer as JSON on standard output.
     #[arg(long)]
@@ -141,6 +146,7 @@ pub(crate) struct OfRunArgs {
 #[derive(Args, Debug)]
 pub(crate) struct RedriveArgs {
     /// The run that has failed or was cancelled.
+    #[arg(value_name = "RUN")]
     pub(crate) job_id: JobId,
     /// Follow the run that does what is left, as `fanfold watch` does. On this machine it is followed in any case.
     #[arg(long)]
@@ -154,6 +160,7 @@ pub(crate) struct RedriveArgs {
 #[derive(Args, Debug)]
 pub(crate) struct LogsArgs {
     /// The run, as `fanfold submit` named it.
+    #[arg(value_name = "RUN")]
     pub(crate) job_id: JobId,
     /// Go on until the job has ended.
     #[arg(long, short)]
@@ -221,16 +228,14 @@ impl StackArgs {
     }
 }
 
-/// As typed, each with a blank before it.
+/// As a shell reads them, each with a blank before it.
 impl fmt::Display for StackArgs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { stack, pipeline, profile, region } = self;
         let options = [("stack", stack), ("pipeline", pipeline), ("profile", profile), ("region", region)];
         for (name, value) in options {
-            match value {
-                Some(value) if value.contains(char::is_whitespace) => write!(f, " --{name} '{value}'")?,
-                Some(value) => write!(f, " --{name} {value}")?,
-                None => {}
+            if let Some(value) = value {
+                write!(f, " --{name} {}", quoted(value))?;
             }
         }
         Ok(())

@@ -3,6 +3,7 @@
 use anstyle::Style;
 use fanfold_dispatcher::Answer;
 use fanfold_flow::code::Code;
+use fanfold_flow::report::Status;
 use fanfold_runtime::Error;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use crate::args::stack::SubmitArgs;
 use crate::document;
 use crate::exit::Stop;
 use crate::run::new_job_id;
-use crate::stdout;
+use crate::{stdout, summary};
 
 /// What is said first, and stands out.
 const HEADLINE: Style = Style::new().bold();
@@ -30,7 +31,7 @@ pub(crate) async fn submit(args: &SubmitArgs) -> Result<(), Stop> {
 /// Tells what a dispatcher answered to who asked for a run; with `wait`, follows it.
 ///
 /// # Errors
-/// With `wait`, that the job failed.
+/// That the job failed, where it is followed, or has ended before.
 pub(super) async fn answered(
     as_it_came: Value,
     deployed: &Deployed,
@@ -45,14 +46,23 @@ pub(super) async fn answered(
         return watch::watch(deployed, &answer.job_id, json).await;
     }
     if json {
-        return Ok(stdout::print_json(&as_it_came)?);
+        stdout::print_json(&as_it_came)?;
+    } else {
+        let mut text = told(&answer, deployed);
+        if answer.report.is_none() {
+            text += &format!("Follow it:\n  {}\n", deployed.command("watch", answer.job_id.as_str()));
+        }
+        stdout::print_styled(&text)?;
     }
-    let mut text = told(&answer, deployed);
-    if answer.report.is_none() {
-        text += &format!("Follow it:\n  {}\n", deployed.command("watch", answer.job_id.as_str()));
+    had_failed(&answer)
+}
+
+/// How a run that has ended already has failed, if it has: for it, nothing was started.
+fn had_failed(answer: &Answer) -> Result<(), Stop> {
+    match &answer.report {
+        Some(report) if report.status != Status::Succeeded => Err(Stop::Reported(summary::code(report))),
+        Some(_) | None => Ok(()),
     }
-    stdout::print_styled(&text)?;
-    Ok(())
 }
 
 /// The event that asks for the job.
@@ -156,5 +166,25 @@ mod tests {
         std::fs::write(&file, r#"{ "version": 1, "name": "n" }"#).unwrap();
         let event = event_of(&[file.to_str().unwrap(), "--with", "name=m", "--token", "t"]);
         assert_eq!(event, json!({ "version": 1, "name": "m", "token": "t" }));
+    }
+
+    #[test]
+    fn a_run_that_has_ended_before_ends_the_command_as_it_ended() {
+        let answer = |status: &str| -> Answer {
+            let report = json!({
+                "version": 1, "job_id": "run-1", "name": "n", "status": status, "partitions": 1, "attempts": 1,
+                "chunks": { "total": 1, "done": 0, "failed": 1, "cancelled": 0 }, "records": 0, "bytes_in": 0,
+                "failures": [], "code": "program_killed", "message": "m", "started_ms": 0, "ended_ms": 1
+            });
+            serde_json::from_value(json!({
+                "message": "m", "job_id": "run-1", "name": "n", "partitions": 1, "chunks": 1, "input_bytes": 0,
+                "output": "s3://b/out", "result": "s3://b/result", "report": report,
+                "cost": { "requests_usd": 0.0, "worker_second_usd": 0.0, "at_one_minute_a_chunk_usd": 0.0, "message": "m" }
+            }))
+            .unwrap()
+        };
+        assert!(matches!(had_failed(&answer("failed")), Err(Stop::Reported(Code::ProgramKilled))));
+        assert!(had_failed(&answer("succeeded")).is_ok());
+        assert!(had_failed(&Answer { report: None, ..answer("failed") }).is_ok(), "it runs");
     }
 }
