@@ -26,6 +26,8 @@ pub(crate) struct Marker {
     pub(crate) started_ms: i64,
     /// What sweeps noted.
     pub(crate) watch: Watch,
+    /// Drawn by lot by the sweep that wrote it, so that no two write the same.
+    pub(crate) written_by: u64,
 }
 
 impl Marker {
@@ -40,6 +42,7 @@ impl Marker {
             grouping,
             lanes: lanes.min(grouping.partitions),
             started_ms: now_ms,
+            written_by: 0,
             watch: Watch { moved_ms: now_ms, ..Watch::default() },
         }
     }

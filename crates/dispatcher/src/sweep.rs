@@ -31,7 +31,7 @@ use fanfold_flow::limits::FUNCTION_MS_MAX;
 use fanfold_flow::report::Report;
 use fanfold_gather::{clean_up, clean_up_for_good, report_of};
 use fanfold_runtime::{Budget, Deps, Error, Metric, Of};
-use fanfold_store::{ErrorKind, PutOptions, StoreExt};
+use fanfold_store::{ErrorKind, StoreExt};
 use futures::{StreamExt, stream};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -163,7 +163,8 @@ async fn sweep_job(job_id: &JobId, deps: &Deps, graces: Graces, budget: Budget) 
     let mut marker_after = marker.clone();
     marker_after.watch = watch;
     if marker_after != marker {
-        match deps.store.put_json(&keys.active(), &marker_after, PutOptions::if_matches(etag)).await {
+        marker_after.written_by = deps.world.random();
+        match deps.store.rewrite_json(&keys.active(), &marker_after, etag).await {
             Ok(_) => {}
             Err(error) if is_somebody_elses(error.kind()) => return Ok(Swept::default()),
             Err(error) => return Err(error.into()),

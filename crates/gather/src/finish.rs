@@ -2,6 +2,7 @@
 
 use fanfold_flow::keys::JobKeys;
 use fanfold_flow::report::{Report, Status};
+use fanfold_flow::uri::ObjectUri;
 use fanfold_runtime::{Deps, Error, Metric, Of};
 use fanfold_store::{Created, ErrorKind, StoreExt};
 
@@ -84,12 +85,34 @@ pub async fn remove_leftovers(deps: &Deps, keys: &JobKeys, report: &Report) -> R
     for upload in deps.store.list_uploads(&folder.bucket, &folder.key).await? {
         deps.store.abort_upload(&upload).await?;
     }
+    if let Some(output) = &report.output {
+        drop_uploads_to(deps, &output.uri).await?;
+    }
     if report.can_be_redriven() {
         return Ok(());
     }
     for job_id in report.earlier.iter().chain([&report.job_id]) {
         let chunks = deps.keys(job_id).chunk_results();
         deps.store.delete_prefix(&chunks.bucket, &chunks.key).await?;
+    }
+    Ok(())
+}
+
+/// Drops unfinished uploads to the place of an output that is complete: a reducer may have died between the beginning of its
+/// upload and the note of that in its lease. The price: where another run writes to the same place at the same moment, its
+/// upload goes too, and its reducer has to begin again.
+async fn drop_uploads_to(deps: &Deps, output: &ObjectUri) -> Result<(), Error> {
+    let uploads = match deps.store.list_uploads(&output.bucket, &output.key).await {
+        Ok(uploads) => uploads,
+        // Whose bucket it is may not let us look; then its lifecycle has to.
+        Err(error) if error.kind() == ErrorKind::Denied => {
+            tracing::warn!(%output, "failed to look for unfinished uploads of the output: {error}");
+            return Ok(());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    for upload in uploads.into_iter().filter(|upload| upload.at == *output) {
+        deps.store.abort_upload(&upload).await?;
     }
     Ok(())
 }

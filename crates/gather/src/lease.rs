@@ -7,7 +7,7 @@ use fanfold_flow::code::Code;
 use fanfold_flow::keys::JobKeys;
 use fanfold_flow::version::Version;
 use fanfold_runtime::{Budget, Deps, Error};
-use fanfold_store::{Created, ErrorKind, PutOptions, StoreExt, Upload};
+use fanfold_store::{Created, ErrorKind, StoreExt, Upload};
 use serde::{Deserialize, Serialize};
 
 /// Who reduces, until when, and what is under way.
@@ -57,13 +57,10 @@ impl Lease {
         if current.attempt >= attempt && current.expires_ms > deps.world.now_ms() {
             return Ok(None);
         }
-        match deps.store.put_json(&at, &lease, PutOptions::if_matches(etag)).await {
+        match deps.store.rewrite_json(&at, &lease, etag).await {
             Ok(_) => {}
-            // Somebody was first; or the take-over was done, and its answer was lost.
             Err(error) if matches!(error.kind(), ErrorKind::PreconditionFailed | ErrorKind::Conflict) => {
-                if !lease.is_held(deps, keys).await? {
-                    return Ok(None);
-                }
+                return Ok(None);
             }
             Err(error) => return Err(error.into()),
         }
@@ -101,7 +98,7 @@ impl Lease {
             return Err(Error::new(Code::Internal, "go on reducing: another reducer has taken over"));
         }
         self.upload = Some(upload.clone());
-        deps.store.put_json(&keys.lease(), self, PutOptions::if_matches(etag)).await?;
+        deps.store.rewrite_json(&keys.lease(), self, etag).await?;
         Ok(())
     }
 

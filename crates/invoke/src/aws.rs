@@ -155,7 +155,10 @@ fn refused(function: &str, mode: Mode, bytes: usize, error: SdkError<Refusal, Ht
             return refused_by_service(function, mode, bytes, service.err(), service.raw());
         }
         SdkError::TimeoutError(_) => "no answer in time",
-        SdkError::DispatchFailure(failure) if failure.is_user() || failure.is_other() => {
+        // What broke off on the way is "other" too, but then it is told of what kind that was.
+        SdkError::DispatchFailure(failure)
+            if failure.is_user() || (failure.is_other() && failure.as_other().is_none()) =>
+        {
             return not_sent(function, "RequestNotSent", error);
         }
         SdkError::DispatchFailure(_) => "the connection failed",

@@ -1,5 +1,7 @@
 //! A checked concat plan, executed.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use fanfold_flow::code::Code;
 use fanfold_flow::concat::{ConcatPlan, Part, Range, Segment};
@@ -9,7 +11,8 @@ use fanfold_flow::plan::Plan;
 use fanfold_gather::Lease;
 use fanfold_runtime::{Deps, Error};
 use fanfold_store::{
-    self as store, CompleteOptions, Condition, ETag, GetOptions, PutOptions, StoreError, StoreExt, Upload,
+    self as store, CompleteOptions, Condition, ETag, ObjectReader, PutOptions, ReadOptions, StoreError,
+    StoreExt, Upload,
 };
 use futures::{StreamExt, TryStreamExt, stream};
 
@@ -136,8 +139,10 @@ async fn bytes_of(segment: &Segment, deps: &Deps) -> Result<Bytes, StoreError> {
         Segment::Literal(literal) => return Ok(Bytes::copy_from_slice(&literal.0)),
         Segment::Range(range) => range,
     };
-    let options = GetOptions::range_of(range.start..range.end, ETag::new(&range.etag));
-    let mut body = deps.store.get(&range.object, options).await?.body;
+    let (store, etag) = (Arc::clone(&deps.store), ETag::new(&range.etag));
+    let options = ReadOptions::default();
+    let mut body =
+        ObjectReader::new(store, range.object.clone(), etag, range.start..range.end, options).into_stream();
     let mut bytes = BytesMut::new();
     while let Some(piece) = body.next().await.transpose()? {
         bytes.extend_from_slice(&piece);

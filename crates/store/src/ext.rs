@@ -50,20 +50,14 @@ pub trait StoreExt: Store {
     /// # Errors
     /// As [`get_bytes`](Self::get_bytes).
     async fn get_tagged(&self, at: &ObjectUri, limit_bytes: u64) -> Result<(Bytes, ETag), StoreError> {
-        let got = self.get(at, GetOptions::default()).await?;
-        let (etag, size, crc) = (got.info.etag.clone(), got.info.size, got.info.crc64);
-        if size > limit_bytes {
-            let message = format!("it has {size} bytes; at most {limit_bytes} are read at once");
-            return Err(StoreError::new(ErrorKind::TooLarge, Operation::Get, at, message));
+        let mut reads = 1;
+        loop {
+            match whole(self, at, limit_bytes).await {
+                // Overwritten between the two halves of a body that broke off: what is there now is as good.
+                Err(error) if error.kind() == ErrorKind::PreconditionFailed && reads < ATTEMPTS => reads += 1,
+                read => return read,
+            }
         }
-        let pieces = read_exactly(self, at, &etag, 0..size, Some(got.body)).await?;
-        let whole = join(pieces);
-        // An adapter may hold a body to its checksum, but nobody holds one that was resumed to that of the whole.
-        if let Some(crc) = crc.filter(|crc| *crc != Crc64::of(&whole)) {
-            let message = format!("the bytes read do not have the checksum of the object, {crc}");
-            return Err(StoreError::new(ErrorKind::BadDigest, Operation::Get, at, message));
-        }
-        Ok((whole, etag))
     }
 
     /// Reads a JSON document of at most [`DOCUMENT_BYTES_MAX`].
@@ -110,6 +104,21 @@ pub trait StoreExt: Store {
         options: PutOptions,
     ) -> Result<ETag, StoreError> {
         self.put(at, to_json(at, value)?, options.with_content_type(JSON)).await
+    }
+
+    /// Writes a JSON document over the very content with this mark, and finds out whether it was written, as
+    /// [`put_surely`](Self::put_surely) does: so no two writers may write the same.
+    ///
+    /// # Errors
+    /// As [`put_json`](Self::put_json).
+    async fn rewrite_json<T: Serialize + Sync>(
+        &self,
+        at: &ObjectUri,
+        value: &T,
+        over: ETag,
+    ) -> Result<ETag, StoreError> {
+        let options = PutOptions::if_matches(over).with_content_type(JSON);
+        self.put_surely(at, to_json(at, value)?, options).await
     }
 
     /// Writes a JSON document where there is none yet. A race with another write is tried again until it is decided.
@@ -216,6 +225,28 @@ fn to_json<T: Serialize>(at: &ObjectUri, value: &T) -> Result<Bytes, StoreError>
         StoreError::new(ErrorKind::Malformed, Operation::Put, at, "the value cannot be written as JSON")
             .with_source(problem)
     })
+}
+
+/// An object's bytes and its mark, of one content.
+async fn whole<S: Store + ?Sized>(
+    store: &S,
+    at: &ObjectUri,
+    limit_bytes: u64,
+) -> Result<(Bytes, ETag), StoreError> {
+    let got = store.get(at, GetOptions::default()).await?;
+    let (etag, size, crc) = (got.info.etag.clone(), got.info.size, got.info.crc64);
+    if size > limit_bytes {
+        let message = format!("it has {size} bytes; at most {limit_bytes} are read at once");
+        return Err(StoreError::new(ErrorKind::TooLarge, Operation::Get, at, message));
+    }
+    let pieces = read_exactly(store, at, &etag, 0..size, Some(got.body)).await?;
+    let whole = join(pieces);
+    // An adapter may hold a body to its checksum, but nobody holds one that was resumed to that of the whole.
+    if let Some(crc) = crc.filter(|crc| *crc != Crc64::of(&whole)) {
+        let message = format!("the bytes read do not have the checksum of the object, {crc}");
+        return Err(StoreError::new(ErrorKind::BadDigest, Operation::Get, at, message));
+    }
+    Ok((whole, etag))
 }
 
 /// One piece from many; a single one is not copied.

@@ -29,7 +29,10 @@ where
         SdkError::DispatchFailure(failure) if failure.is_timeout() => {
             (ErrorKind::Timeout, "the connection timed out")
         }
-        SdkError::DispatchFailure(failure) if failure.is_user() || failure.is_other() => {
+        // What broke off on the way is "other" too, but then it is told of what kind that was.
+        SdkError::DispatchFailure(failure)
+            if failure.is_user() || (failure.is_other() && failure.as_other().is_none()) =>
+        {
             (ErrorKind::Other, "the request could not be sent; are there credentials?")
         }
         SdkError::DispatchFailure(_) => (ErrorKind::Unavailable, "the connection failed"),
