@@ -130,6 +130,12 @@ export function dispatcherOnOutput(place: DataPlace): Permission[] {
       neededBy: 'the parts of an output that a dead reducer left (crates/gather/src/lease.rs, for crates/dispatcher/src/recover.rs)',
       ...objects(place, ['s3:AbortMultipartUpload']),
     },
+    {
+      neededBy: 'uploads of an output that a dead reducer left, to find them (crates/gather/src/finish.rs)',
+      actions: ['s3:ListBucketMultipartUploads'],
+      // S3 knows no condition on the prefix for this action.
+      resources: [place.bucket.bucketArn],
+    },
     ...useKey(place, ['kms:Decrypt'], 'the checksum of an object under a KMS key (crates/dispatcher/src/submit.rs)'),
   ];
 }
@@ -150,6 +156,12 @@ export function reducerOnOutput(place: DataPlace): Permission[] {
       ...objects(place, ['s3:AbortMultipartUpload']),
     },
     // S3 decrypts the parts to put them together.
+    {
+      neededBy: 'uploads of an output that a dead reducer left, to find them (crates/gather/src/finish.rs)',
+      actions: ['s3:ListBucketMultipartUploads'],
+      // S3 knows no condition on the prefix for this action.
+      resources: [place.bucket.bucketArn],
+    },
     ...useKey(place, ['kms:Decrypt', 'kms:GenerateDataKey'], 'an output under a KMS key (crates/reducer/src/execute.rs)'),
   ];
 }
