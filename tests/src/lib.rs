@@ -2,6 +2,7 @@
 //!
 //! - [`memory`]: the real handlers over ports in memory, with real processes. Thousands of jobs a minute.
 //! - [`mortal`]: the same, where functions die in the middle of what they do.
+//! - [`sim`]: the same on simulated time, without processes, where everything goes wrong that can, from a seed.
 //! - [`cloud`]: the services that only the command line asks, with recorded answers.
 //! - [`deployment`]: the three functions' own bootstraps, on the emulator.
 //! - [`program`]: the program `fanfold` itself, in a folder of its own.
@@ -19,3 +20,4 @@ pub mod mortal;
 pub mod processes;
 pub mod program;
 pub mod python;
+pub mod sim;

@@ -19,7 +19,10 @@ const OURS: [(&str, &[&str]); 13] = [
     ("emulator", &[]),
     ("stack", &[]),
     ("cli", &["flow", "store", "invoke", "runtime", "dispatcher", "worker", "reducer", "emulator", "stack"]),
-    ("e2e", &["flow", "store", "invoke", "runtime", "dispatcher", "worker", "reducer", "emulator", "cli"]),
+    (
+        "e2e",
+        &["flow", "store", "invoke", "pool", "runtime", "dispatcher", "worker", "reducer", "emulator", "cli"],
+    ),
 ];
 
 /// What only some crates may name, since they own it.
