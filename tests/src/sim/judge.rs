@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use fanfold_invoke::RequestId;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -37,7 +38,8 @@ pub enum Invariant {
     AttemptsKeepToThePolicy,
     /// A lease that has not expired is taken over by a later attempt alone.
     TheLeaseIsKept,
-    /// No more workers run processes at once than the job says.
+    /// Of no more partitions processes run at once than the job says; and of one more for each worker that was told dead
+    /// while its twin, of the same event, went on or was still to come.
     ConcurrencyIsKept,
     /// No upload outlives its job.
     NoUploadStays,
@@ -100,6 +102,11 @@ pub(crate) struct Seen {
     tries: BTreeMap<u64, u32>,
     /// Invocations by function: all, and those that failed.
     pub(crate) invocations: BTreeMap<Role, (u64, u64)>,
+    /// How many copies of each event have yet to come to their end.
+    copies: BTreeMap<RequestId, usize>,
+    /// How many copies of events to each function failed while another of the same event was still to come to its end.
+    /// Lambda tells of such a death as of any other, so that nobody can know that the event's work goes on.
+    twins_died: BTreeMap<Role, u64>,
     /// The sums of what was measured, by name.
     pub(crate) metrics: BTreeMap<String, f64>,
     /// How far any partition came: its last hop, and the last cut of any chunk.
@@ -200,15 +207,16 @@ impl Judge {
         let mut seen = self.seen();
         let runner = *seen.ran.entry(at).or_insert(life.number);
         *seen.running.entry((at.run, at.partition)).or_default() += 1;
-        let (running, most) = (seen.running.len(), self.policy.max_concurrency);
+        let running = seen.running.len() as u64;
+        let allowed = self.policy.max_concurrency.map(|most| u64::from(most) + seen.twins_died(Role::Worker));
         let partitions = seen.running.keys().copied().collect::<Vec<_>>();
         drop(seen);
         if runner != life.number {
             let found = format!("{life} runs an attempt that invocation #{runner} has run");
             self.finds(Invariant::AnAttemptIsRunOnce, found);
         }
-        if most.is_some_and(|most| running > most as usize) {
-            let found = format!("processes of the partitions {partitions:?} run at once, {most:?} at most");
+        if let Some(allowed) = allowed.filter(|allowed| running > *allowed) {
+            let found = format!("processes of the partitions {partitions:?} run at once, {allowed} at most");
             self.finds(Invariant::ConcurrencyIsKept, found);
         }
     }
@@ -222,6 +230,21 @@ impl Judge {
             if *running == 0 {
                 seen.running.remove(&partition);
             }
+        }
+    }
+
+    /// An event is on its way, in so many copies.
+    pub(crate) fn delivers(&self, event: &RequestId, copies: usize) {
+        self.seen().copies.insert(event.clone(), copies);
+    }
+
+    /// A copy of an event has come to its end: done, or given up.
+    pub(crate) fn delivered(&self, event: &RequestId, role: Role, is_done: bool) {
+        let mut seen = self.seen();
+        let copies = seen.copies.entry(event.clone()).or_default();
+        *copies = copies.saturating_sub(1);
+        if *copies > 0 && !is_done {
+            *seen.twins_died.entry(role).or_default() += 1;
         }
     }
 
@@ -265,6 +288,11 @@ impl Seen {
     /// How many invocations of a function failed.
     pub(crate) fn failures(&self, role: Role) -> u64 {
         self.invocations.get(&role).map_or(0, |(_, failures)| *failures)
+    }
+
+    /// How many copies of events to a function failed while another of the same event had not come to its end.
+    pub(crate) fn twins_died(&self, role: Role) -> u64 {
+        self.twins_died.get(&role).copied().unwrap_or(0)
     }
 
     /// How many invocations of all functions there were.

@@ -123,7 +123,9 @@ impl Lambda {
         let number = self.number(|numbers| &mut numbers.events);
         let id = RequestId::new(format!("event-{number:06}"));
         let event = Event { id: id.clone(), role, payload };
-        for wait in self.fate(&event, number) {
+        let waits = self.fate(&event, number);
+        self.world.judge.delivers(&id, waits.len());
+        for wait in waits {
             self.spawn(deliver(Arc::clone(self), event.clone(), wait));
         }
         Ok(id)
@@ -206,9 +208,12 @@ async fn deliver(lambda: Arc<Lambda>, event: Event, wait: Duration) {
     pause(wait).await;
     let mut runs = 0;
     loop {
-        let Err(failure) = run(&lambda, &event).await else { return };
+        let Err(failure) = run(&lambda, &event).await else {
+            return lambda.world.judge.delivered(&event.id, event.role, true);
+        };
         runs += 1;
         if runs > event.role.retries() {
+            lambda.world.judge.delivered(&event.id, event.role, false);
             return tell(lambda, event, Duration::ZERO, runs, Some(failure)).await;
         }
         pause(MINUTE * runs).await;
