@@ -50,7 +50,7 @@ fn deps(life: &Arc<Life>, lambda: &Arc<Lambda>, request_id: &str) -> Result<Deps
     let world = &life.world;
     let mut store: Arc<dyn Store> = Arc::new(Witness::new(life, world.counted.clone()));
     if let Some(mutation) = world.mutation {
-        store = Arc::new(Mutated::new(mutation, life.role, store));
+        store = Arc::new(Mutated::new(mutation, life, store));
     }
     let functions = Functions { life: Arc::clone(life), lambda: Arc::clone(lambda) };
     let seed = life.random().u64(..);

@@ -255,10 +255,7 @@ impl Judge {
         *all += 1;
         *failures += u64::from(failure.is_some());
         drop(seen);
-        // What is asked for may be refused.
-        let is_refusal =
-            |failure: &&Failure| matches!(failure.error_type.as_str(), "invalid_job" | "output_exists");
-        let failure = failure.filter(|failure| !life.is_struck() && !is_refusal(failure));
+        let failure = failure.filter(|failure| !life.is_struck() && !failure.is_refusal());
         if let Some(Failure { error_type, message }) = failure {
             self.finds(
                 Invariant::FunctionsFailForAReason,

@@ -317,6 +317,11 @@ impl Failure {
     fn new(error_type: &str, message: impl Into<String>) -> Self {
         Self { error_type: error_type.to_owned(), message: message.into() }
     }
+
+    /// Whether what was asked for is not to be had, however often it is asked for.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self.error_type.as_str(), "invalid_job" | "output_exists")
+    }
 }
 
 fn is_sweep(payload: &[u8]) -> bool {

@@ -3,9 +3,10 @@
 //! A guard is broken where handlers meet the store: the request that keeps it is made without what makes it one. So the
 //! handlers themselves stay as they are, and what is tried is whether the simulation would see that they lacked it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -19,6 +20,7 @@ use serde_json::Value;
 
 use super::artefact::Artefact;
 use super::lambda::Role;
+use super::life::Life;
 use super::scenario::OUTPUT;
 
 /// A guard that is broken.
@@ -129,16 +131,60 @@ impl Mutation {
     }
 }
 
+/// The names that objects were given whose key is another, as all functions of a world know them: so that a list shows each
+/// name under which there is an object.
+#[derive(Debug, Default)]
+pub(crate) struct Names(Mutex<BTreeMap<String, BTreeSet<String>>>);
+
+impl Names {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, BTreeSet<String>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn give(&self, key: &str, name: &str) {
+        self.lock().entry(key.to_owned()).or_default().insert(name.to_owned());
+    }
+
+    fn take(&self, key: &str) {
+        self.lock().remove(key);
+    }
+
+    /// The same list, with every object under each of its names.
+    fn shown(&self, objects: Vec<Listed>) -> Vec<Listed> {
+        let names = self.lock();
+        let mut shown = Vec::new();
+        for object in objects {
+            match names.get(&object.key) {
+                Some(given) => {
+                    shown.extend(given.iter().map(|key| Listed { key: key.clone(), ..object.clone() }))
+                }
+                None => shown.push(object),
+            }
+        }
+        shown.sort_by(|left, right| left.key.cmp(&right.key));
+        shown
+    }
+}
+
 /// Objects as a function meets them that lacks a guard.
 pub(crate) struct Mutated {
     mutation: Mutation,
-    role: Role,
+    life: Arc<Life>,
     inner: Arc<dyn Store>,
 }
 
 impl Mutated {
-    pub(crate) fn new(mutation: Mutation, role: Role, inner: Arc<dyn Store>) -> Self {
-        Self { mutation, role, inner }
+    pub(crate) fn new(mutation: Mutation, life: &Arc<Life>, inner: Arc<dyn Store>) -> Self {
+        Self { mutation, life: Arc::clone(life), inner }
+    }
+
+    /// Where an object is really written.
+    fn written(&self, at: &ObjectUri) -> ObjectUri {
+        let place = self.mutation.place(at);
+        if place != *at {
+            self.life.world.names.give(&place.key, &at.key);
+        }
+        place
     }
 
     fn condition(&self, key: &str, condition: Condition) -> Condition {
@@ -183,19 +229,21 @@ impl Store for Mutated {
 
     async fn put(&self, at: &ObjectUri, bytes: Bytes, mut options: PutOptions) -> Result<ETag, StoreError> {
         options.condition = self.condition(&at.key, options.condition);
-        self.inner.put(&self.mutation.place(at), bytes, options).await
+        self.inner.put(&self.written(at), bytes, options).await
     }
 
     async fn delete(&self, bucket: &str, keys: &[String]) -> Result<(), StoreError> {
-        if self.mutation == Mutation::LosersResultsKept && self.role == Role::Worker {
+        if self.mutation == Mutation::LosersResultsKept && self.life.role == Role::Worker {
             return Ok(());
         }
         let keys: Vec<String> = keys.iter().map(|key| self.mutation.key(key)).collect();
+        keys.iter().for_each(|key| self.life.world.names.take(key));
         self.inner.delete(bucket, &keys).await
     }
 
     async fn list(&self, bucket: &str, prefix: &str, after: Option<&str>) -> Result<Page, StoreError> {
         let mut page = self.inner.list(bucket, prefix, after).await?;
+        page.objects = self.life.world.names.shown(page.objects);
         let is_group = prefix.contains("/done/") && !prefix.ends_with("/done/");
         if self.mutation == Mutation::GroupMergedEarly && is_group {
             // As many as any group of a simulated job has; what stands there twice is read twice.
@@ -206,7 +254,7 @@ impl Store for Mutated {
     }
 
     async fn create_upload(&self, at: &ObjectUri, content_type: Option<&str>) -> Result<Upload, StoreError> {
-        self.inner.create_upload(&self.mutation.place(at), content_type).await
+        self.inner.create_upload(&self.written(at), content_type).await
     }
 
     async fn upload_part(&self, upload: &Upload, number: u32, bytes: Bytes) -> Result<Part, StoreError> {

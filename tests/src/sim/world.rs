@@ -18,7 +18,7 @@ use super::clock::Clock;
 use super::faults::{Fault, PerFault};
 use super::judge::{Invariant, Judge, Policy};
 use super::lambda::{Lambda, Role};
-use super::mutation::Mutation;
+use super::mutation::{Mutation, Names};
 use super::scenario::{BUCKET, MINUTE, OUTPUT, RUN, Scenario, Surprise};
 use super::trace::Trace;
 
@@ -31,6 +31,9 @@ const TIME_LIMIT: Duration = Duration::from_secs(900);
 /// How long after things stopped going wrong a job must have ended: what never started is given up after more than 12 hours,
 /// twice if it is a partition and then the reducer, and a slow program takes its time.
 const END_WITHIN: Duration = Duration::from_secs(3 * 24 * 3_600);
+
+/// Requests after which a run goes round in circles: of thousands of seeds none needs a fifth of that.
+const CALLS_MAX: u64 = 150_000;
 
 /// How long whoever asks for something waits before doing so again, where it was not done.
 const ASK_AGAIN: Duration = Duration::from_secs(20);
@@ -51,6 +54,8 @@ pub(crate) struct World {
     /// The same, for whoever stands outside.
     pub(crate) objects: Arc<MemoryStore>,
     faults: Mutex<PerFault<u64>>,
+    /// Where a mutation gives objects other keys: their names.
+    pub(crate) names: Names,
     /// Whether another wrote an object where the output should go.
     pub(crate) is_output_taken: AtomicBool,
 }
@@ -68,6 +73,7 @@ impl World {
             counted: Arc::new(Counting::new(objects.clone())),
             objects,
             faults: Mutex::default(),
+            names: Names::default(),
             is_output_taken: AtomicBool::new(false),
             scenario,
         })
@@ -176,16 +182,16 @@ pub(crate) async fn live(world: &Arc<World>) {
 
 /// Submits the job, as a person does.
 async fn submit(world: &World, lambda: &Arc<Lambda>) {
-    let refused = ask(lambda, &world.scenario.job()).await;
+    let refused = ask(world, lambda, &world.scenario.job()).await;
     if let Some(refusal) = refused.filter(|_| !world.scenario.has(Surprise::AnotherSubmitted)) {
         world.judge.finds(Invariant::TheScenarioIsRight, refusal);
     }
 }
 
 /// Asks the dispatcher for something, again until it is done or refused; then why.
-async fn ask(lambda: &Arc<Lambda>, event: &Value) -> Option<String> {
+async fn ask(world: &World, lambda: &Arc<Lambda>, event: &Value) -> Option<String> {
     while let Err(failure) = lambda.call(Role::Dispatcher, event).await {
-        if matches!(failure.error_type.as_str(), "invalid_job" | "output_exists") {
+        if failure.is_refusal() || world.judge.broken().is_some() {
             return Some(failure.message);
         }
         tokio::time::sleep(ASK_AGAIN).await;
@@ -197,7 +203,7 @@ async fn ask(lambda: &Arc<Lambda>, event: &Value) -> Option<String> {
 async fn until_the_end(world: &World, lambda: &Arc<Lambda>) {
     for run in 0..=world.scenario.redrives {
         if run > 0 {
-            let refused = ask(lambda, &json!({ "redrive": world.id(run - 1) })).await;
+            let refused = ask(world, lambda, &json!({ "redrive": world.id(run - 1) })).await;
             if refused.is_some() || !world.is_planned(run).await {
                 break;
             }
@@ -226,8 +232,11 @@ async fn ends(world: &World, lambda: &Arc<Lambda>, run: u32) -> bool {
         if world.judge.broken().is_some() {
             return false;
         }
-        if world.clock.elapsed() > give_up {
-            let found = format!("after {give_up:?} there are {:#?}", world.list("").await);
+        let calls: u64 = world.counted.counts().calls.values().sum();
+        if world.clock.elapsed() > give_up || calls > CALLS_MAX {
+            let elapsed = world.clock.elapsed();
+            let found =
+                format!("after {elapsed:?} and {calls} requests there are {:#?}", world.list("").await);
             world.judge.finds(Invariant::TheJobEnds, found);
             return false;
         }
@@ -259,7 +268,7 @@ async fn surprises(world: &World, lambda: &Arc<Lambda>) {
             Surprise::Cancelled if is_planned => {
                 let last = world.last_run().await;
                 // That there is nothing to stop is no refusal, and there is such a run.
-                let _refused = ask(lambda, &json!({ "cancel": world.id(last) })).await;
+                let _refused = ask(world, lambda, &json!({ "cancel": world.id(last) })).await;
             }
             Surprise::OutputTaken if is_planned && !has_output => {
                 world.write(OUTPUT, STRANGERS).await;
