@@ -156,7 +156,7 @@ impl Names {
         for object in objects {
             match names.get(&object.key) {
                 Some(given) => {
-                    shown.extend(given.iter().map(|key| Listed { key: key.clone(), ..object.clone() }))
+                    shown.extend(given.iter().map(|key| Listed { key: key.clone(), ..object.clone() }));
                 }
                 None => shown.push(object),
             }
