@@ -40,6 +40,7 @@ WILDCARDS = {
     "arn:aws:s3:::BUCKET/work/active/*": "one marker for each job that runs",
     "arn:aws:s3:::BUCKET/work/jobs/*": "one folder for each job",
     "arn:aws:s3:::BUCKET/work/jobs/*/chunks/*": "the only artefacts that are deleted: results of chunks, below each job's folder",
+    "arn:aws:s3:::BUCKET/work/jobs/*/joblog.tsv": "an unfinished joblog is dropped, below each job's folder",
     "arn:aws:s3:::BUCKET/inputs/*": "which objects are read, the jobs say at run time",
     "arn:aws:s3:::BUCKET/outputs/*": "which objects are written, the jobs say at run time",
 }
