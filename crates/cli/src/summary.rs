@@ -54,8 +54,7 @@ pub(crate) enum Again {
 impl Again {
     /// The same for a person, if anything is left that may be done with the same input and the same chunks.
     fn told(&self, report: &Report) -> Option<String> {
-        let may_be_done = report.can_be_redriven() && report.code.is_none_or(Code::can_be_redriven);
-        may_be_done.then(|| match self {
+        report.can_be_redriven().then(|| match self {
             Self::By(command) => format!("to do only what is left: {command}"),
             Self::Lost => {
                 "with --data DIR, a run is kept, and only what failed need be done again".to_owned()
