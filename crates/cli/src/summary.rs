@@ -172,6 +172,7 @@ struct Kind<'a> {
     /// Any of them.
     like: &'a Failure,
     indexes: Vec<u64>,
+    partitions: BTreeSet<u64>,
 }
 
 /// The kinds of failures that there are, each by its first index.
@@ -182,10 +183,12 @@ fn kinds(failures: &[Failure]) -> Vec<Kind<'_>> {
     };
     let mut kinds: Vec<Kind<'_>> = Vec::new();
     for failure in failures {
-        match kinds.iter_mut().find(|kind| alike(kind.like, failure)) {
-            Some(kind) => kind.indexes.push(failure.index),
-            None => kinds.push(Kind { like: failure, indexes: vec![failure.index] }),
-        }
+        let position = kinds.iter().position(|kind| alike(kind.like, failure)).unwrap_or_else(|| {
+            kinds.push(Kind { like: failure, indexes: Vec::new(), partitions: BTreeSet::new() });
+            kinds.len() - 1
+        });
+        kinds[position].indexes.push(failure.index);
+        kinds[position].partitions.insert(failure.partition);
     }
     kinds
 }
@@ -208,7 +211,9 @@ fn what_happened(report: &Report) -> &str {
 
 fn tell(text: &mut String, kind: &Kind<'_>) {
     let Failure { code, message, stderr_tail, attempts, .. } = kind.like;
-    let place = in_words(&kind.indexes);
+    let partitions: Vec<u64> = kind.partitions.iter().copied().collect();
+    let place = in_words(&kind.indexes, INDEXES);
+    let place = format!("{place} in {}", in_words(&partitions, PARTITIONS));
     let tries = counted(u64::from(*attempts), "attempt", "attempts");
     line(text, &format!("  {FAILURE}{place}{FAILURE:#} {code} after {tries}: {message}"));
     let lines: Vec<&str> = stderr_tail.lines().collect();
@@ -217,17 +222,23 @@ fn tell(text: &mut String, kind: &Kind<'_>) {
     }
 }
 
-/// Indexes that ascend: `index 3`, or `indexes 0 to 3, 7 and 12 more`.
-fn in_words(indexes: &[u64]) -> String {
-    let ranges: Vec<&[u64]> = indexes.chunk_by(|one, next| *next == one + 1).collect();
+/// What one such thing is called, and several.
+type Noun = [&'static str; 2];
+
+const INDEXES: Noun = ["index", "indexes"];
+const PARTITIONS: Noun = ["partition", "partitions"];
+
+/// Numbers that ascend, of one or of several such things: `index 3`, or `indexes 0 to 3, 7 and 12 more`.
+fn in_words(numbers: &[u64], [one, several]: Noun) -> String {
+    let ranges: Vec<&[u64]> = numbers.chunk_by(|one, next| *next == one + 1).collect();
     let shown = &ranges[..ranges.len().min(RANGES_SHOWN)];
     let words = shown.iter().map(|range| match range {
         [first, .., last] => format!("{first} to {last}"),
         rest => rest.iter().map(ToString::to_string).collect(),
     });
-    let noun = if indexes.len() == 1 { "index" } else { "indexes" };
+    let noun = if numbers.len() == 1 { one } else { several };
     let mut text = format!("{noun} {}", words.collect::<Vec<_>>().join(", "));
-    let more = indexes.len() - shown.iter().map(|range| range.len()).sum::<usize>();
+    let more = numbers.len() - shown.iter().map(|range| range.len()).sum::<usize>();
     if more > 0 {
         let _written = write!(text, " and {} more", count(more as u64));
     }
@@ -305,6 +316,7 @@ mod tests {
     fn failed() -> Report {
         let failure = |index| Failure {
             index,
+            partition: 0,
             code: Code::ProgramFailed,
             message: "the program python3 exited with status 3".into(),
             stderr_tail: "Traceback\nValueError: x\n".into(),
@@ -352,7 +364,10 @@ mod tests {
             Report { status: Status::Succeeded, message: String::new(), output: report().output, ..failed() };
         let text = shown(&tolerated, Some("-"));
         assert!(text.starts_with("done, without 7 of 19 chunks: birdstrikes, run run-1: "), "{text}");
-        assert!(text.contains("standard output") && text.contains("indexes 3 to 9 program_failed"), "{text}");
+        assert!(
+            text.contains("standard output") && text.contains("indexes 3 to 9 in partition 0 program_failed"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -381,16 +396,19 @@ mod tests {
             anstream::adapter::strip_str(&text).to_string()
         };
         let text = with(None);
-        assert!(text.contains("  indexes 3, 5 program_failed after 3 attempts: a\n"), "{text}");
+        assert!(
+            text.contains("  indexes 3, 5 in partition 0 program_failed after 3 attempts: a\n"),
+            "{text}"
+        );
         assert!(text.contains("  and 1 more; with --joblog FILE, each has its lines there\n"), "{text}");
         assert!(with(Some("jobs.tsv")).contains("  and 1 more; each has its lines in jobs.tsv\n"));
     }
 
     #[test]
     fn indexes_are_told_by_their_ranges() {
-        assert_eq!(in_words(&[3]), "index 3");
-        assert_eq!(in_words(&[0, 1, 2, 3, 7]), "indexes 0 to 3, 7");
-        assert_eq!(in_words(&[0, 2, 4, 6, 8, 10, 11, 12]), "indexes 0, 2, 4, 6, 8 and 3 more");
+        assert_eq!(in_words(&[3], INDEXES), "index 3");
+        assert_eq!(in_words(&[0, 1, 2, 3, 7], INDEXES), "indexes 0 to 3, 7");
+        assert_eq!(in_words(&[0, 2, 4, 6, 8, 10, 11, 12], INDEXES), "indexes 0, 2, 4, 6, 8 and 3 more");
     }
 
     #[test]

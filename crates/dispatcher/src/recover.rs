@@ -167,15 +167,9 @@ fn last_of(sent: &Sent, partition: &Partition, begun: Option<Attempt>) -> Option
 /// The outcome of a partition whose workers all died.
 fn given_up(partition: &Partition, attempts: u32) -> Done {
     let reason = partition.deaths.last().map_or("nothing is known of how", |death| death.reason.as_str());
-    let message = format!("the worker ended without an outcome in partition {}: {reason}", partition.number);
-    let failures = partition.chunks.iter().map(|chunk| Failure {
-        index: chunk.index,
-        code: Code::WorkerDied,
-        message: message.clone(),
-        stderr_tail: String::new(),
-        attempts,
-        rest: Failure::rest_of(chunk),
-    });
+    let message = format!("the worker ended without an outcome: {reason}");
+    let failure = |chunk| Failure::of(chunk, partition.number, attempts, Code::WorkerDied, &message);
+    let failures = partition.chunks.iter().map(failure);
     Done {
         version: Version,
         partition: partition.number,

@@ -156,15 +156,9 @@ impl World {
     /// The same of a partition in which every chunk has failed.
     pub(crate) async fn fails(&self, partition: u64) {
         let payload = self.plan().await.partition(partition, 1).unwrap();
-        let failures = payload.chunks.iter().map(|chunk| Failure {
-            index: chunk.index,
-            code: Code::ProgramFailed,
-            message: "the program exited with status 3".to_owned(),
-            stderr_tail: String::new(),
-            attempts: 1,
-            rest: Failure::rest_of(chunk),
-        });
-        let failures = failures.collect();
+        let message = "the program exited with status 3";
+        let failure = |chunk| Failure::of(chunk, partition, 1, Code::ProgramFailed, message);
+        let failures = payload.chunks.iter().map(failure).collect();
         self.commits_done(&payload, Done { failures, ..nothing(&payload) }).await;
     }
 

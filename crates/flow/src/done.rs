@@ -73,11 +73,13 @@ fn prepend<T>(later: &mut Vec<T>, earlier: Vec<T>) {
 pub struct Failure {
     /// The chunk's index.
     pub index: u64,
+    /// The number of its partition.
+    pub partition: u64,
     /// What kind of failure it is.
     pub code: Code,
     /// What happened, for a person.
     pub message: String,
-    /// The end of the program's standard error.
+    /// The end of the program's standard error, as far as it was heard.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub stderr_tail: String,
     /// How many tries were made at it, or at its partition's hop, where its worker died.
@@ -88,9 +90,17 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// What is to be kept of the chunk that failed: nothing, where it is the whole chunk.
-    pub fn rest_of(chunk: &Chunk) -> Option<Chunk> {
-        (chunk.cut > 0).then(|| chunk.clone())
+    /// That this chunk of a partition failed, after so many tries, without a word of its program.
+    pub fn of(chunk: &Chunk, partition: u64, attempts: u32, code: Code, message: impl Into<String>) -> Self {
+        Self {
+            index: chunk.index,
+            partition,
+            code,
+            message: message.into(),
+            stderr_tail: String::new(),
+            attempts,
+            rest: (chunk.cut > 0).then(|| chunk.clone()),
+        }
     }
 }
 

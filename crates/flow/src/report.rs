@@ -198,7 +198,7 @@ mod tests {
     fn report(status: Status, code: Option<Code>, failed: u64, listed: &[Code]) -> Report {
         let failures: Vec<_> = (0..)
             .zip(listed)
-            .map(|(index, code)| json!({ "index": index, "code": code, "message": "", "attempts": 1 }))
+            .map(|(index, code)| json!({ "index": index, "partition": 0, "code": code, "message": "", "attempts": 1 }))
             .collect();
         serde_json::from_value(json!({
             "version": 1, "job_id": "one", "name": "one", "status": status, "code": code, "failures": failures,

@@ -101,14 +101,9 @@ impl Closing<'_> {
         let before = hops_before(self.deps, self.keys, &partition).await?;
         let left = before.last().map_or(&partition.chunks, |hop| &hop.rest);
         let attempts = tried.filter(|tried| tried.hop == partition.hop).map_or(0, |tried| tried.attempt);
-        let failures = left.iter().map(|chunk| Failure {
-            index: chunk.index,
-            code: Code::Cancelled,
-            message: "the job was stopped before this was done".to_owned(),
-            stderr_tail: String::new(),
-            attempts,
-            rest: Failure::rest_of(chunk),
-        });
+        let message = "the job was stopped before this was done";
+        let failure = |chunk| Failure::of(chunk, partition.number, attempts, Code::Cancelled, message);
+        let failures = left.iter().map(failure);
         let last = Done {
             version: Version,
             partition: partition.number,

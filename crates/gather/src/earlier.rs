@@ -100,14 +100,7 @@ mod tests {
     }
 
     fn failure(chunk: &Chunk) -> Failure {
-        Failure {
-            index: chunk.index,
-            code: Code::ProgramFailed,
-            message: String::new(),
-            stderr_tail: String::new(),
-            attempts: 1,
-            rest: Failure::rest_of(chunk),
-        }
+        Failure::of(chunk, 0, 1, Code::ProgramFailed, "")
     }
 
     /// A run over these chunks: of each, so many cuts are done; then the next one fails, or there is none.

@@ -153,6 +153,7 @@ fn merged<'a>(
 mod tests {
     use std::collections::BTreeSet;
 
+    use fanfold_flow::chunk::{Chunk, Input};
     use fanfold_flow::code::Code;
     use fanfold_flow::done::{Done, Environment, Failure, Group};
     use fanfold_flow::version::Version;
@@ -212,14 +213,13 @@ mod tests {
     }
 
     fn failure(index: u64) -> Failure {
-        Failure {
-            index,
-            code: Code::ProgramFailed,
-            message: String::new(),
-            stderr_tail: String::new(),
-            attempts: 1,
-            rest: None,
-        }
+        Failure::of(
+            &Chunk::whole(index, Input::Range { offset: index, limit: 1 }),
+            0,
+            1,
+            Code::ProgramFailed,
+            "",
+        )
     }
 
     /// What became of a chunk: how many tries failed at each of its cuts, and whether the last one has a result.

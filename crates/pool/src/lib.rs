@@ -64,7 +64,7 @@ mod usage;
 pub use error::{RunError, StandardStream, StartError};
 pub use input::Input;
 pub use leftovers::Leftover;
-pub use log::{LINE_BYTES_MAX, Log, TAIL_BYTES};
+pub use log::{LINE_BYTES_MAX, Log, TAIL_BYTES, Tail};
 pub use mark::MARK_VARIABLE;
 pub use output::Output;
 pub use pool::{Pool, Settings, Turn};

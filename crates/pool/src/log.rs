@@ -1,9 +1,10 @@
-//! A program's standard error: lines for the log, and the tail for the report.
+//! A program's standard error: lines for the log, and a tail for whoever reports.
 //!
 //! Owes the run that standard error never fills up, however much is written to it and whether or not it ever
 //! has a newline, and that it takes the same memory always.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Buf, BytesMut};
 use memchr::memchr;
@@ -13,7 +14,7 @@ use crate::outlet::{Outlet, Read};
 /// Longest line that a [`Log`] is given whole, in bytes: 16 KiB. Longer ones come in pieces of this size.
 pub const LINE_BYTES_MAX: usize = 16 << 10;
 
-/// How much of the end of standard error is kept for the report, in bytes: 4 KiB, a page on the screen.
+/// How much of the end of standard error a [`Tail`] keeps, in bytes: 4 KiB, a page on the screen.
 pub const TAIL_BYTES: usize = 4 << 10;
 
 /// Bytes of standard error read at once: the size of a pipe by default (pipe(7)).
@@ -24,6 +25,9 @@ pub trait Log: Send {
     /// Takes a line without its newline, in whatever encoding the program writes. Must be quick: the
     /// process's other pipes wait meanwhile.
     fn line(&mut self, line: &[u8]);
+
+    /// Takes what was written as it comes, before it is cut into lines: for a log that keeps a [`Tail`].
+    fn bytes(&mut self, _written: &[u8]) {}
 }
 
 /// A closure is a log.
@@ -33,9 +37,13 @@ impl<F: FnMut(&[u8]) + Send> Log for F {
     }
 }
 
-/// Hands everything that is written to standard error to `log` and to `tail`, until the pipe's end, or until
-/// patience is over and nothing is in it.
-pub(crate) async fn drain(mut outlet: Outlet<'_>, log: &mut impl Log, tail: &mut Tail) -> io::Result<()> {
+/// Hands everything that is written to standard error to `log`, and counts it in `written_bytes`, until the pipe's end, or
+/// until patience is over and nothing is in it.
+pub(crate) async fn drain(
+    mut outlet: Outlet<'_>,
+    log: &mut impl Log,
+    written_bytes: &AtomicU64,
+) -> io::Result<()> {
     let mut lines = Lines { partial: BytesMut::new() };
     loop {
         lines.partial.reserve(READ_BYTES);
@@ -44,15 +52,17 @@ pub(crate) async fn drain(mut outlet: Outlet<'_>, log: &mut impl Log, tail: &mut
             lines.finish(log);
             return Ok(());
         }
-        tail.push(&lines.partial[before..]);
+        let written = &lines.partial[before..];
+        written_bytes.fetch_add(written.len() as u64, Ordering::Relaxed);
+        log.bytes(written);
         lines.hand_out(log);
     }
 }
 
-/// Hands a whole standard error to `log` and to `tail`.
-pub(crate) fn hand_out(stderr: &[u8], log: &mut impl Log, tail: &mut Tail) {
+/// Hands a whole standard error to `log`.
+pub(crate) fn hand_out(stderr: &[u8], log: &mut impl Log) {
     let mut lines = Lines { partial: BytesMut::from(stderr) };
-    tail.push(stderr);
+    log.bytes(stderr);
     lines.hand_out(log);
     lines.finish(log);
 }
@@ -90,21 +100,20 @@ impl Lines {
     }
 }
 
-/// The last [`TAIL_BYTES`] of what was written.
+/// The last [`TAIL_BYTES`] of what was written. A log that keeps one knows a program's last words however its run ends, also
+/// where it was dropped.
 #[derive(Debug, Default)]
-pub(crate) struct Tail {
+pub struct Tail {
     /// At most twice [`KEPT_BYTES`], so that it is moved seldom.
     kept: Vec<u8>,
-    /// How much was written in all, in bytes.
-    written_bytes: u64,
 }
 
 /// One byte more than the tail tells whether the tail begins with a line.
 const KEPT_BYTES: usize = TAIL_BYTES + 1;
 
 impl Tail {
-    fn push(&mut self, bytes: &[u8]) {
-        self.written_bytes += bytes.len() as u64;
+    /// Takes what was written next.
+    pub fn push(&mut self, bytes: &[u8]) {
         let end = &bytes[bytes.len().saturating_sub(KEPT_BYTES)..];
         if self.kept.len() + end.len() > 2 * KEPT_BYTES {
             let surplus = (self.kept.len() + end.len() - KEPT_BYTES).min(self.kept.len());
@@ -113,12 +122,9 @@ impl Tail {
         self.kept.extend_from_slice(end);
     }
 
-    pub(crate) fn written_bytes(&self) -> u64 {
-        self.written_bytes
-    }
-
-    /// The tail as text. Where the beginning was cut off, it begins with a whole line, if there is one.
-    pub(crate) fn text(&self) -> String {
+    /// The tail as text, at most [`TAIL_BYTES`] (somewhat more where bytes that are not UTF-8 were replaced). Where the
+    /// beginning was cut off, it begins with a whole line, if there is one.
+    pub fn text(&self) -> String {
         let tail = match self.kept.len().checked_sub(KEPT_BYTES) {
             None => &self.kept[..],
             Some(start) => {
@@ -178,6 +184,6 @@ mod tests {
         }
         let mut tail = Tail::default();
         tail.push(b"short");
-        assert_eq!((tail.text().as_str(), tail.written_bytes()), ("short", 5));
+        assert_eq!(tail.text(), "short");
     }
 }

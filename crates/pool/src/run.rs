@@ -18,7 +18,7 @@ use crate::feed::{Fed, FeedError, FeedFailure, feed};
 use crate::input::Input;
 use crate::leash::Leash;
 use crate::leftovers::Leftover;
-use crate::log::{self, Log, Tail};
+use crate::log::{self, Log};
 use crate::outlet::{self, DrainError, Outlet, Patience};
 use crate::output::Output;
 use crate::processes::Processes;
@@ -47,11 +47,8 @@ pub struct Ended {
     pub bytes_in: u64,
     /// Bytes of standard output, all taken by the [`Output`].
     pub bytes_out: u64,
-    /// Bytes of standard error.
+    /// Bytes of standard error, all taken by the [`Log`].
     pub bytes_err: u64,
-    /// The end of standard error, at most [`TAIL_BYTES`](crate::TAIL_BYTES) (somewhat more where bytes that
-    /// are not UTF-8 were replaced), from the beginning of a line where possible.
-    pub stderr_tail: String,
     /// From before the start until nothing of the run was left; without the wait for a turn.
     pub wall: Duration,
     /// What it had started, and left running; killed.
@@ -118,14 +115,13 @@ where
     let Started { leash, stdin, stdout, stderr, stdout_id } =
         spawn::start(program, processes.mark.next_run())?;
     let pid = leash.pid();
-    let (fed_bytes, taken_bytes) = (AtomicU64::new(0), AtomicU64::new(0));
+    let (fed_bytes, taken_bytes, logged_bytes) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let (output_patience, log_patience) = (Patience::default(), Patience::default());
-    let mut tail = Tail::default();
     let (lived, leftovers) = {
         let stdout = Outlet::new(stdout, &output_patience);
         let draining = outlet::drain(stdout, output, piece_bytes, &taken_bytes)
             .map_err(|error| drain_error(error, pid, grace));
-        let logging = log::drain(Outlet::new(stderr, &log_patience), log, &mut tail)
+        let logging = log::drain(Outlet::new(stderr, &log_patience), log, &logged_bytes)
             .map_err(|error| pipe_error(StandardStream::Error, pid, error));
         let mut feeding = pin!(feed(input, stdin, &fed_bytes).fuse());
         let mut draining = pin!(draining.fuse());
@@ -158,8 +154,7 @@ where
         },
         bytes_in,
         bytes_out: taken_bytes.into_inner(),
-        bytes_err: tail.written_bytes(),
-        stderr_tail: tail.text(),
+        bytes_err: logged_bytes.into_inner(),
         wall: began.elapsed(),
         leftovers,
     })

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::error::{RunError, StartError};
 use crate::input::Input;
 use crate::leftovers::Leftover;
-use crate::log::{self, Log, Tail};
+use crate::log::{self, Log};
 use crate::output::Output;
 use crate::program::Program;
 use crate::run::{Ended, Exit, InputEnd};
@@ -139,7 +139,7 @@ impl Drop for Seat<'_> {
 struct Moved {
     in_bytes: u64,
     out_bytes: u64,
-    tail: Tail,
+    err_bytes: u64,
     /// Whether the end of the input was told.
     all_fed: bool,
 }
@@ -179,8 +179,7 @@ impl Simulated {
             input: if moved.all_fed { InputEnd::AllFed } else { InputEnd::StoppedReading { fed_bytes } },
             bytes_in: fed_bytes,
             bytes_out: moved.out_bytes,
-            bytes_err: moved.tail.written_bytes(),
-            stderr_tail: moved.tail.text(),
+            bytes_err: moved.err_bytes,
             wall: began.elapsed(),
             leftovers: Vec::new(),
         })
@@ -238,7 +237,8 @@ impl Simulated {
         let Some(last) = running.act(|process| process.end()) else { return Ok(None) };
         pass(last.takes).await;
         self.hand_out(last.stdout, output, moved).await?;
-        log::hand_out(last.stderr.as_bytes(), log, &mut moved.tail);
+        moved.err_bytes = last.stderr.len() as u64;
+        log::hand_out(last.stderr.as_bytes(), log);
         Ok(Some(last.exit))
     }
 

@@ -8,11 +8,11 @@ use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use fanfold_pool::{Exit, Input, InputEnd, Output, RunError, StartError};
+use fanfold_pool::{Exit, Input, InputEnd, Log, Output, RunError, StartError, Tail};
 use futures::{StreamExt, stream};
 use harness::{EndingEarly, input, no_input, pattern, pool, program, run, run_with, scripted, shell};
 
@@ -141,22 +141,51 @@ async fn a_death_by_signal_is_told_from_an_exit_and_keeps_what_was_written() {
 async fn an_exit_code_after_half_of_the_output_comes_with_that_half_and_the_last_words() {
     let steps = [format!("write={MORE_THAN_FITS}"), "error-line=no more".into(), "exit=3".into()];
     let (ended, output, lines) = run(&pool(), &scripted(steps)).await;
-    let ended = ended.unwrap();
-    assert_eq!((ended.exit, ended.stderr_tail.as_str()), (Exit::Code(3), "no more\n"));
+    assert_eq!(ended.unwrap().exit, Exit::Code(3));
     assert!(output == pattern(MORE_THAN_FITS));
     assert_eq!(lines, [b"no more"]);
 }
 
 #[tokio::test]
-async fn megabytes_of_standard_error_come_as_lines_and_leave_a_tail_of_whole_lines() {
+async fn megabytes_of_standard_error_come_as_lines_and_as_they_were_written() {
     let script = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); echo line $i; done >&2";
-    let (ended, _, lines) = run(&pool(), &shell(script)).await;
-    let ended = ended.unwrap();
-    assert_eq!(lines.len(), 300_000);
-    assert!(lines.iter().zip(1..).all(|(line, number)| *line == format!("line {number}").into_bytes()));
-    assert!(ended.stderr_tail.len() <= fanfold_pool::TAIL_BYTES);
-    assert!(ended.stderr_tail.len() > fanfold_pool::TAIL_BYTES - "line 300000\n".len());
-    assert!(ended.stderr_tail.starts_with("line 299") && ended.stderr_tail.ends_with("line 300000\n"));
+    let mut said = Said::default();
+    pool().run(&shell(script), &mut no_input(), &mut Vec::new(), &mut said).await.unwrap();
+    assert_eq!(said.lines.len(), 300_000);
+    assert!(said.lines.iter().zip(1..).all(|(line, number)| *line == format!("line {number}").into_bytes()));
+    assert!(said.tail.text().starts_with("line 299") && said.tail.text().ends_with("line 300000\n"));
+}
+
+/// All lines, the tail, and how many bytes there were.
+#[derive(Default)]
+struct Said {
+    lines: Vec<Vec<u8>>,
+    tail: Tail,
+    heard: Arc<AtomicUsize>,
+}
+
+impl Log for Said {
+    fn line(&mut self, line: &[u8]) {
+        self.lines.push(line.to_vec());
+    }
+
+    fn bytes(&mut self, written: &[u8]) {
+        self.tail.push(written);
+        self.heard.fetch_add(written.len(), Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn the_last_words_of_a_program_whose_run_is_dropped_are_known_to_its_log() {
+    let mut said = Said::default();
+    let heard = Arc::clone(&said.heard);
+    let (pool, program) = (pool(), shell("echo so far >&2; printf 'and no' >&2; exec sleep 1000"));
+    let (mut input, mut output) = (no_input(), Vec::new());
+    tokio::select! {
+        ended = pool.run(&program, &mut input, &mut output, &mut said) => panic!("the program ended: {ended:?}"),
+        () = async { while heard.load(Ordering::SeqCst) < 13 { tokio::task::yield_now().await } } => {}
+    }
+    assert_eq!((said.tail.text().as_str(), said.lines), ("so far\nand no", vec![b"so far".to_vec()]));
 }
 
 #[tokio::test]
@@ -169,7 +198,7 @@ async fn standard_error_without_a_newline_comes_in_pieces_that_lose_nothing() {
     let (ended, _, lines) = run(&pool(), &shell("head -c 3000001 /dev/zero >&2")).await;
     assert!(lines.iter().all(|line| line.len() <= fanfold_pool::LINE_BYTES_MAX));
     assert_eq!(lines.concat(), vec![0; 3_000_001]);
-    assert_eq!(ended.unwrap().stderr_tail.len(), fanfold_pool::TAIL_BYTES);
+    assert_eq!(ended.unwrap().bytes_err, 3_000_001);
 }
 
 #[tokio::test]

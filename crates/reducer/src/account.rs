@@ -50,11 +50,9 @@ pub(crate) fn verdict(account: &Account, job: &Job, plan: &Plan) -> Result<(), N
         Some(misread) if is_tolerated => (misread, UNPROVED),
         _ => (first, ""),
     };
-    let Failure { index, code, .. } = blamed;
-    let place =
-        plan.partition_of(*index).map_or_else(String::new, |number| format!(" in partition {number}"));
+    let Failure { index, partition, code, .. } = blamed;
     let message = format!(
-        "{failed} of {} failed ({tolerated} tolerated), first index {index}{place}{}{why}; {}",
+        "{failed} of {} failed ({tolerated} tolerated), first index {index} in partition {partition}{}{why}; {}",
         chunks(plan.chunks),
         reason_of(blamed),
         code.advice()
@@ -105,6 +103,7 @@ fn starts_at_zero(plan: &Plan, index: u64) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use fanfold_flow::chunk::Chunk;
     use fanfold_flow::keys::JobId;
     use fanfold_flow::occasion::Occasion;
     use fanfold_flow::plan::{Listing, make};
@@ -135,13 +134,9 @@ mod tests {
             wall_ms: 1,
         };
         let results: Vec<ChunkResult> = outcomes.iter().map(result).collect();
-        let failures = failed.iter().map(|index| Failure {
-            index: *index,
-            code: Code::ProgramFailed,
-            message: String::new(),
-            stderr_tail: String::new(),
-            attempts: 1,
-            rest: None,
+        let failures = failed.iter().map(|index| {
+            let chunk = Chunk::whole(*index, Input::Range { offset: *index, limit: 1 });
+            Failure::of(&chunk, 0, 1, Code::ProgramFailed, "")
         });
         defects(&results.iter().collect::<Vec<_>>(), &failures.collect::<Vec<_>>(), &plan(4))
     }

@@ -73,15 +73,9 @@ pub(crate) async fn run(work: &Work<'_>) -> Result<Came, Error> {
 
 /// The outcome of a task that this deployment does not run: to try again would not mend it.
 fn refused(work: &Work<'_>, refusal: &Error) -> Done {
-    let failures = work.partition.chunks.iter().map(|chunk| Failure {
-        index: chunk.index,
-        code: refusal.code,
-        message: refusal.chain(),
-        stderr_tail: String::new(),
-        attempts: work.partition.attempt,
-        rest: Failure::rest_of(chunk),
-    });
-    Done { failures: failures.collect(), ..nothing_yet(work, work.partition.attempt) }
+    let Partition { number, attempt, ref chunks, .. } = *work.partition;
+    let failure = |chunk| Failure::of(chunk, number, attempt, refusal.code, refusal.chain());
+    Done { failures: chunks.iter().map(failure).collect(), ..nothing_yet(work, attempt) }
 }
 
 /// What a partition comes to before anything is done.
@@ -219,7 +213,7 @@ impl<'a> Rounds<'a> {
             let took_ms = failed.tried.wall_ms;
             let Some(chunk) = self.next_try(&failed, shared) else {
                 let attempts = self.attempt.max(failed.chunk.prior.failed + 1);
-                self.failures.push(failed.for_good(attempts));
+                self.failures.push(failed.for_good(self.work.partition.number, attempts));
                 continue;
             };
             let is_for_now = failed.code != Code::OutOfTime && shared.has_time_for(took_ms);

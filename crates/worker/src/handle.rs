@@ -145,15 +145,9 @@ async fn hop(work: &Work<'_>, done: Done, rest: Vec<Chunk>) -> Result<Ran, Error
 
 /// The outcome of a partition that has used up its hops.
 fn without_end(done: Done, rest: &[Chunk]) -> Done {
-    let failures = rest.iter().map(|chunk| Failure {
-        index: chunk.index,
-        code: Code::OutOfTime,
-        message: format!("the chunk had no end after {HOPS_MAX} invocations; make chunks smaller"),
-        stderr_tail: String::new(),
-        attempts: done.attempts,
-        rest: Failure::rest_of(chunk),
-    });
-    let failures = done.failures.iter().cloned().chain(failures).collect();
+    let message = format!("the chunk had no end after {HOPS_MAX} invocations; make chunks smaller");
+    let failure = |chunk| Failure::of(chunk, done.partition, done.attempts, Code::OutOfTime, &message);
+    let failures = done.failures.iter().cloned().chain(rest.iter().map(failure)).collect();
     Done { failures, ..done }
 }
 

@@ -11,7 +11,7 @@ use fanfold_flow::keys::JobKeys;
 use fanfold_flow::partition::Partition;
 use fanfold_flow::result::ChunkResult;
 use fanfold_flow::template::{self, Values};
-use fanfold_pool::{Ended, Pool, Program, RunError, Turn};
+use fanfold_pool::{Ended, Pool, Program, RunError, Tail, Turn};
 use fanfold_runtime::{Deps, Error};
 
 use crate::Settings;
@@ -20,7 +20,7 @@ use crate::cancel::Cancelled;
 use crate::input::{Cut, Input, InputError};
 use crate::output::Output;
 use crate::program::{self, About};
-use crate::reason::{self, Failed, Reason};
+use crate::reason::{self, At, Failed, Reason};
 use crate::time::{Known, Portions, Times, can_be_cut};
 
 /// What all chunks of a partition share.
@@ -143,13 +143,15 @@ pub(crate) async fn run(shared: Arc<Shared>, chunk: Chunk, attempt: u32) -> Ran 
         return Ran::NotBegun(chunk);
     }
     let started_ms = shared.deps.world.now_ms();
-    match try_run(&shared, turn, &chunk, attempt, started_ms).await {
+    let mut log = ProgramLog { shared: &shared, index: chunk.index, attempt, tail: Tail::default() };
+    match try_run(&shared, turn, &chunk, &mut log, started_ms).await {
         Ok((result, rest)) => Ran::Done(Box::new(result), rest),
         Err(NoResult::NotBegun) => Ran::NotBegun(chunk),
         Err(NoResult::Cancelled) => Ran::Cancelled(chunk),
         Err(NoResult::Because(reason)) => {
-            let took = since(started_ms, &shared);
-            Ran::Failed(Box::new(reason.of(chunk, shared.partition.hop, attempt, started_ms, took)))
+            let (hop, took, stderr_tail) =
+                (shared.partition.hop, since(started_ms, &shared), log.tail.text());
+            Ran::Failed(Box::new(reason.of(chunk, At { hop, attempt, started_ms, took, stderr_tail })))
         }
     }
 }
@@ -163,20 +165,20 @@ async fn try_run(
     shared: &Shared,
     turn: Turn<'_>,
     chunk: &Chunk,
-    attempt: u32,
+    log: &mut ProgramLog<'_>,
     started_ms: i64,
 ) -> Result<(ChunkResult, Option<Chunk>), NoResult> {
+    let attempt = log.attempt;
     let program = prepared(shared, chunk, attempt)?;
     let has_printed = Arc::new(AtomicBool::new(false));
     let cut = shared.cut_of(chunk, &has_printed);
     let mut input = Input::new(chunk, &shared.partition, &shared.job, &shared.deps.store, cut);
     let at = shared.keys.chunk_result(chunk.index, chunk.cut, shared.partition.hop, attempt);
     let mut output = Output::new(shared.job.format(), shared.deps.store.clone(), at, has_printed);
-    let mut log = ProgramLog { shared, index: chunk.index, attempt };
     let ran = tokio::select! {
         biased;
         () = shared.cancelled.wait() => Err(NoResult::Cancelled),
-        ran = turn.run(&program, &mut input, &mut output, &mut log) => Ok(ran),
+        ran = turn.run(&program, &mut input, &mut output, log) => Ok(ran),
         () = tokio::time::sleep(shared.times.until_kill(shared.deps.world.as_ref())) => {
             let uncut = shared.can_be_cut(chunk).err();
             Err(reason::out_of_time(since(started_ms, shared), uncut).into())
@@ -295,9 +297,14 @@ struct ProgramLog<'a> {
     shared: &'a Shared,
     index: u64,
     attempt: u32,
+    tail: Tail,
 }
 
 impl fanfold_pool::Log for ProgramLog<'_> {
+    fn bytes(&mut self, written: &[u8]) {
+        self.tail.push(written);
+    }
+
     fn line(&mut self, line: &[u8]) {
         let Self { index, attempt, .. } = *self;
         tracing::info!(

@@ -19,6 +19,20 @@ pub(crate) struct Reason {
     ended: Option<Box<Ended>>,
 }
 
+/// A try that failed.
+pub(crate) struct At {
+    /// The hop in which it was made.
+    pub(crate) hop: u32,
+    /// Which try at the hop it was, from 1.
+    pub(crate) attempt: u32,
+    /// When it began, in milliseconds since 1970 (UTC).
+    pub(crate) started_ms: i64,
+    /// How long it took.
+    pub(crate) took: Duration,
+    /// The end of what its program had written to standard error by then.
+    pub(crate) stderr_tail: String,
+}
+
 /// A chunk that was not done.
 pub(crate) struct Failed {
     pub(crate) chunk: Chunk,
@@ -34,14 +48,15 @@ impl Reason {
         Self { code, message: message.into(), ended: None }
     }
 
-    /// With how its process ended.
+    /// Of a process that ended so.
     pub(crate) fn behind(self, ended: Ended) -> Self {
         Self { ended: Some(Box::new(ended)), ..self }
     }
 
-    /// The failure of this chunk, in a try at this hop that began at this moment and took so long.
-    pub(crate) fn of(self, chunk: Chunk, hop: u32, attempt: u32, started_ms: i64, took: Duration) -> Failed {
+    /// The failure of this chunk in this try.
+    pub(crate) fn of(self, chunk: Chunk, at: At) -> Failed {
         let Self { code, message, ended } = self;
+        let At { hop, attempt, started_ms, took, stderr_tail } = at;
         let (exit, signal) = match ended.as_ref().map(|ended| ended.exit) {
             Some(Exit::Code(status)) => (Some(status), None),
             Some(Exit::Signal(signal)) => (None, Some(signal)),
@@ -60,7 +75,6 @@ impl Reason {
             exit,
             signal,
         };
-        let stderr_tail = ended.map(|ended| ended.stderr_tail).unwrap_or_default();
         Failed { chunk, code, message, stderr_tail, tried }
     }
 }
@@ -84,10 +98,10 @@ impl Failed {
         )
     }
 
-    /// The failure as it is recorded, after so many tries.
-    pub(crate) fn for_good(self, attempts: u32) -> Failure {
+    /// The failure as it is recorded, in this partition and after so many tries.
+    pub(crate) fn for_good(self, partition: u64, attempts: u32) -> Failure {
         let Self { chunk, code, message, stderr_tail, .. } = self;
-        Failure { index: chunk.index, code, message, stderr_tail, attempts, rest: Failure::rest_of(&chunk) }
+        Failure { stderr_tail, ..Failure::of(&chunk, partition, attempts, code, message) }
     }
 }
 

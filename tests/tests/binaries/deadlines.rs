@@ -51,13 +51,16 @@ async fn chunks_that_may_not_be_cut_fail_with_advice_once_they_had_all_the_time_
     let deployed = deployed(WORKER_TIME).await;
     let input = lines();
     deployed.put("in", input.clone()).await;
-    let mut job = slow(SLOW_FILTER, input.len());
+    let mut job = slow(&format!("echo working on it >&2; {SLOW_FILTER}"), input.len());
     job["cut"] = json!(false);
     let submitted = deployed.submit(&job).await;
     let report = deployed.report(&submitted).await;
     assert_eq!((report.status, report.code), (Status::Failed, Some(Code::OutOfTime)));
     assert_eq!((report.failures.len(), report.attempts), (1, 1));
-    for part in ["had run for 18 s", "\"cut\": false", "make chunks smaller"] {
+    let place = "first index 0 in partition 0";
+    for part in
+        [place, "had run for 18 s", "said last: working on it", "\"cut\": false", "make chunks smaller"]
+    {
         assert!(report.message.contains(part), "{part}: {}", report.message);
     }
     assert_eq!(deployed.processes("sleep"), [], "a program outlived its worker");
@@ -88,7 +91,7 @@ async fn a_record_that_never_ends_fails_its_chunk_by_name_and_no_other() {
     assert_eq!((report.status, &report.output), (Status::Failed, &None));
     assert_eq!((report.chunks.done, report.chunks.failed), (5, 1));
     let failure = &report.failures[0];
-    assert_eq!((failure.index, failure.code), (3, Code::OutOfTime), "{failure:?}");
+    assert_eq!((failure.index, failure.partition, failure.code), (3, 3, Code::OutOfTime), "{failure:?}");
     assert!(report.message.contains("smaller"), "{}", report.message);
     assert_eq!(deployed.processes("sleep"), [], "a program outlived its worker");
     deployed.stop().await;

@@ -32,14 +32,8 @@ fn failure(chunk: &Chunk, cut_at: CutAt) -> Failure {
         }
         Input::Range { .. } => None,
     });
-    Failure {
-        index: chunk.index,
-        code: Code::ProgramFailed,
-        message: "it failed".to_owned(),
-        stderr_tail: String::new(),
-        attempts: 1,
-        rest: rest.or_else(|| Failure::rest_of(chunk)),
-    }
+    let failure = Failure::of(chunk, 0, 1, Code::ProgramFailed, "it failed");
+    Failure { rest: rest.or(failure.rest), ..failure }
 }
 
 fn redriven(plan: &Plan, id: &str, failures: &[Failure]) -> Plan {
