@@ -99,6 +99,9 @@ pub struct Share {
     /// How many failed; none where that is not known yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<u64>,
+    /// How many were not done because the job was stopped; likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancelled: Option<u64>,
     /// Whether there may be more than `done`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub at_least: bool,
@@ -179,6 +182,7 @@ fn ended(report: Report, links: BTreeMap<String, String>, redriven: Option<Redri
             total: report.chunks.total,
             done: report.chunks.done,
             failed: Some(report.chunks.failed),
+            cancelled: Some(report.chunks.cancelled),
             at_least: false,
         },
         partitions: Share { total: report.partitions, done: report.partitions, ..Share::default() },
@@ -246,7 +250,7 @@ async fn counted(plan: &Plan, deps: &Deps, keys: &JobKeys) -> Result<(Share, Sha
         merged.iter().flat_map(|group| grouping.members(*group)).chain(lists.into_iter().flatten()).collect();
     let span = |number: &u64| plan.partitions.get(usize::try_from(*number).ok()?);
     let at_least = open.len() > GROUPS_MAX;
-    let share = |total, done| Share { total, done, failed: None, at_least };
+    let share = |total, done| Share { total, done, at_least, ..Share::default() };
     let before = plan.chunks.saturating_sub(plan.chunks_to_do());
     let chunks = done.iter().filter_map(span).map(|span| span.chunks).sum::<u64>();
     let chunks = share(plan.chunks, before + chunks);
@@ -329,7 +333,7 @@ mod tests {
         world.reducers_die().await;
         let answer = of_one(&world).await;
         assert_eq!((&answer["status"], &answer["report"]["code"]), (&json!("failed"), &json!("internal")));
-        assert_eq!(answer["chunks"], json!({ "total": 1, "done": 1, "failed": 0 }));
+        assert_eq!(answer["chunks"], json!({ "total": 1, "done": 1, "failed": 0, "cancelled": 0 }));
         assert!(answer["message"].as_str().unwrap().contains("put together"), "{answer}");
     }
 

@@ -91,7 +91,7 @@ async fn a_record_that_never_ends_fails_its_chunk_by_name_and_no_other() {
     assert_eq!((report.status, &report.output), (Status::Failed, &None));
     assert_eq!((report.chunks.done, report.chunks.failed), (5, 1));
     let failure = &report.failures[0];
-    assert_eq!((failure.index, failure.partition, failure.code), (3, 3, Code::OutOfTime), "{failure:?}");
+    assert_eq!((failure.index, failure.partition, failure.code), (3, 1, Code::OutOfTime), "{failure:?}");
     assert!(report.message.contains("smaller"), "{}", report.message);
     assert_eq!(deployed.processes("sleep"), [], "a program outlived its worker");
     deployed.stop().await;
