@@ -248,7 +248,7 @@ async fn output_that_stands(plan: &Plan, keys: &JobKeys, deps: &Deps) -> Result<
 mod tests {
     use bytes::Bytes;
     use fanfold_flow::chunk::Chunk;
-    use fanfold_flow::concat;
+    use fanfold_flow::concat::{self, Concat, Limits};
     use fanfold_flow::crc::Crc64;
     use fanfold_flow::done::Hop;
     use fanfold_flow::report::{Counts, Status};
@@ -416,7 +416,7 @@ mod tests {
         world.commits(0, 1).await;
         let plan = world.plan().await;
         advance_group(&world.deps, &plan.job_id, plan.grouping(), 0).await.unwrap();
-        let mut concat = concat::make(&[]).unwrap();
+        let Concat::Whole(mut concat) = concat::make(&[], &Limits::S3).unwrap() else { panic!() };
         (concat.bytes, concat.crc) = (bytes.len() as u64, Crc64::of(bytes));
         world.deps.store.put_json(&world.keys.concat(), &concat, PutOptions::default()).await.unwrap();
         world

@@ -13,10 +13,12 @@ use crate::version::Version;
 
 mod check;
 mod elements;
+mod limits;
 mod make;
 
 pub use check::defects;
 pub use elements::{ElementsError, elements};
+pub use limits::Limits;
 pub use make::{TooLarge, make};
 
 /// What the output is made of, in order.
@@ -78,16 +80,27 @@ impl Range {
     }
 }
 
-/// How the output is put together.
+/// How elements become one object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Concat {
+    /// By one upload, or one put.
+    Whole(ConcatPlan),
+    /// By several, since one upload has too few parts. Each makes an object, a node, independently of the others; one
+    /// after another the nodes are the elements. Then one plans again, with the nodes' objects as pieces: what each
+    /// plan says of its node's length and CRC is what the pieces have, and that plan is [`Concat::Whole`].
+    Nodes(Vec<ConcatPlan>),
+}
+
+/// How one object is put together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConcatPlan {
     /// The version of this artefact.
     pub version: Version,
     /// The parts, in order. None, or a single streamed one, is written as one object without a multipart upload.
     pub parts: Vec<Part>,
-    /// How long the output is.
+    /// How long the object is.
     pub bytes: u64,
-    /// The output's CRC64NVME, combined from those of its elements.
+    /// The object's CRC64NVME, combined from those of its elements.
     pub crc: Crc64,
 }
 

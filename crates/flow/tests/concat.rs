@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fanfold_flow::concat::{ConcatPlan, Element, Part, Range, Segment, defects, make};
+use fanfold_flow::concat::{Concat, ConcatPlan, Element, Limits, Part, Range, Segment, defects, make};
 use fanfold_flow::crc::Crc64;
 use fanfold_flow::limits::{COPY_BYTES_MAX, PART_BYTES_MAX, PART_BYTES_MIN, UPLOAD_PARTS};
 use fanfold_flow::literal::Literal;
@@ -77,13 +77,20 @@ fn any_elements() -> impl Strategy<Value = Vec<Element>> {
 }
 
 fn made(elements: &[Element]) -> ConcatPlan {
-    make(elements).unwrap_or_else(|error| panic!("{error}"))
+    match make(elements, &Limits::S3) {
+        Ok(Concat::Whole(plan)) => plan,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn flaws(plan: &ConcatPlan, elements: &[Element]) -> Vec<String> {
+    defects(&Concat::Whole(plan.clone()), elements, &Limits::S3)
 }
 
 proptest! {
     #[test]
     fn a_made_plan_has_no_defects(elements in any_elements()) {
-        prop_assert_eq!(defects(&made(&elements), &elements), Vec::<String>::new());
+        prop_assert_eq!(flaws(&made(&elements), &elements), Vec::<String>::new());
     }
 
     #[test]
@@ -120,7 +127,7 @@ proptest! {
         prop_assume!(!plan.parts.is_empty());
         for (what, tampered) in tamperings(&plan, at.index(plan.parts.len())) {
             if tampered != plan {
-                prop_assert!(!defects(&tampered, &elements).is_empty(), "{what}: {tampered:?}");
+                prop_assert!(!flaws(&tampered, &elements).is_empty(), "{what}: {tampered:?}");
             }
         }
     }
@@ -252,7 +259,7 @@ fn nothing_is_an_output_without_parts() {
     for elements in [Vec::new(), vec![literal("")], vec![piece(0, 0), piece(1, 0)]] {
         let plan = made(&elements);
         assert_eq!((plan.parts.len(), plan.bytes, plan.crc), (0, 0, Crc64::EMPTY));
-        assert!(defects(&plan, &elements).is_empty());
+        assert!(flaws(&plan, &elements).is_empty());
     }
 }
 
@@ -260,7 +267,7 @@ fn nothing_is_an_output_without_parts() {
 fn a_result_that_says_more_than_its_object_has_is_found() {
     for bytes in [MIB, 6 * MIB] {
         let elements = [Element::Piece(range("short", bytes - 1, 0, bytes), Crc64(1))];
-        let defects = defects(&made(&elements), &elements);
+        let defects = flaws(&made(&elements), &elements);
         assert_eq!(defects.len(), 1, "{defects:?}");
         assert!(defects[0].starts_with("part 1 reads bytes 0.."), "{defects:?}");
     }
@@ -281,7 +288,7 @@ fn a_hundred_thousand_pieces_keep_to_ten_thousand_parts() {
         let elements: Vec<Element> = (0..100_000).map(|number| piece(number, bytes)).collect();
         let plan = made(&elements);
         assert!(plan.parts.len() <= UPLOAD_PARTS as usize);
-        assert_eq!(defects(&plan, &elements), Vec::<String>::new());
+        assert_eq!(flaws(&plan, &elements), Vec::<String>::new());
     }
 }
 
@@ -289,8 +296,8 @@ fn a_hundred_thousand_pieces_keep_to_ten_thousand_parts() {
 fn the_largest_object_that_s3_takes_can_be_made_and_one_byte_more_is_refused() {
     let largest = u64::from(UPLOAD_PARTS) * PART_BYTES_MAX;
     let elements = [piece(0, largest)];
-    assert_eq!(defects(&made(&elements), &elements), Vec::<String>::new());
-    let error = make(&[piece(0, largest), literal("]")]).unwrap_err();
+    assert_eq!(flaws(&made(&elements), &elements), Vec::<String>::new());
+    let error = make(&[piece(0, largest), literal("]")], &Limits::S3).unwrap_err();
     assert_eq!(error.bytes, largest + 1);
     assert!(error.to_string().starts_with("the output of 53687091200001 bytes does not fit"), "{error}");
 }

@@ -1,7 +1,7 @@
 //! From a complete job to its output and its report.
 
 use fanfold_flow::code::Code;
-use fanfold_flow::concat::{self, ConcatPlan, Element};
+use fanfold_flow::concat::{self, Concat, ConcatPlan, Element, Limits};
 use fanfold_flow::event::Reduce;
 use fanfold_flow::job::Job;
 use fanfold_flow::keys::JobKeys;
@@ -112,18 +112,22 @@ async fn condition(job: &Job, plan: &Plan, deps: &Deps) -> Result<Condition, Err
 
 /// Plans how the elements are put together, and checks the plan.
 fn planned(elements: &[Element]) -> Result<Result<ConcatPlan, NoOutput>, Error> {
-    let concat = match concat::make(elements) {
-        Ok(concat) => concat,
-        Err(error) => {
-            let code = Code::OutputTooLarge;
-            return Ok(Err(NoOutput { code, message: format!("{error}; {}", code.advice()) }));
-        }
+    let too_large = |message: String| {
+        let code = Code::OutputTooLarge;
+        Ok(Err(NoOutput { code, message: format!("{message}; {}", code.advice()) }))
     };
-    let defects = concat::defects(&concat, elements);
-    if defects.is_empty() {
-        return Ok(Ok(concat));
+    let concat = match concat::make(elements, &Limits::S3) {
+        Ok(concat) => concat,
+        Err(error) => return too_large(error.to_string()),
+    };
+    let defects = concat::defects(&concat, elements, &Limits::S3);
+    if !defects.is_empty() {
+        return Err(Error::new(Code::Internal, format!("make a right concat plan: {}", defects.join("; "))));
     }
-    Err(Error::new(Code::Internal, format!("make a right concat plan: {}", defects.join("; "))))
+    match concat {
+        Concat::Whole(plan) => Ok(Ok(plan)),
+        Concat::Nodes(nodes) => too_large(format!("the output takes {} uploads", nodes.len())),
+    }
 }
 
 /// The failure, if trying again would not mend it.

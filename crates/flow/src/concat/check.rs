@@ -1,12 +1,16 @@
 //! What is wrong with a concat plan, found without knowing how it was made.
 
-use super::{ConcatPlan, Element, Part, Range, Segment, joined, segments};
+use super::{Concat, ConcatPlan, Element, Limits, Part, Range, Segment, joined, segments};
 use crate::crc::Crc64;
 use crate::limits::{PART_BYTES_MAX, PART_BYTES_MIN, UPLOAD_PARTS};
 
-/// What is wrong with `plan` as a way to put `elements` together: nothing, unless the planner has a fault.
-pub fn defects(plan: &ConcatPlan, elements: &[Element]) -> Vec<String> {
+/// What is wrong with `concat` as a way to put `elements` together: nothing, unless the planner has a fault.
+pub fn defects(concat: &Concat, elements: &[Element], _limits: &Limits) -> Vec<String> {
     let mut defects = Vec::new();
+    let plan = match concat {
+        Concat::Whole(plan) => plan,
+        Concat::Nodes(nodes) => return vec![format!("{} nodes", nodes.len())],
+    };
     parts_keep_the_limits(plan, &mut defects);
     ranges_lie_in_their_objects(plan, &mut defects);
     let parts = joined(plan.parts.iter().flat_map(|part| match part {

@@ -1,17 +1,21 @@
 //! From elements to parts.
 
-use super::{ConcatPlan, Element, Part, Range, Segment, Version, segments};
+use super::{Concat, ConcatPlan, Element, Limits, Part, Range, Segment, Version, segments};
 use crate::crc::Crc64;
 use crate::limits::{COPY_BYTES_MAX, PART_BYTES_MAX, PART_BYTES_MIN, UPLOAD_PARTS};
 
 /// The output does not fit into one multipart upload.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the output of {bytes} bytes does not fit into {UPLOAD_PARTS} parts of at most {PART_BYTES_MAX} bytes"
+    "the output of {bytes} bytes does not fit into {parts} parts of at most {part_bytes_max} bytes"
 )]
 pub struct TooLarge {
     /// How long it would be.
     pub bytes: u64,
+    /// Most parts of an upload.
+    pub parts: u32,
+    /// Largest part, in bytes.
+    pub part_bytes_max: u64,
 }
 
 /// Plans how S3 puts these elements together.
@@ -22,7 +26,7 @@ pub struct TooLarge {
 ///
 /// # Errors
 /// When no part size makes it fit.
-pub fn make(elements: &[Element]) -> Result<ConcatPlan, TooLarge> {
+pub fn make(elements: &[Element], limits: &Limits) -> Result<Concat, TooLarge> {
     let bytes = elements.iter().map(Element::bytes).sum();
     let crc = elements.iter().fold(Crc64::EMPTY, |crc, element| crc.then(element.crc(), element.bytes()));
     let segments = segments(elements);
@@ -30,11 +34,11 @@ pub fn make(elements: &[Element]) -> Result<ConcatPlan, TooLarge> {
     while part_bytes <= PART_BYTES_MAX {
         let parts = Cutter::cut(&segments, part_bytes);
         if parts.len() <= UPLOAD_PARTS as usize && parts.iter().all(|part| part.bytes() <= PART_BYTES_MAX) {
-            return Ok(ConcatPlan { version: Version, parts, bytes, crc });
+            return Ok(Concat::Whole(ConcatPlan { version: Version, parts, bytes, crc }));
         }
         part_bytes *= 2;
     }
-    Err(TooLarge { bytes })
+    Err(TooLarge { bytes, parts: limits.parts, part_bytes_max: limits.part_bytes_max })
 }
 
 /// Collects short segments until they make a part.

@@ -1,0 +1,43 @@
+//! The bounds within which a concat plan stays.
+
+use crate::limits::{COPY_BYTES_MAX, PART_BYTES_MAX, PART_BYTES_MIN, UPLOAD_PARTS};
+
+/// The bounds within which a concat plan stays: [`Limits::S3`], or smaller ones, in proportion, for tests.
+///
+/// The planner's proof needs `3 * part_bytes_min <= copy_bytes <= part_bytes_max` and
+/// `4 * part_bytes_min <= streamed_bytes <= part_bytes_max`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most parts of an upload.
+    pub parts: u32,
+    /// Smallest part but for the last, in bytes; and a range is copied only out of an object of more than this.
+    pub part_bytes_min: u64,
+    /// Largest part, in bytes.
+    pub part_bytes_max: u64,
+    /// Largest copied part, in bytes, unless that makes too many parts: then it grows just so far that they fit.
+    pub copy_bytes: u64,
+    /// Largest streamed part, in bytes: it is held in memory.
+    pub streamed_bytes: u64,
+    /// What makes it worth to begin another node, in requests, where one upload does not suffice.
+    pub node_requests: u64,
+    /// Most nodes that should be made at once; there are more only where each would have too many parts.
+    pub nodes: u64,
+}
+
+impl Limits {
+    /// Those of S3, and our own beside them.
+    pub const S3: Self = Self {
+        parts: UPLOAD_PARTS,
+        part_bytes_min: PART_BYTES_MIN,
+        part_bytes_max: PART_BYTES_MAX,
+        copy_bytes: COPY_BYTES_MAX,
+        streamed_bytes: 4 * PART_BYTES_MIN,
+        node_requests: 1_000,
+        nodes: 1_000,
+    };
+
+    /// The largest object that one upload makes, in bytes: 48.8 TiB at S3.
+    pub fn object_bytes(&self) -> u64 {
+        u64::from(self.parts).saturating_mul(self.part_bytes_max)
+    }
+}
