@@ -7,6 +7,7 @@
 //!
 //! - [`Store`]: the operations; [`StoreExt`]: what is made of them, for any store.
 //! - [`ObjectWriter`] and [`ObjectReader`]: objects of any size at bounded memory.
+//! - [`concat::Assembly`]: objects that are put together from others, by the store itself where it can.
 //! - [`s3::S3Store`] and [`memory::MemoryStore`]: the adapters.
 //! - [`faults::Faulty`] and [`counting::Counting`]: wrappers around any store.
 //! - [`conformance`]: what every adapter and every wrapper is held to.
@@ -22,6 +23,7 @@ mod surely;
 mod upload;
 mod write;
 
+pub mod concat;
 pub mod conformance;
 pub mod counting;
 pub mod faults;

@@ -59,7 +59,8 @@ pub(crate) async fn surely<'a, S: Store + ?Sized>(
         let kind = error.kind();
         let open =
             kind.is_transient() || matches!(kind, ErrorKind::NoSuchUpload | ErrorKind::PreconditionFailed);
-        if open && let Some(etag) = find(store, at, wanted).await {
+        // That the object cannot be asked counts as not found: the error of the write is the one to tell.
+        if open && let Ok(Some(etag)) = find(store, at, wanted).await {
             return Ok(etag);
         }
         let again = kind.is_transient() || (try_conflict_again && kind == ErrorKind::Conflict);
@@ -70,10 +71,13 @@ pub(crate) async fn surely<'a, S: Store + ?Sized>(
     }
 }
 
-/// The object's tag, if it is there and is what is wanted. That it cannot be asked counts as not found: the error of
-/// the write is the one to tell.
-async fn find<S: Store + ?Sized>(store: &S, at: &ObjectUri, wanted: Wanted) -> Option<ETag> {
-    let (size, crc) = (wanted.size?, wanted.crc?);
-    let info = store.head(at).await.ok()?;
-    (info.size == size && info.crc64 == Some(crc)).then_some(info.etag)
+/// The object's tag, if it is what is wanted.
+pub(crate) async fn find<S: Store + ?Sized>(
+    store: &S,
+    at: &ObjectUri,
+    wanted: Wanted,
+) -> Result<Option<ETag>, StoreError> {
+    let (Some(size), Some(crc)) = (wanted.size, wanted.crc) else { return Ok(None) };
+    let info = store.head(at).await?;
+    Ok((info.size == size && info.crc64 == Some(crc)).then_some(info.etag))
 }
