@@ -53,8 +53,9 @@ impl Default for Bounds {
             // A copy is a round trip of some 100 ms and then work of the service's own; 24 of them at 8 MiB or more keep
             // S3 as busy as one client can, and stay below what makes it answer 503.
             copies_in_flight: 24,
-            // With what is in memory twice, half of the 128 MiB that the smallest function has.
-            streamed_bytes_in_flight: 32 << 20,
+            // Two of the largest parts that plans have, of 20 MiB: with what is in memory twice while it is put in order, this
+            // stays below the 128 MiB that the smallest function has.
+            streamed_bytes_in_flight: 40 << 20,
             // Small pieces take a round trip each, whatever their size.
             reads_in_flight: 48,
         }

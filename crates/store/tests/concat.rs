@@ -303,7 +303,7 @@ fn a_source_that_was_changed_is_caught_by_its_etag_whether_it_is_copied_or_read(
                 matches!(&failed, ConcatError::SourceChanged { part: 1, range, .. } if range.object == changed),
                 "{failed}"
             );
-            scene.memory.delete(BUCKET, &[changed.key.clone()]).await.unwrap();
+            scene.memory.delete(BUCKET, std::slice::from_ref(&changed.key)).await.unwrap();
             let failed = whole(&scene.behind(Pass), &scene, &upload).await.unwrap_err();
             assert!(
                 matches!(&failed, ConcatError::SourceGone { part: 1, range, .. } if range.object == changed),

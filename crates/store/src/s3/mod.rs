@@ -12,6 +12,8 @@
 
 mod errors;
 mod objects;
+#[cfg(test)]
+mod silence;
 mod uploads;
 
 use std::ops::Range;
@@ -99,6 +101,10 @@ impl S3Store {
 
     /// The store of these settings. Nothing is asked of it yet: what is wrong with them shows in the first request.
     pub async fn new(settings: S3Settings) -> Self {
+        Self { client: Client::from_conf(Self::config(settings).await.build()) }
+    }
+
+    async fn config(settings: S3Settings) -> Builder {
         let mut shared = aws_config::defaults(behaviour())
             .http_client(
                 aws_smithy_http_client::Builder::new()
@@ -130,7 +136,7 @@ impl S3Store {
         if let Some(endpoint) = settings.endpoint {
             config = config.endpoint_url(endpoint).force_path_style(true);
         }
-        Self { client: Client::from_conf(config.build()) }
+        config
     }
 }
 
