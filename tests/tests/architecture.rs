@@ -26,7 +26,7 @@ const OURS: [(&str, &[&str]); 13] = [
 ];
 
 /// What only some crates may name, since they own it.
-const OWNED: [(&str, &[&str]); 12] = [
+const OWNED: [(&str, &[&str]); 14] = [
     ("aws-sdk-s3", &["store"]),
     ("aws-sdk-lambda", &["invoke"]),
     ("aws-sdk-cloudformation", &["stack"]),
@@ -37,6 +37,8 @@ const OWNED: [(&str, &[&str]); 12] = [
     ("hyper", &["emulator"]),
     ("nix", &["pool"]),
     ("rustix", &["pool", "emulator", "e2e"]),
+    ("flate2", &["worker"]),
+    ("zstd", &["worker"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
 ];

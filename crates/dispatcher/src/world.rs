@@ -180,6 +180,7 @@ impl World {
             records: 7,
             input: None,
             bytes_in: 9,
+            bytes_out: 0,
             started_ms: self.now_ms(),
             wall_ms: 1,
         }

@@ -217,6 +217,10 @@ pub struct Output {
     /// How results become one output. Default: `csv` for a CSV source with a header, else `bytes`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
+    /// How the output is compressed, by the workers, each result for itself. Default `"none"`.
+    #[serde(default, skip_serializing_if = "Compress::is_none")]
+    #[schemars(extend("default" = "none"))]
+    pub compress: Compress,
     /// Whether an object that is there already is replaced. Default no: the job fails and leaves it alone.
     #[serde(default)]
     pub overwrite: bool,
@@ -234,6 +238,44 @@ pub enum Format {
     Csv,
     /// Each result is one JSON array; the output is one array of all their elements.
     JsonArray,
+}
+
+impl Format {
+    /// What stands before the first result. Of `csv` that is the header, which the results bring.
+    pub fn prefix(self) -> &'static [u8] {
+        match self {
+            Self::Bytes | Self::Lines | Self::Csv => b"",
+            Self::JsonArray => b"[",
+        }
+    }
+
+    /// What stands behind the last result.
+    pub fn suffix(self) -> &'static [u8] {
+        match self {
+            Self::Bytes | Self::Lines | Self::Csv => b"",
+            Self::JsonArray => b"]\n",
+        }
+    }
+}
+
+/// How an output is compressed: as pieces that each stand for themselves, which the usual tools read one after the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Compress {
+    /// Not at all.
+    #[default]
+    None,
+    /// As gzip, in members.
+    Gzip,
+    /// As Zstandard, in frames.
+    Zstd,
+}
+
+impl Compress {
+    /// Whether the output stays as it is.
+    pub fn is_none(&self) -> bool {
+        *self == Self::None
+    }
 }
 
 /// How many processes a worker runs at once.

@@ -16,7 +16,7 @@
 //! | [`joblog::Line`] | `<job>/joblog.tsv` |
 //! | [`report::Report`] | `<job>/result.json` |
 //!
-//! Below the nouns stand what they are made of ([`size`], [`time`], [`uri`], [`crc`], [`literal`], [`version`]), the checks of a
+//! Below the nouns stand what they are made of ([`size`], [`time`], [`uri`], [`crc`], [`literal`], [`member`], [`version`]), the checks of a
 //! document against its schema ([`shape`], [`problem`]), every key ([`keys`]), the service's numbers and prices ([`limits`], [`price`]) and
 //! the stable codes of everything that can go wrong ([`code`]).
 #![forbid(unsafe_code)]
@@ -42,6 +42,7 @@ pub mod crc;
 pub mod keys;
 pub mod limits;
 pub mod literal;
+pub mod member;
 pub mod price;
 pub mod problem;
 pub mod shape;

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::chunk::{Bytes, Chunk, Input, ObjectVersion};
-use crate::job::{Format, Job, Source, Split};
+use crate::job::{Compress, Format, Job, Source, Split};
 use crate::keys::JobId;
 use crate::literal::Literal;
 use crate::occasion::Occasion;
@@ -36,6 +36,9 @@ pub struct Plan {
     pub output: ObjectUri,
     /// How results become one output.
     pub format: Format,
+    /// How they are compressed.
+    #[serde(default, skip_serializing_if = "Compress::is_none")]
+    pub compress: Compress,
     /// What is read.
     pub input: PlannedInput,
     /// How many chunks the job has.

@@ -22,7 +22,7 @@ pub struct ChunkResult {
     /// Where its bytes are; none when there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stored: Option<Stored>,
-    /// For format `csv`: the header line that the result began with. It is not among the stored bytes.
+    /// For format `csv`: the header line that the result began with. It is not among the result's bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header: Option<Literal>,
     /// How many records the process was given.
@@ -32,6 +32,9 @@ pub struct ChunkResult {
     pub input: Option<Aligned>,
     /// How many bytes the process was given, header included.
     pub bytes_in: u64,
+    /// How many bytes it printed, before anything was taken off or compressed.
+    #[serde(default)]
+    pub bytes_out: u64,
     /// When the process started, in milliseconds since 1970 (UTC).
     pub started_ms: i64,
     /// How long it ran, in milliseconds.
@@ -39,7 +42,7 @@ pub struct ChunkResult {
 }
 
 impl ChunkResult {
-    /// How many bytes of the output are this result's, separator aside.
+    /// How many bytes of the output are this result's, as stored, separator aside.
     pub fn bytes(&self) -> u64 {
         self.stored.as_ref().map_or(0, |stored| stored.bytes)
     }
@@ -47,9 +50,16 @@ impl ChunkResult {
 
 /// A result's bytes, as they stand in an object of their own or in a stretch of one.
 ///
-/// Only what counts is stored: a CSV header and the brackets of a JSON array are taken off while the result streams.
-/// After the `bytes` a `separator` may follow (a line feed that the result lacked, a comma), which belongs to the output
-/// unless no later result has any bytes.
+/// ```text
+/// ... | lead | bytes, from offset on | separator | ...
+/// ```
+/// Only what counts is among the `bytes`: a CSV header and the brackets of a JSON array are taken off while the result
+/// streams. What the output has before its first result may stand before them, as a lead, so that the output can take it
+/// from here should this be the first. After them a `separator` may follow (a line feed that the result lacked, a comma),
+/// which belongs to the output unless no later result has any bytes; behind the job's last chunk it is what the output ends with,
+/// which belongs to it in any case.
+///
+/// Where the output is compressed, all three are stored as [members](crate::member).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stored {
     /// The object.
@@ -58,15 +68,22 @@ pub struct Stored {
     pub etag: String,
     /// Its whole length in bytes.
     pub object_bytes: u64,
+    /// How many bytes right before `offset` are the lead; 0 where there is none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lead_bytes: u64,
     /// Where the result begins in it.
     pub offset: u64,
-    /// How long the result is, separator aside.
+    /// How long the result is as stored, lead and separator aside.
     pub bytes: u64,
     /// The CRC64NVME of those bytes.
     pub crc: Crc64,
-    /// What stands behind them.
+    /// What stands behind them, before it was compressed.
     #[serde(default, skip_serializing_if = "Literal::is_empty")]
     pub separator: Literal,
+}
+
+fn is_zero(bytes: &u64) -> bool {
+    *bytes == 0
 }
 
 /// The bytes of an object that a chunk's records really took.

@@ -2,13 +2,16 @@
 //!
 //! The model here builds real bytes: what programs print, what a worker keeps of it and packs into objects, and what the
 //! elements read back out of them.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeMap;
+use std::io::Read;
 
 use fanfold_flow::concat::{Element, ElementsError, elements};
 use fanfold_flow::crc::Crc64;
-use fanfold_flow::job::Format;
+use fanfold_flow::job::{Compress, Format};
 use fanfold_flow::literal::Literal;
+use fanfold_flow::member::member;
 use fanfold_flow::result::{ChunkResult, Stored};
 use fanfold_flow::uri::ObjectUri;
 use proptest::prelude::*;
@@ -42,42 +45,56 @@ fn kept(format: Format, printed: &[u8]) -> Kept {
     }
 }
 
-/// The objects of a job's workers, and the results that point into them; `per_object` results share an object.
+/// What workers make of results.
+#[derive(Clone, Copy, Debug)]
+struct How {
+    compress: Compress,
+    /// So many results share an object.
+    per_object: usize,
+    /// Whether an object begins with what the output begins with, and the last result ends with what it ends with.
+    leads: bool,
+}
+
+const PLAIN: How = How { compress: Compress::None, per_object: 2, leads: true };
+
+fn how() -> impl Strategy<Value = How> {
+    let compress = prop::sample::select(vec![Compress::None, Compress::Gzip, Compress::Zstd]);
+    (compress, 1_usize..5, any::<bool>()).prop_map(|(compress, per_object, leads)| How {
+        compress,
+        per_object,
+        leads,
+    })
+}
+
+/// The objects of a job's workers, and the results that point into them.
 struct Stage {
     objects: BTreeMap<String, Vec<u8>>,
     results: Vec<ChunkResult>,
 }
 
 impl Stage {
-    fn of(format: Format, printed: &[Vec<u8>], per_object: usize) -> Self {
+    fn of(format: Format, printed: &[Vec<u8>], how: How) -> Self {
         let mut stage = Self { objects: BTreeMap::new(), results: Vec::new() };
-        for (index, printed) in printed.iter().enumerate() {
-            let Kept { header, bytes, separator } = kept(format, printed);
-            let key = format!("{:03}", index / per_object);
-            let object = stage.objects.entry(key.clone()).or_default();
-            let stored = Stored {
-                object: ObjectUri::new("work", &key),
-                etag: format!("\"{key}\""),
-                object_bytes: 0,
-                offset: object.len() as u64,
-                bytes: bytes.len() as u64,
-                crc: Crc64::of(&bytes),
-                separator: separator.into(),
-            };
-            if !bytes.is_empty() {
-                object.extend_from_slice(&bytes);
-                object.extend_from_slice(separator);
-            }
+        for (index, text) in printed.iter().enumerate() {
+            let Kept { header, bytes, separator } = kept(format, text);
+            let is_last = index + 1 == printed.len();
+            let separator = if how.leads && is_last { format.suffix() } else { separator };
+            let key = format!("{:03}", index / how.per_object);
+            let stored = (!bytes.is_empty()).then(|| {
+                let lead = header.as_deref().unwrap_or(format.prefix());
+                stage.store(&key, how, lead, &bytes, separator)
+            });
             stage.results.push(ChunkResult {
                 index: index as u64,
                 cut: 0,
                 hop: 0,
                 attempt: 1,
-                stored: (!bytes.is_empty()).then_some(stored),
+                stored,
                 header: header.map(Literal),
                 records: 0,
                 input: None,
                 bytes_in: 0,
+                bytes_out: text.len() as u64,
                 started_ms: 0,
                 wall_ms: 0,
             });
@@ -86,6 +103,28 @@ impl Stage {
             stored.object_bytes = stage.objects[&stored.object.key].len() as u64;
         }
         stage
+    }
+
+    /// Adds a result to an object.
+    fn store(&mut self, key: &str, how: How, lead: &[u8], bytes: &[u8], separator: &[u8]) -> Stored {
+        let wrapped = |bytes: &[u8]| if bytes.is_empty() { Vec::new() } else { member(how.compress, bytes) };
+        let object = self.objects.entry(key.to_owned()).or_default();
+        let lead = if object.is_empty() && how.leads { wrapped(lead) } else { Vec::new() };
+        object.extend_from_slice(&lead);
+        let offset = object.len() as u64;
+        let content = wrapped(bytes);
+        object.extend_from_slice(&content);
+        object.extend_from_slice(&wrapped(separator));
+        Stored {
+            object: ObjectUri::new("work", key),
+            etag: format!("\"{key}\""),
+            object_bytes: 0,
+            lead_bytes: lead.len() as u64,
+            offset,
+            bytes: content.len() as u64,
+            crc: Crc64::of(&content),
+            separator: separator.into(),
+        }
     }
 
     /// The bytes of these elements; each element's CRC and bounds are checked on the way.
@@ -108,9 +147,23 @@ impl Stage {
     }
 }
 
-fn output(format: Format, printed: &[Vec<u8>], per_object: usize) -> Result<Vec<u8>, ElementsError> {
-    let stage = Stage::of(format, printed, per_object);
-    elements(format, &stage.results).map(|elements| stage.read(&elements))
+fn output(format: Format, printed: &[Vec<u8>], how: How) -> Result<Vec<u8>, ElementsError> {
+    let stage = Stage::of(format, printed, how);
+    elements(format, how.compress, &stage.results)
+        .map(|elements| decompressed(how.compress, &stage.read(&elements)))
+}
+
+/// What the usual decoders make of an output.
+fn decompressed(compress: Compress, output: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    match compress {
+        Compress::None => return output.to_vec(),
+        Compress::Gzip => flate2::read::MultiGzDecoder::new(output).read_to_end(&mut bytes).unwrap(),
+        Compress::Zstd => zstd::stream::read::Decoder::new(output).unwrap().read_to_end(&mut bytes).unwrap(),
+    };
+    // There is no such thing as a compressed file of no bytes.
+    assert!(!output.is_empty());
+    bytes
 }
 
 /// What a program prints that prints lines: some, none, empty ones, the last perhaps without its line feed.
@@ -158,12 +211,12 @@ fn text(bytes: &[u8]) -> String {
 
 proptest! {
     #[test]
-    fn bytes_are_the_results_one_after_the_other(printed in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..9), 0..12), per_object in 1_usize..5) {
-        prop_assert_eq!(output(Format::Bytes, &printed, per_object).unwrap(), printed.concat());
+    fn bytes_are_the_results_one_after_the_other(printed in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..9), 0..12), how in how()) {
+        prop_assert_eq!(output(Format::Bytes, &printed, how).unwrap(), printed.concat());
     }
 
     #[test]
-    fn lines_of_two_results_never_run_together(printed in prop::collection::vec(lines(), 0..12), per_object in 1_usize..5) {
+    fn lines_of_two_results_never_run_together(printed in prop::collection::vec(lines(), 0..12), how in how()) {
         let mut expected = Vec::new();
         for printed in printed.iter().filter(|printed| !printed.is_empty()) {
             if expected.last().is_some_and(|byte| *byte != b'\n') {
@@ -171,13 +224,13 @@ proptest! {
             }
             expected.extend_from_slice(printed);
         }
-        let output = output(Format::Lines, &printed, per_object).unwrap();
+        let output = output(Format::Lines, &printed, how).unwrap();
         prop_assert_eq!(text(&output), text(&expected));
     }
 
     #[test]
-    fn csv_has_one_header_and_every_row_in_order(printed in prop::collection::vec(csv(), 0..12), per_object in 1_usize..5) {
-        let output = text(&output(Format::Csv, &printed, per_object).unwrap());
+    fn csv_has_one_header_and_every_row_in_order(printed in prop::collection::vec(csv(), 0..12), how in how()) {
+        let output = text(&output(Format::Csv, &printed, how).unwrap());
         let lines_of = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
         let rows = printed.iter().flat_map(|printed| lines_of(&text(printed)).into_iter().skip(1));
         let header = printed.iter().any(|printed| !printed.is_empty()).then(|| "a,b".to_owned());
@@ -185,23 +238,41 @@ proptest! {
     }
 
     #[test]
-    fn arrays_become_one_array_of_all_their_elements(printed in prop::collection::vec(json_array(), 0..12), per_object in 1_usize..5) {
+    fn arrays_become_one_array_of_all_their_elements(printed in prop::collection::vec(json_array(), 0..12), how in how()) {
         let (values, printed): (Vec<Vec<Value>>, Vec<Vec<u8>>) = printed.into_iter().unzip();
-        let output = output(Format::JsonArray, &printed, per_object).unwrap();
+        let output = output(Format::JsonArray, &printed, how).unwrap();
         prop_assert_eq!(serde_json::from_slice::<Vec<Value>>(&output).unwrap(), values.concat());
         prop_assert!(output.ends_with(b"]\n"));
     }
 
     #[test]
-    fn one_result_comes_out_as_it_was_printed(lines in lines(), csv in csv()) {
-        prop_assert_eq!(&output(Format::Lines, std::slice::from_ref(&lines), 1).unwrap(), &lines);
-        prop_assert_eq!(&output(Format::Csv, std::slice::from_ref(&csv), 1).unwrap(), &csv);
+    fn one_result_comes_out_as_it_was_printed(lines in lines(), csv in csv(), how in how()) {
+        prop_assert_eq!(&output(Format::Lines, std::slice::from_ref(&lines), how).unwrap(), &lines);
+        prop_assert_eq!(&output(Format::Csv, std::slice::from_ref(&csv), how).unwrap(), &csv);
+    }
+
+    #[test]
+    fn nothing_need_be_read_for_what_an_output_begins_and_ends_with(
+        printed in prop::collection::vec("[0-9]{0,3}", 1..9), per_object in 1_usize..9, compress in prop::sample::select(vec![Compress::None, Compress::Gzip, Compress::Zstd]),
+    ) {
+        let how = How { compress, per_object, leads: true };
+        for (format, head, tail) in [(Format::JsonArray, "[", "]"), (Format::Csv, "a\n", "\n")] {
+            // The first result and the last one are not empty.
+            let printed: Vec<Vec<u8>> = (0..).zip(&printed).map(|(index, text)| {
+                let text = if index == 0 || index + 1 == printed.len() { format!("1{text}") } else { text.clone() };
+                format!("{head}{text}{tail}").into_bytes()
+            }).collect();
+            let stage = Stage::of(format, &printed, how);
+            let elements = elements(format, compress, &stage.results).unwrap();
+            let literals = elements.iter().filter(|element| matches!(element, Element::Literal(_))).count();
+            prop_assert_eq!(literals, 0, "{:?}", elements);
+        }
     }
 }
 
 fn csv_of(printed: &[&str]) -> Result<String, ElementsError> {
     let printed: Vec<Vec<u8>> = printed.iter().map(|printed| printed.as_bytes().to_vec()).collect();
-    output(Format::Csv, &printed, 2).map(|output| text(&output))
+    output(Format::Csv, &printed, PLAIN).map(|output| text(&output))
 }
 
 #[test]
@@ -210,6 +281,11 @@ fn a_header_alone_without_its_line_end_gets_the_one_that_others_have() {
     assert_eq!(csv_of(&["a,b", "", "a,b"]).unwrap(), "a,b");
     assert_eq!(csv_of(&["a,b\n", "a,b\n1,2", "a,b\n", "a,b\n3,4"]).unwrap(), "a,b\n1,2\n3,4");
     assert_eq!(csv_of(&[]).unwrap(), "");
+}
+
+#[test]
+fn a_header_that_is_not_the_chosen_one_byte_for_byte_is_not_taken_from_an_object() {
+    assert_eq!(csv_of(&["a,b\r\n", "a,b\n1,2\n"]).unwrap(), "a,b\r\n1,2\n");
 }
 
 #[test]

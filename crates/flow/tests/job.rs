@@ -41,6 +41,9 @@ fn good_jobs() -> Vec<Value> {
         with(orders(), "/output/format", json!("json-array")),
         with(orders(), "/output/format", json!("lines")),
         with(orders(), "/output/format", json!("bytes")),
+        with(orders(), "/output/compress", json!("none")),
+        with(orders(), "/output/compress", json!("gzip")),
+        with(orders(), "/output/compress", json!("zstd")),
         with(
             orders(),
             "/task",
@@ -191,7 +194,7 @@ fn words_that_are_none_of_the_right_ones_are_told_which_are() {
             "name": "orders of today",
             "source": { "objects": { "uri": ["in/a.csv", "s3:///a"], "split": "line", "chunk_bytes": "64mib" } },
             "task": { "command": ["cat"] },
-            "output": { "uri": "s3://out/{schedule_date}/{x}.csv", "format": "json_array" },
+            "output": { "uri": "s3://out/{schedule_date}/{x}.csv", "format": "json_array", "compress": "gz" },
             "processes": "aut",
             "tolerated_failures": "101%",
         })

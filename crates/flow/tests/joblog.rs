@@ -56,6 +56,7 @@ fn a_result() -> ChunkResult {
         records: 17,
         input: None,
         bytes_in: 170,
+        bytes_out: 0,
         started_ms: 1_795_393_241_009,
         wall_ms: 61_023,
     }

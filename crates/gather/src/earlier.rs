@@ -94,6 +94,7 @@ mod tests {
             records: 1,
             input: None,
             bytes_in: 1,
+            bytes_out: 0,
             started_ms: 0,
             wall_ms: 1,
         }

@@ -191,6 +191,7 @@ mod tests {
             records: 1,
             input: None,
             bytes_in: 2,
+            bytes_out: 0,
             started_ms: 3,
             wall_ms: 4,
         }

@@ -130,6 +130,7 @@ mod tests {
             records: 1,
             input: None,
             bytes_in: 1,
+            bytes_out: 0,
             started_ms: 0,
             wall_ms: 1,
         };
@@ -139,6 +140,25 @@ mod tests {
             Failure::of(&chunk, 0, 1, Code::ProgramFailed, "")
         });
         defects(&results.iter().collect::<Vec<_>>(), &failures.collect::<Vec<_>>(), &plan(4))
+    }
+
+    #[test]
+    fn whatever_failed_is_told_with_its_place_its_last_words_and_what_to_do() {
+        let job = Job::from_json(&json!({
+            "version": 1, "name": "n", "source": { "range": { "end": 4, "chunk": 1 } },
+            "task": { "name": "t" }, "output": { "uri": "s3://b/k" }
+        }));
+        let chunk = Chunk::whole(3, Input::Range { offset: 3, limit: 1 });
+        for code in Code::ALL.iter().copied().filter(|code| *code != Code::Cancelled) {
+            let failure = Failure::of(&chunk, 7, 2, code, "it did not go well");
+            let failure = Failure { stderr_tail: "first\nno such gull\n".into(), ..failure };
+            let account = Account { failures: vec![failure], ..Account::default() };
+            let failed = verdict(&account, job.as_ref().unwrap(), &plan(4)).unwrap_err();
+            let place = "index 3 in partition 7, at attempt 2";
+            for part in [place, "it did not go well", "said last: no such gull", code.advice()] {
+                assert!(failed.message.contains(part), "{code}: {part}: {}", failed.message);
+            }
+        }
     }
 
     #[test]

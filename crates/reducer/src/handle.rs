@@ -80,7 +80,7 @@ async fn output(
     keys: &JobKeys,
     lease: &mut Lease,
 ) -> Result<Result<Output, NoOutput>, Error> {
-    let elements = match concat::elements(plan.format, results) {
+    let elements = match concat::elements(plan.format, plan.compress, results) {
         Ok(elements) => elements,
         Err(error) => return Ok(Err(NoOutput { code: Code::ResultMalformed, message: error.to_string() })),
     };

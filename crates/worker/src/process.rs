@@ -18,7 +18,7 @@ use crate::Settings;
 use crate::attempts::Work;
 use crate::cancel::Cancelled;
 use crate::input::{Cut, Input, InputError};
-use crate::output::Output;
+use crate::output::{Output, Wanted};
 use crate::program::{self, About};
 use crate::reason::{self, At, Failed, Reason};
 use crate::time::{Known, Portions, Times, can_be_cut};
@@ -174,7 +174,13 @@ async fn try_run(
     let cut = shared.cut_of(chunk, &has_printed);
     let mut input = Input::new(chunk, &shared.partition, &shared.job, &shared.deps.store, cut);
     let at = shared.keys.chunk_result(chunk.index, chunk.cut, shared.partition.hop, attempt);
-    let mut output = Output::new(shared.job.format(), shared.deps.store.clone(), at, has_printed);
+    let wanted = Wanted {
+        format: shared.job.format(),
+        compress: shared.job.output.compress,
+        has_lead: (chunk.index, chunk.cut) == (0, 0) || chunk.index + 1 < shared.partition.total_chunks,
+        at,
+    };
+    let mut output = Output::new(wanted, shared.deps.store.clone(), has_printed);
     let ran = tokio::select! {
         biased;
         () = shared.cancelled.wait() => Err(NoResult::Cancelled),
@@ -244,6 +250,7 @@ async fn result_of(
         records: tally.records,
         input: tally.aligned,
         bytes_in: ended.bytes_in,
+        bytes_out: ended.bytes_out,
         started_ms,
         wall_ms,
     };

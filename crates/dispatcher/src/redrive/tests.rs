@@ -248,6 +248,7 @@ async fn commits_stored(world: &World) -> fanfold_flow::uri::ObjectUri {
         object: object.clone(),
         etag: etag.to_string(),
         object_bytes: 1,
+        lead_bytes: 0,
         offset: 0,
         bytes: 1,
         crc: Crc64::of(b"x"),

@@ -4,8 +4,9 @@ use std::borrow::Borrow;
 
 use super::{Element, Range};
 use crate::crc::Crc64;
-use crate::job::Format;
+use crate::job::{Compress, Format};
 use crate::literal::Literal;
+use crate::member::member;
 use crate::result::{ChunkResult, Stored};
 
 /// Results do not make one output of this format.
@@ -28,48 +29,70 @@ pub enum ElementsError {
     },
 }
 
-/// What the output is: a format's literals around the results in order of `(index, cut)`.
+/// What the output is: a format's literals around the results in order of `(index, cut)`. What is compressed never has no
+/// byte, since a decoder would refuse that.
+///
+/// What stands before the first result that has bytes is taken out of that result's object, where it is its lead; and what
+/// the output ends with, where it stands behind the last one. Otherwise they are literals.
 ///
 /// # Errors
 /// When results of format `csv` begin with different headers.
 pub fn elements<R: Borrow<ChunkResult>>(
     format: Format,
+    compress: Compress,
     results: &[R],
 ) -> Result<Vec<Element>, ElementsError> {
     debug_assert!(results.is_sorted_by_key(|result| (result.borrow().index, result.borrow().cut)));
-    let mut elements = match format {
-        Format::Bytes | Format::Lines => Vec::new(),
-        Format::Csv => header(results)?.into_iter().map(Element::Literal).collect(),
-        Format::JsonArray => vec![literal(b"[")],
+    let header = if format == Format::Csv { header(results)? } else { None };
+    let prefix = header.as_ref().map_or(format.prefix(), |header| &header.0);
+    let pieces: Vec<(&ChunkResult, &Stored)> =
+        results.iter().map(Borrow::borrow).filter_map(with_bytes).collect();
+    let (Some((first, at_first)), Some((_, at_last))) = (pieces.first(), pieces.last()) else {
+        let whole = member(compress, &[prefix, format.suffix()].concat());
+        return Ok(literal(whole).into_iter().collect());
     };
-    let pieces: Vec<&Stored> = results
-        .iter()
-        .filter_map(|result| result.borrow().stored.as_ref())
-        .filter(|stored| stored.bytes > 0)
-        .collect();
-    for (position, stored) in pieces.iter().enumerate() {
-        elements.push(piece(stored, position + 1 < pieces.len()));
+    let wrapped = |bytes: &[u8]| if bytes.is_empty() { Vec::new() } else { member(compress, bytes) };
+    let (prefix, suffix) = (wrapped(prefix), wrapped(format.suffix()));
+    let leads = first.header == header && at_first.lead_bytes == prefix.len() as u64;
+    let ends = at_last.separator.0 == format.suffix();
+
+    let mut elements = Vec::with_capacity(pieces.len() + 2);
+    if !leads {
+        elements.extend(literal(prefix.clone()));
     }
-    if format == Format::JsonArray {
-        elements.push(literal(b"]\n"));
+    for (position, (_, stored)) in pieces.iter().enumerate() {
+        let lead = if position == 0 && leads { prefix.as_slice() } else { &[] };
+        let is_last = position + 1 == pieces.len();
+        let tail = if is_last && !ends { Vec::new() } else { wrapped(&stored.separator.0) };
+        elements.push(piece(stored, lead, &tail));
+    }
+    if !ends {
+        elements.extend(literal(suffix));
     }
     Ok(elements)
 }
 
-fn literal(bytes: &[u8]) -> Element {
-    Element::Literal(Literal::from(bytes))
+/// A result and where it is, if it has any bytes.
+fn with_bytes(result: &ChunkResult) -> Option<(&ChunkResult, &Stored)> {
+    result.stored.as_ref().filter(|stored| stored.bytes > 0).map(|stored| (result, stored))
 }
 
-fn piece(stored: &Stored, with_separator: bool) -> Element {
-    let separator = if with_separator { stored.separator.0.as_slice() } else { &[] };
+fn literal(bytes: Vec<u8>) -> Option<Element> {
+    (!bytes.is_empty()).then_some(Element::Literal(Literal(bytes)))
+}
+
+/// A result, with what stands right before it in its object, and right behind it.
+fn piece(stored: &Stored, lead: &[u8], tail: &[u8]) -> Element {
+    let (lead_bytes, tail_bytes) = (lead.len() as u64, tail.len() as u64);
     let range = Range {
         object: stored.object.clone(),
         etag: stored.etag.clone(),
         object_bytes: stored.object_bytes,
-        start: stored.offset,
-        end: stored.offset + stored.bytes + separator.len() as u64,
+        start: stored.offset - lead_bytes,
+        end: stored.offset + stored.bytes + tail_bytes,
     };
-    Element::Piece(range, stored.crc.then(Crc64::of(separator), separator.len() as u64))
+    let crc = Crc64::of(lead).then(stored.crc, stored.bytes).then(Crc64::of(tail), tail_bytes);
+    Element::Piece(range, crc)
 }
 
 /// The one header of all results that have one. A result may be empty; then it has none. One that is nothing but its

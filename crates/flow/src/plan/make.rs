@@ -54,6 +54,7 @@ pub fn make(job: &Job, job_id: &JobId, listing: Listing, worker_cores: u32, occa
         occasion,
         output,
         format: job.format(),
+        compress: job.output.compress,
         input,
         chunks,
         redrive: None,

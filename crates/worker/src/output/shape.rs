@@ -28,7 +28,7 @@ pub(super) enum Shape {
 pub(super) struct End {
     /// The header line that was taken off.
     pub(super) header: Option<Literal>,
-    /// What stands between this result and the next one.
+    /// What stands between this result and the next one, or behind the last one.
     pub(super) separator: &'static [u8],
 }
 
@@ -53,7 +53,18 @@ impl Shape {
         }
     }
 
-    /// The end of a result of which so many bytes counted. The very last line of a job stays as it is.
+    /// What an output has before this result, if it is the first. Known when the first byte has counted.
+    pub(super) fn lead(&self) -> &[u8] {
+        match self {
+            Self::Bytes => Format::Bytes.prefix(),
+            Self::Lines(_) => Format::Lines.prefix(),
+            Self::Csv { header, .. } => &header.line,
+            Self::JsonArray(_) => Format::JsonArray.prefix(),
+        }
+    }
+
+    /// The end of a result of which so many bytes counted. Behind the very last one of a job comes the output's end, and
+    /// its last line stays as it is.
     pub(super) fn end(&mut self, bytes: u64, is_last: bool) -> Result<End, OutputError> {
         let end = |separator| End { header: None, separator };
         match self {
@@ -62,7 +73,9 @@ impl Shape {
             Self::Csv { header, last_line } => {
                 Ok(End { header: header.end(bytes), separator: last_line.separator(is_last) })
             }
-            Self::JsonArray(array) => array.end().map(|()| end(b",")),
+            Self::JsonArray(array) => {
+                array.end().map(|()| end(if is_last { Format::JsonArray.suffix() } else { b"," }))
+            }
         }
     }
 }
@@ -169,6 +182,11 @@ mod tests {
         assert_eq!(shaped(Format::Lines, false, b"a\nb\n", 2).unwrap().2, b"");
         assert_eq!(shaped(Format::Lines, true, b"a\nb", 2).unwrap().2, b"");
         assert_eq!(shaped(Format::Csv, false, b"", 1).unwrap(), (vec![], None, &b""[..]));
+    }
+
+    #[test]
+    fn behind_the_jobs_last_array_stands_the_end_of_the_output() {
+        assert_eq!(shaped(Format::JsonArray, true, b"[1]", 2).unwrap().2, b"]\n");
     }
 
     proptest! {
