@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
-use fanfold_flow::job::Format;
+use fanfold_flow::job::{Compress, Format};
 use fanfold_flow::joblog::quoted;
 use fanfold_flow::size::{ByteCount, Tolerance};
 use fanfold_flow::uri::ObjectUri;
@@ -148,6 +148,9 @@ pub(crate) struct MapArgs {
     /// How results become one output [default: csv with --header, else bytes]
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<FormatName>,
+    /// Compress the output: the workers do it, each result for itself.
+    #[arg(long, value_name = "HOW")]
+    pub(crate) compress: Option<CompressName>,
     /// How often a chunk that failed, or a partition whose worker died, is tried again.
     #[arg(long, default_value_t = 2, value_name = "N")]
     pub(crate) retries: u32,
@@ -343,6 +346,24 @@ impl From<FormatName> for Format {
             FormatName::Lines => Self::Lines,
             FormatName::Csv => Self::Csv,
             FormatName::JsonArray => Self::JsonArray,
+        }
+    }
+}
+
+/// The compressions, by the names that job files have for them.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum CompressName {
+    /// As gzip, which gunzip and zcat read.
+    Gzip,
+    /// As Zstandard, which zstd -d reads.
+    Zstd,
+}
+
+impl From<CompressName> for Compress {
+    fn from(name: CompressName) -> Self {
+        match name {
+            CompressName::Gzip => Self::Gzip,
+            CompressName::Zstd => Self::Zstd,
         }
     }
 }

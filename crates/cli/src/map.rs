@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use fanfold_flow::code::Code;
-use fanfold_flow::job::Format;
+use fanfold_flow::job::{Compress, Format};
 use fanfold_runtime::Error;
 use serde_json::{Map, Value, json};
 
@@ -35,6 +35,9 @@ pub(crate) fn document(args: &MapArgs) -> Result<Value, Error> {
     output.insert("overwrite".into(), json!(!args.no_overwrite));
     if let Some(format) = args.format {
         output.insert("format".into(), json!(Format::from(format)));
+    }
+    if let Some(compress) = args.compress {
+        output.insert("compress".into(), json!(Compress::from(compress)));
     }
     let mut job = Map::new();
     job.insert("version".into(), json!(1));
@@ -137,6 +140,8 @@ mod tests {
             "3",
             "--format",
             "json-array",
+            "--compress",
+            "zstd",
             "--retries",
             "1",
             "--tolerated-failures",
@@ -157,7 +162,7 @@ mod tests {
                 "uri": ["a.csv", "b.csv"], "split": "csv", "header": true, "chunk_bytes": 65_536
             } },
             "task": { "command": ["awk", "-F,", "1"] },
-            "output": { "uri": "out.csv", "overwrite": false, "format": "json-array" },
+            "output": { "uri": "out.csv", "overwrite": false, "format": "json-array", "compress": "zstd" },
             "processes": 3,
             "cut": false,
             "retries": 1,

@@ -143,13 +143,23 @@ fn text(job: &Job, plan: &Plan, local: &Local<'_>) -> String {
             String::from_utf8_lossy(&header.0).trim_end().chars().take(HEADER_SHOWN).collect();
         row("header", &shown);
     }
-    let format = serde_json::to_value(plan.format).unwrap_or_default();
-    row("writes", &format!("{}, as {}", local.output, format.as_str().unwrap_or_default()));
+    row("writes", &format!("{}, as {}", local.output, kind(plan)));
     let workers = counted(u64::from(local.workers), "worker", "workers");
     let processes = counted(u64::from(local.processes), "process", "processes");
     row("with", &format!("{workers} at once, {processes} in each"));
     text.push_str(&table(plan));
     text
+}
+
+/// The output's format and compression, in the words of job files.
+fn kind(plan: &Plan) -> String {
+    let word =
+        |value: serde_json::Result<Value>| value.unwrap_or_default().as_str().unwrap_or_default().to_owned();
+    let format = word(serde_json::to_value(plan.format));
+    if plan.compress.is_none() {
+        return format;
+    }
+    format!("{format}, compressed as {}", word(serde_json::to_value(plan.compress)))
 }
 
 /// The argv as a shell would take it, or the registered task.
@@ -264,7 +274,7 @@ mod tests {
     fn shown(source: Value, listing: Listing) -> String {
         let job = Job::from_json(&json!({
             "version": 1, "name": "birdstrikes", "source": source, "processes": 2,
-            "task": { "command": ["awk", "-F,", "NR==1 || $0 ~ /It's/"] }, "output": { "uri": "s3://b/out" }
+            "task": { "command": ["awk", "-F,", "NR==1 || $0 ~ /It's/"] }, "output": { "uri": "s3://b/out", "compress": "gzip" }
         }))
         .unwrap();
         let plan = plan::make(&job, &"run".parse().unwrap(), listing, 2, Occasion::at(0));
