@@ -12,9 +12,14 @@ use crate::uri::ObjectUri;
 use crate::version::Version;
 
 mod check;
+mod content;
 mod elements;
+mod gap;
+mod lend;
 mod limits;
 mod make;
+mod nodes;
+mod row;
 
 pub use check::defects;
 pub use elements::{ElementsError, elements};
@@ -74,9 +79,10 @@ impl Range {
         self.start == 0 && self.end == self.object_bytes
     }
 
-    /// The stretch from `start` to `end` within this stretch, both counted from its beginning.
-    fn part(&self, start: u64, end: u64) -> Self {
-        Self { start: self.start + start, end: self.start + end, ..self.clone() }
+    /// The stretch of `bytes` bytes that begins `start` bytes behind this one's beginning, and may go past its end.
+    fn part(&self, start: u64, bytes: u64) -> Self {
+        let start = self.start + start;
+        Self { start, end: start + bytes, ..self.clone() }
     }
 }
 
@@ -150,32 +156,4 @@ impl Segment {
             Self::Range(range) => range.bytes(),
         }
     }
-}
-
-/// Elements as segments: empty ones left out, and ranges that touch made one.
-fn segments(elements: &[Element]) -> Vec<Segment> {
-    joined(elements.iter().map(|element| match element {
-        Element::Literal(literal) => Segment::Literal(literal.clone()),
-        Element::Piece(range, _) => Segment::Range(range.clone()),
-    }))
-}
-
-fn joined(segments: impl IntoIterator<Item = Segment>) -> Vec<Segment> {
-    let mut joined: Vec<Segment> = Vec::new();
-    for segment in segments {
-        match (joined.last_mut(), segment) {
-            (_, segment) if segment.bytes() == 0 => {}
-            (Some(Segment::Range(last)), Segment::Range(next))
-                if last.object == next.object
-                    && last.etag == next.etag
-                    && last.object_bytes == next.object_bytes
-                    && last.end == next.start =>
-            {
-                last.end = next.end;
-            }
-            (Some(Segment::Literal(last)), Segment::Literal(next)) => last.0.extend_from_slice(&next.0),
-            (_, segment) => joined.push(segment),
-        }
-    }
-    joined
 }

@@ -30,7 +30,15 @@ impl Crc64 {
         if tail_bytes == 0 {
             return self;
         }
-        Self(combine::combine(self.0, tail.0, tail_bytes))
+        Self(combine::Shift::by(tail_bytes).of(self.0) ^ tail.0)
+    }
+
+    /// The CRC of texts one after another, of which each has a CRC and a length in bytes.
+    #[must_use]
+    pub fn of_all(pieces: impl IntoIterator<Item = (Self, u64)>) -> Self {
+        let mut shifts = combine::Shifts::new();
+        let crc = pieces.into_iter().filter(|(_, bytes)| *bytes > 0);
+        crc.fold(Self::EMPTY, |head, (tail, bytes)| Self(shifts.by(bytes).of(head.0) ^ tail.0))
     }
 
     /// The eight bytes that S3 wants in base64: big-endian.
@@ -146,6 +154,8 @@ mod tests {
                 running.update(piece);
             }
             prop_assert_eq!(combined, Crc64::of(&pieces.concat()));
+            let all = pieces.iter().map(|piece| (Crc64::of(piece), piece.len() as u64));
+            prop_assert_eq!(Crc64::of_all(all), combined);
             prop_assert_eq!(running.crc(), combined);
             prop_assert_eq!(running.bytes(), pieces.concat().len() as u64);
         }

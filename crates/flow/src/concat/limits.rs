@@ -4,8 +4,8 @@ use crate::limits::{COPY_BYTES_MAX, PART_BYTES_MAX, PART_BYTES_MIN, UPLOAD_PARTS
 
 /// The bounds within which a concat plan stays: [`Limits::S3`], or smaller ones, in proportion, for tests.
 ///
-/// The planner's proof needs `3 * part_bytes_min <= copy_bytes <= part_bytes_max` and
-/// `4 * part_bytes_min <= streamed_bytes <= part_bytes_max`.
+/// The planner's proofs need `3 * part_bytes_min <= copy_bytes <= part_bytes_max`,
+/// `4 * part_bytes_min <= streamed_bytes <= part_bytes_max` and `8 * node_requests <= parts`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Most parts of an upload.
@@ -18,10 +18,8 @@ pub struct Limits {
     pub copy_bytes: u64,
     /// Largest streamed part, in bytes: it is held in memory.
     pub streamed_bytes: u64,
-    /// What makes it worth to begin another node, in requests, where one upload does not suffice.
+    /// How many requests are enough for a node, where one upload does not suffice.
     pub node_requests: u64,
-    /// Most nodes that should be made at once; there are more only where each would have too many parts.
-    pub nodes: u64,
 }
 
 impl Limits {
@@ -33,11 +31,15 @@ impl Limits {
         copy_bytes: COPY_BYTES_MAX,
         streamed_bytes: 4 * PART_BYTES_MIN,
         node_requests: 1_000,
-        nodes: 1_000,
     };
 
     /// The largest object that one upload makes, in bytes: 48.8 TiB at S3.
     pub fn object_bytes(&self) -> u64 {
         u64::from(self.parts).saturating_mul(self.part_bytes_max)
+    }
+
+    /// Whether a range of an object of so many bytes may be a copied part; the whole of it always may.
+    pub(super) fn takes_ranges_of(&self, object_bytes: u64) -> bool {
+        object_bytes > self.part_bytes_min
     }
 }
