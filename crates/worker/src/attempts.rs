@@ -12,12 +12,13 @@ use fanfold_flow::version::Version;
 use fanfold_gather::{Claim, Sent, claim_attempt};
 use fanfold_runtime::{Budget, Deps, Error, backoff};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::Settings;
 use crate::cancel::{self, Cancelled};
+use crate::pack::{self, Lost, Packs};
 use crate::process::{self, Ran, Shared};
-use crate::reason::Failed;
+use crate::reason::{self, Failed};
 use crate::time::Times;
 
 /// What there is to do, and with what.
@@ -49,7 +50,7 @@ pub(crate) async fn run(work: &Work<'_>) -> Result<Came, Error> {
         Ok(shared) => Arc::new(shared),
         Err(refusal) => return Ok(Came::To(refused(work, &refusal), Vec::new())),
     };
-    let mut rounds = Rounds::new(work);
+    let mut rounds = Rounds::new(work, &shared);
     let keys = work.deps.keys(&work.partition.job_id);
     let ran = tokio::select! {
         biased;
@@ -57,6 +58,7 @@ pub(crate) async fn run(work: &Work<'_>) -> Result<Came, Error> {
         never = cancel::look(work.deps, &keys, cancel) => match never {},
     };
     rounds.running.shutdown().await;
+    rounds.packs.stop().await;
     shared.end()?;
     match ran? {
         End::AllRan => {
@@ -114,10 +116,12 @@ struct Rounds<'a> {
     /// The chunks that run now. Whatever ends this, they are stopped and waited for: a task that is only told to stop may
     /// still have its process when the invocation ends.
     running: JoinSet<Ran>,
+    /// Small results, until they are stored.
+    packs: Packs,
 }
 
 impl<'a> Rounds<'a> {
-    fn new(work: &'a Work<'a>) -> Self {
+    fn new(work: &'a Work<'a>, shared: &Arc<Shared>) -> Self {
         Self {
             work,
             attempt: work.partition.attempt,
@@ -128,6 +132,7 @@ impl<'a> Rounds<'a> {
             rest: Vec::new(),
             not_begun: Vec::new(),
             running: JoinSet::new(),
+            packs: Packs::new(shared, &work.partition.chunks),
         }
     }
 
@@ -147,6 +152,11 @@ impl<'a> Rounds<'a> {
                 self.together(shared, chunks).await?;
             }
             left = self.sort_out(shared);
+            if left.is_empty() || shared.cancelled.is_so() {
+                // Nothing comes any more for which what is held could wait.
+                self.store_all().await?;
+                left.extend(self.sort_out(shared));
+            }
             if shared.cancelled.is_so() {
                 self.rest.append(&mut left);
                 return Ok(End::Cancelled);
@@ -157,6 +167,8 @@ impl<'a> Rounds<'a> {
             tokio::select! {
                 biased;
                 () = shared.cancelled.wait() => {
+                    self.store_all().await?;
+                    left.extend(self.sort_out(shared));
                     self.rest.append(&mut left);
                     return Ok(End::Cancelled);
                 }
@@ -180,26 +192,62 @@ impl<'a> Rounds<'a> {
         for chunk in chunks {
             self.running.spawn(process::run(Arc::clone(shared), chunk, self.attempt));
         }
-        while let Some(ended) = self.running.join_next().await {
-            match ended.map_err(|error| Error::caused(Code::Internal, "run a chunk", error))? {
-                Ran::Done(result, rest) => {
-                    // The next piece of a chunk takes about as long as the one before it.
-                    let has_time = shared.has_time_for(result.wall_ms);
-                    self.results.push(*result);
-                    match rest {
-                        Some(rest) if has_time => {
-                            self.running.spawn(process::run(Arc::clone(shared), rest, self.attempt));
-                        }
-                        Some(rest) => self.rest.push(rest),
-                        None => {}
+        loop {
+            tokio::select! {
+                Some(stored) = self.packs.next() => self.settle(stored)?,
+                ran = self.running.join_next() => match ran {
+                    Some(ran) => self.take(shared, ran.map_err(broken)?),
+                    None => return Ok(()),
+                },
+            }
+        }
+    }
+
+    /// Takes what became of a chunk.
+    fn take(&mut self, shared: &Arc<Shared>, ran: Ran) {
+        match ran {
+            Ran::Done(result, rest) => {
+                self.packs.pass(&result, rest.as_ref());
+                // The next piece of a chunk takes about as long as the one before it.
+                let has_time = shared.has_time_for(result.wall_ms);
+                self.results.push(*result);
+                match rest {
+                    Some(rest) if has_time => {
+                        self.running.spawn(process::run(Arc::clone(shared), rest, self.attempt));
                     }
+                    Some(rest) => self.rest.push(rest),
+                    None => {}
                 }
-                Ran::Failed(failed) => {
+            }
+            Ran::Unstored(unstored) => self.packs.add(*unstored),
+            Ran::Failed(failed) => {
+                self.tries.push(failed.tried.clone());
+                self.failed.push(*failed);
+            }
+            Ran::NotBegun(chunk) => self.not_begun.push(chunk),
+            Ran::Cancelled(chunk) => self.rest.push(chunk),
+        }
+    }
+
+    /// Stores all results that are held.
+    async fn store_all(&mut self) -> Result<(), Error> {
+        self.packs.store_all();
+        while let Some(stored) = self.packs.next().await {
+            self.settle(stored)?;
+        }
+        Ok(())
+    }
+
+    /// Takes results that are stored: now they are done. Those that got lost have failed, each for itself.
+    fn settle(&mut self, stored: Result<pack::Ended, JoinError>) -> Result<(), Error> {
+        match stored.map_err(broken)? {
+            Ok(results) => self.results.extend(results),
+            Err(Lost { results, error }) => {
+                for (chunk, result) in results {
+                    let failed = reason::lost(chunk, &result, &error);
                     self.tries.push(failed.tried.clone());
-                    self.failed.push(*failed);
+                    self.failed.push(failed);
                 }
-                Ran::NotBegun(chunk) => self.not_begun.push(chunk),
-                Ran::Cancelled(chunk) => self.rest.push(chunk),
             }
         }
         Ok(())
@@ -239,6 +287,11 @@ impl<'a> Rounds<'a> {
         let prior = Prior { failed: times_failed, alone, ..chunk.prior };
         (is_allowed && failed.may_end_otherwise()).then(|| Chunk { prior, ..chunk.clone() })
     }
+}
+
+/// A task that ended without an answer.
+fn broken(error: JoinError) -> Error {
+    Error::caused(Code::Internal, "run a chunk", error)
 }
 
 /// What is run at once, in order: what ran out of time as early as can be, so that it has all the time there is, and what is

@@ -1,5 +1,6 @@
 //! A lane: one partition, then the next one that waits for it.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::time::Duration;
 
@@ -171,7 +172,9 @@ fn measure(work: &Work<'_>, before: io::Result<Usage>, after: io::Result<Usage>)
 /// Deletes what a partition's attempt has stored and nobody will read.
 async fn delete_results(deps: &Deps, done: Done) -> Result<(), Error> {
     let stored = done.results.into_iter().filter_map(|result| result.stored);
-    let keys: Vec<String> = stored.map(|stored| stored.object.key).collect();
+    // Results may share an object.
+    let keys: BTreeSet<String> = stored.map(|stored| stored.object.key).collect();
+    let keys: Vec<String> = keys.into_iter().collect();
     Ok(deps.store.delete(&deps.work.bucket, &keys).await?)
 }
 

@@ -14,6 +14,7 @@ mod cancel;
 mod handle;
 mod input;
 mod output;
+mod pack;
 mod process;
 mod program;
 mod reason;

@@ -13,12 +13,14 @@ use fanfold_flow::result::ChunkResult;
 use fanfold_flow::template::{self, Values};
 use fanfold_pool::{Ended, Pool, Program, RunError, Tail, Turn};
 use fanfold_runtime::{Deps, Error};
+use tokio::sync::SemaphorePermit;
 
 use crate::Settings;
 use crate::attempts::Work;
 use crate::cancel::Cancelled;
 use crate::input::{Cut, Input, InputError};
-use crate::output::{Output, Wanted};
+use crate::output::{Held, Output, Printed, Wanted};
+use crate::pack::{self, Kind, Room, Unstored};
 use crate::program::{self, About};
 use crate::reason::{self, At, Failed, Reason};
 use crate::time::{Known, Portions, Times, can_be_cut};
@@ -27,9 +29,11 @@ use crate::time::{Known, Portions, Times, can_be_cut};
 pub(crate) struct Shared {
     job: Job,
     partition: Partition,
-    deps: Deps,
+    pub(crate) deps: Deps,
     settings: Settings,
-    keys: JobKeys,
+    pub(crate) keys: JobKeys,
+    pub(crate) kind: Kind,
+    pub(crate) room: Room,
     /// The job's task, placeholders filled in.
     task: Task,
     argv: Vec<String>,
@@ -56,6 +60,12 @@ impl Shared {
             deps: deps.clone(),
             settings: settings.clone(),
             keys: deps.keys(&partition.job_id),
+            kind: Kind {
+                format: job.format(),
+                compress: job.output.compress,
+                total_chunks: partition.total_chunks,
+            },
+            room: Room::new(processes),
             argv: program::argv(&task, partition.occasion.deployed_task, settings)?,
             task,
             processes,
@@ -80,6 +90,11 @@ impl Shared {
     /// Whether a chunk may be ended at a record; if not, why.
     pub(crate) fn can_be_cut(&self, chunk: &Chunk) -> Result<(), &'static str> {
         can_be_cut(chunk, &self.partition, &self.job)
+    }
+
+    /// Waits until one more process may run, and one more result may be in memory.
+    async fn turn(&self) -> (Option<SemaphorePermit<'_>>, Turn<'_>) {
+        (self.room.for_a_result().await, self.pool.turn().await)
     }
 
     fn is_late(&self) -> bool {
@@ -111,12 +126,23 @@ impl Shared {
 pub(crate) enum Ran {
     /// Its process did it, or a piece of it; then this is the rest.
     Done(Box<ChunkResult>, Option<Chunk>),
+    /// Its process did it. The result is small, and yet to be stored.
+    Unstored(Box<Unstored>),
     /// It was not done.
     Failed(Box<Failed>),
     /// It was not begun, since time is running out.
     NotBegun(Chunk),
     /// The job was cancelled before it was done.
     Cancelled(Chunk),
+}
+
+/// What a process has made of a chunk.
+struct Made {
+    result: ChunkResult,
+    /// The result's bytes, where they are small and all of the chunk.
+    unstored: Option<Held>,
+    /// What of the chunk is left.
+    rest: Option<Chunk>,
 }
 
 /// Why a chunk has no result.
@@ -134,10 +160,11 @@ impl From<Reason> for NoResult {
 
 /// Runs a chunk through a process when it is its turn, unless it is too late by then.
 pub(crate) async fn run(shared: Arc<Shared>, chunk: Chunk, attempt: u32) -> Ran {
-    let turn = tokio::select! {
+    // Kept until the result has left this task: so there are no more of them in memory, however slow the store is.
+    let (_room, turn) = tokio::select! {
         biased;
         () = shared.cancelled.wait() => return Ran::Cancelled(chunk),
-        turn = shared.pool.turn() => turn,
+        turn = shared.turn() => turn,
     };
     if shared.is_late() {
         return Ran::NotBegun(chunk);
@@ -145,7 +172,10 @@ pub(crate) async fn run(shared: Arc<Shared>, chunk: Chunk, attempt: u32) -> Ran 
     let started_ms = shared.deps.world.now_ms();
     let mut log = ProgramLog { shared: &shared, index: chunk.index, attempt, tail: Tail::default() };
     match try_run(&shared, turn, &chunk, &mut log, started_ms).await {
-        Ok((result, rest)) => Ran::Done(Box::new(result), rest),
+        Ok(Made { result, unstored: Some(held), .. }) => {
+            Ran::Unstored(Box::new(Unstored::wait(&shared.room, chunk, result, held).await))
+        }
+        Ok(Made { result, unstored: None, rest }) => Ran::Done(Box::new(result), rest),
         Err(NoResult::NotBegun) => Ran::NotBegun(chunk),
         Err(NoResult::Cancelled) => Ran::Cancelled(chunk),
         Err(NoResult::Because(reason)) => {
@@ -167,19 +197,15 @@ async fn try_run(
     chunk: &Chunk,
     log: &mut ProgramLog<'_>,
     started_ms: i64,
-) -> Result<(ChunkResult, Option<Chunk>), NoResult> {
+) -> Result<Made, NoResult> {
     let attempt = log.attempt;
     let program = prepared(shared, chunk, attempt)?;
     let has_printed = Arc::new(AtomicBool::new(false));
     let cut = shared.cut_of(chunk, &has_printed);
     let mut input = Input::new(chunk, &shared.partition, &shared.job, &shared.deps.store, cut);
     let at = shared.keys.chunk_result(chunk.index, chunk.cut, shared.partition.hop, attempt);
-    let wanted = Wanted {
-        format: shared.job.format(),
-        compress: shared.job.output.compress,
-        has_lead: (chunk.index, chunk.cut) == (0, 0) || chunk.index + 1 < shared.partition.total_chunks,
-        at,
-    };
+    let (place, Kind { format, compress, .. }) = ((chunk.index, chunk.cut), shared.kind);
+    let wanted = Wanted { format, compress, has_lead: shared.kind.has_lead(place, place), at };
     let mut output = Output::new(wanted, shared.deps.store.clone(), has_printed);
     let ran = tokio::select! {
         biased;
@@ -221,7 +247,7 @@ async fn result_of(
     attempt: u32,
     started_ms: i64,
     (input, output, ended): (Input, Output, Ended),
-) -> Result<(ChunkResult, Option<Chunk>), NoResult> {
+) -> Result<Made, NoResult> {
     let tally = match in_time(shared, input.finish()).await {
         Ok(tally) => tally,
         Err(reason) => {
@@ -236,16 +262,16 @@ async fn result_of(
         return Err(NoResult::NotBegun);
     }
     let is_last = rest.is_none() && chunk.index + 1 == shared.partition.total_chunks;
-    let (stored, header) = match output.finish(is_last).await {
+    let (printed, header) = match output.finish(is_last).await {
         Ok(finished) => finished,
         Err(error) => return Err(reason::unstorable(&error).behind(ended).into()),
     };
-    let result = ChunkResult {
+    let mut result = ChunkResult {
         index: chunk.index,
         cut: chunk.cut,
         hop: shared.partition.hop,
         attempt,
-        stored,
+        stored: None,
         header,
         records: tally.records,
         input: tally.aligned,
@@ -254,16 +280,31 @@ async fn result_of(
         started_ms,
         wall_ms,
     };
-    tell(shared, &result, rest.is_some());
-    Ok((result, rest))
+    let unstored = match printed {
+        Printed::Nothing => None,
+        Printed::Held(held) if rest.is_none() => Some(held),
+        Printed::Held(held) => match pack::store_alone(shared, &result, held).await {
+            Ok(stored) => {
+                result.stored = stored;
+                None
+            }
+            Err(error) => return Err(reason::unstorable(&error.into()).behind(ended).into()),
+        },
+        Printed::Stored(stored) => {
+            result.stored = Some(stored);
+            None
+        }
+    };
+    tell(shared, &result, unstored.as_ref(), rest.is_some());
+    Ok(Made { result, unstored, rest })
 }
 
-fn tell(shared: &Shared, result: &ChunkResult, is_piece: bool) {
+fn tell(shared: &Shared, result: &ChunkResult, unstored: Option<&Held>, is_piece: bool) {
     let what = if is_piece { "a piece of a chunk is done" } else { "a chunk is done" };
     tracing::info!(
         job = %shared.partition.job_id, partition = shared.partition.number, index = result.index, cut = result.cut,
         hop = result.hop, attempt = result.attempt, records = result.records, bytes_in = result.bytes_in,
-        bytes = result.bytes(), wall_ms = result.wall_ms, "{what}"
+        bytes = unstored.map_or(result.bytes(), |held| held.bytes.len() as u64), wall_ms = result.wall_ms, "{what}"
     );
 }
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 use fanfold_flow::chunk::Chunk;
 use fanfold_flow::code::Code;
 use fanfold_flow::done::{Failure, Try};
+use fanfold_flow::result::ChunkResult;
 use fanfold_pool::{Ended, Exit, Program, RunError};
+use fanfold_store::StoreError;
 
 use crate::Settings;
 use crate::input::InputError;
@@ -168,6 +170,26 @@ pub(crate) fn unreadable(error: &InputError) -> Reason {
 
 pub(crate) fn unstorable(error: &OutputError) -> Reason {
     Reason::new(error.code(), chain(error))
+}
+
+/// A chunk whose result was lost on its way to the store, with others.
+pub(crate) fn lost(chunk: Chunk, result: &ChunkResult, error: &StoreError) -> Failed {
+    let code = Code::Store;
+    let tried = Try {
+        index: result.index,
+        cut: result.cut,
+        hop: result.hop,
+        attempt: result.attempt,
+        started_ms: result.started_ms,
+        wall_ms: result.wall_ms,
+        bytes_in: result.bytes_in,
+        bytes_out: result.bytes_out,
+        code,
+        exit: Some(0),
+        signal: None,
+    };
+    let message = format!("store the result, with those of its neighbours: {}", chain(error));
+    Failed { chunk, code, message, stderr_tail: String::new(), tried }
 }
 
 /// A process that was killed since time was up, after so long; `uncut` says why its input was not ended earlier, where it
