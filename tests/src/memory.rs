@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use fanfold_flow::concat::Limits;
 use fanfold_flow::done::Environment;
 use fanfold_flow::report::{Report, Status};
 use fanfold_flow::uri::ObjectUri;
@@ -196,7 +197,7 @@ pub(crate) fn deploy(
         fanfold_worker::handle(event, &deps, &worker_settings(cores), budget(&deps)).await.map(|()| json!({}))
     });
     register(invoke, "reducer", deps, |event, deps, _| async move {
-        fanfold_reducer::handle(event, &deps, budget(&deps)).await.map(|()| json!({}))
+        fanfold_reducer::handle(event, &deps, &Limits::S3, budget(&deps)).await.map(|()| json!({}))
     });
 }
 

@@ -13,7 +13,7 @@ use fanfold_flow::plan::Plan;
 use fanfold_flow::report::{Output, Report};
 use fanfold_flow::version::Version;
 use fanfold_gather::{
-    Attempt, Lane, Lease, NoOutput, Sent, advance, at_its_hop, clean_up, commit, done_in, finish,
+    Attempt, Lane, Lease, NoOutput, Sent, Tried, advance, at_its_hop, clean_up, commit, done_in, finish,
     last_attempt, merged_groups, output_of, read_account, report_of, start_reducer, write_joblog,
 };
 use fanfold_runtime::{Budget, Deps, Error, backoff};
@@ -184,30 +184,42 @@ fn given_up(partition: &Partition, attempts: u32) -> Done {
 
 /// A reducer died: another one takes over, a few times; then the job counts as failed.
 pub(crate) async fn reducer(failed: Failed<Reduce>, deps: &Deps, budget: Budget) -> Result<(), Error> {
-    let Failed { payload: Reduce { reduce: job_id, attempt, .. }, reason, request_id, was_run } = failed;
+    let Failed { payload: Reduce { reduce: job_id, hop, attempt, .. }, reason, request_id, was_run } = failed;
     if !was_run {
-        tracing::warn!(job = %job_id, attempt, reason, "an event was never run");
+        tracing::warn!(job = %job_id, hop, attempt, reason, "an event was never run");
         return Ok(());
     }
-    let lease = Lease::current(deps, &deps.keys(&job_id)).await?;
-    if lease.is_some_and(|lease| lease.attempt >= attempt && lease.request_id != request_id) {
-        tracing::info!(job = %job_id, attempt, reason, "a reducer died; another is at it");
+    let keys = deps.keys(&job_id);
+    let lease = Lease::current(deps, &keys.lease()).await?;
+    let Some(over) = reducer_over(Tried { hop, attempt }, &request_id, lease.as_ref()) else {
+        tracing::info!(job = %job_id, hop, attempt, reason, "a reducer died; another is at it");
         return Ok(());
-    }
-    tracing::warn!(job = %job_id, attempt, reason, "a reducer died");
-    if attempt < REDUCER_ATTEMPTS {
-        tokio::time::sleep(backoff(deps.world.as_ref(), attempt)).await;
-        return start_reducer(deps, &job_id, attempt + 1).await;
+    };
+    tracing::warn!(job = %job_id, hop = over.hop, attempt = over.attempt, reason, "a reducer died");
+    if over.attempt < REDUCER_ATTEMPTS {
+        tokio::time::sleep(backoff(deps.world.as_ref(), over.attempt)).await;
+        return start_reducer(deps, &job_id, over.next()).await;
     }
     let reason = format!("the last of {REDUCER_ATTEMPTS} tries ended with {reason}");
-    end_without_reducer(&deps.keys(&job_id), attempt, &reason, deps, budget).await
+    end_without_reducer(&keys, over, &reason, deps, budget).await
+}
+
+/// The last try at reducing that is over now that the reducer is dead that was `sent` this; none if another is at it. With the
+/// lease in hand it may have been at a later try than its event said, and have handed it on before it died.
+fn reducer_over(sent: Tried, request_id: &str, lease: Option<&Lease>) -> Option<Tried> {
+    match lease {
+        Some(lease) if lease.request_id == request_id => Some(lease.tried().max(sent)),
+        Some(lease) if lease.tried() >= sent => None,
+        // It died before it had the lease. That counts too, or it would be tried for ever.
+        _ => Some(sent),
+    }
 }
 
 /// Ends a job that no reducer could end, `over` being the last attempt at that: as failed, unless the last one got so far
 /// that the output stands.
 pub(crate) async fn end_without_reducer(
     keys: &JobKeys,
-    over: u32,
+    over: Tried,
     reason: &str,
     deps: &Deps,
     budget: Budget,
@@ -215,13 +227,15 @@ pub(crate) async fn end_without_reducer(
     if let Some(report) = report_of(deps, keys).await? {
         return clean_up(deps, keys, &report).await;
     }
-    // With the lease in hand no late reducer begins, and what the last one had under way is dropped.
-    if Lease::take(deps, keys, over.saturating_add(1), budget).await?.is_none() {
-        tracing::info!(job = %keys.job_id(), over, "somebody else reduces");
+    // With the lease in hand no late reducer begins. Once what the last one had under way is dropped, none completes it: what
+    // is found then stays.
+    let Some(lease) = Lease::take(deps, &keys.lease(), over.next(), budget).await? else {
+        tracing::info!(job = %keys.job_id(), ?over, "somebody else reduces");
         return Ok(());
-    }
+    };
     let job: Job = deps.store.get_json(&keys.job()).await?;
     let plan: Plan = deps.store.get_json(&keys.plan()).await?;
+    lease.drop_all_uploads(deps, &plan.output).await?;
     let account = read_account(deps, &plan).await?;
     let ended = output_that_stands(&plan, keys, deps).await?.ok_or_else(|| NoOutput {
         code: Code::Internal,
@@ -370,7 +384,8 @@ mod tests {
         let failed = Failed { payload, reason, request_id: "another".to_owned(), was_run: true };
         worker(failed, &world.deps).await.unwrap();
         assert_eq!((world.sent("worker").await, world.outcome(0).await), (vec![(0, 1)], None));
-        let lease = Lease::take(&world.deps, &world.keys, 1, world.budget()).await.unwrap();
+        let lease =
+            Lease::take(&world.deps, &world.keys.lease(), Tried::FIRST, world.budget()).await.unwrap();
         assert!(lease.is_some());
         let record = json!({
             "requestContext": { "requestId": "another" },
@@ -447,9 +462,10 @@ mod tests {
         let world = planned_to_reduce(b"whole").await;
         let output = world.plan().await.output;
         let upload = world.deps.store.create_upload(&output, None).await.unwrap();
+        let last = Tried { hop: 0, attempt: REDUCER_ATTEMPTS };
         let mut lease =
-            Lease::take(&world.deps, &world.keys, REDUCER_ATTEMPTS, world.budget()).await.unwrap().unwrap();
-        lease.note(&world.deps, &world.keys, &upload).await.unwrap();
+            Lease::take(&world.deps, &world.keys.lease(), last, world.budget()).await.unwrap().unwrap();
+        lease.note(&world.deps, &world.keys.lease(), &upload).await.unwrap();
         world.reducers_die().await;
         assert_eq!(world.deps.store.list_uploads("world", "").await.unwrap(), []);
     }
@@ -457,8 +473,8 @@ mod tests {
     #[tokio::test]
     async fn a_job_is_not_given_up_while_a_later_reducer_is_at_it() {
         let world = planned_to_reduce(b"whole").await;
-        let later = REDUCER_ATTEMPTS + 1;
-        Lease::take(&world.deps, &world.keys, later, world.budget()).await.unwrap().unwrap();
+        let later = Tried { hop: 0, attempt: REDUCER_ATTEMPTS + 1 };
+        Lease::take(&world.deps, &world.keys.lease(), later, world.budget()).await.unwrap().unwrap();
         let payload = json!({ "version": 1, "reduce": "one", "attempt": REDUCER_ATTEMPTS });
         let event =
             json!({ "requestContext": { "condition": "EventAgeExceeded" }, "requestPayload": payload });

@@ -15,10 +15,12 @@ mod asked;
 mod failed;
 mod objects;
 mod plain;
+mod reduce;
 
 pub use asked::{Asked, Run, Submit, Trigger};
 pub use failed::Failed;
 pub use objects::ObjectCreated;
+pub use reduce::Reduce;
 
 /// What the dispatcher is asked to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,18 +63,6 @@ pub struct FanOut {
     pub from: u64,
     /// The partition after the last one.
     pub to: u64,
-}
-
-/// The reducer's payload.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Reduce {
-    /// The version of this payload.
-    pub version: Version,
-    /// The run.
-    pub reduce: JobId,
-    /// Which try this is, from 1.
-    pub attempt: u32,
 }
 
 /// What a person may send, for answers to what is none of it.

@@ -39,6 +39,10 @@ pub const FUNCTION_MS_MAX: i64 = 900_000;
 /// nothing else would end one that never comes to its end.
 pub const HOPS_MAX: u32 = 1_000;
 
+/// Most hops of a reducer, ours: a day of its time. S3 copies some gigabytes a second for it, and so the largest object that
+/// there can be in a tenth of that.
+pub const REDUCER_HOPS_MAX: u32 = 100;
+
 /// Memory that earns one vCPU, in MB (Lambda documentation, "Configure function memory").
 pub const MEMORY_MB_PER_VCPU: u32 = 1_769;
 

@@ -28,6 +28,7 @@ pub struct Sent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Tried {
     /// The hop, from 0.
+    #[serde(default)]
     pub hop: u32,
     /// Which try at that hop, from 1; 0 where none was made yet.
     pub attempt: u32,
@@ -45,9 +46,13 @@ impl Tried {
     /// What was never tried.
     pub const NEVER: Self = Self { hop: 0, attempt: 0 };
 
-    /// A try at what has no hops.
-    pub fn once(attempt: u32) -> Self {
-        Self { hop: 0, attempt }
+    /// The first of all tries.
+    pub const FIRST: Self = Self { hop: 0, attempt: 1 };
+
+    /// The try that follows this one, which is over, at the same hop.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self { attempt: self.attempt.saturating_add(1), ..self }
     }
 }
 

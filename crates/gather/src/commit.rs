@@ -14,6 +14,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::attempt::Tried;
 use crate::hop::hops_before;
 
 /// Whether a done record is the partition's outcome.
@@ -106,7 +107,7 @@ pub async fn advance_group(deps: &Deps, job_id: &JobId, grouping: Grouping, grou
         return Ok(());
     }
     tracing::info!(job = %job_id, groups = complete.len(), "all partitions are done");
-    start_reducer(deps, job_id, 1).await
+    start_reducer(deps, job_id, Tried::FIRST).await
 }
 
 async fn read_done(deps: &Deps, bucket: &str, keys: Vec<String>) -> Result<Vec<Done>, Error> {
@@ -130,11 +131,12 @@ where
     Ok(stream::iter(reads).buffered(READS_IN_FLIGHT).try_collect().await?)
 }
 
-/// Invokes the reducer.
+/// Invokes the reducer, for this try at reducing a job.
 ///
 /// # Errors
 /// When it cannot be invoked.
-pub async fn start_reducer(deps: &Deps, job_id: &JobId, attempt: u32) -> Result<(), Error> {
-    let payload = Reduce { version: Version, reduce: job_id.clone(), attempt };
+pub async fn start_reducer(deps: &Deps, job_id: &JobId, tried: Tried) -> Result<(), Error> {
+    let Tried { hop, attempt } = tried;
+    let payload = Reduce { version: Version, reduce: job_id.clone(), hop, attempt };
     deps.send(&deps.functions.reducer, &payload).await
 }

@@ -77,7 +77,7 @@ pub async fn clean_up_for_good(deps: &Deps, keys: &JobKeys, report: &Report) -> 
 /// # Errors
 /// When the store fails. Calling it again is safe.
 pub async fn remove_leftovers(deps: &Deps, keys: &JobKeys, report: &Report) -> Result<(), Error> {
-    if let Some(lease) = Lease::current(deps, keys).await? {
+    if let Some(lease) = Lease::current(deps, &keys.lease()).await? {
         lease.drop_upload(deps).await?;
     }
     // Of chunk results, and of a joblog.
@@ -101,7 +101,10 @@ pub async fn remove_leftovers(deps: &Deps, keys: &JobKeys, report: &Report) -> R
 /// Drops unfinished uploads to the place of an output that is complete: a reducer may have died between the beginning of its
 /// upload and the note of that in its lease. The price: where another run writes to the same place at the same moment, its
 /// upload goes too, and its reducer has to begin again.
-async fn drop_uploads_to(deps: &Deps, output: &ObjectUri) -> Result<(), Error> {
+///
+/// # Errors
+/// When the store fails.
+pub async fn drop_uploads_to(deps: &Deps, output: &ObjectUri) -> Result<(), Error> {
     let uploads = match deps.store.list_uploads(&output.bucket, &output.key).await {
         Ok(uploads) => uploads,
         // Whose bucket it is may not let us look; then its lifecycle has to.

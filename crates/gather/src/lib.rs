@@ -29,7 +29,7 @@ pub use attempt::{
 pub use close::close_groups;
 pub use commit::{Commit, advance, advance_group, commit, commit_hop, read_groups, start_reducer};
 pub use earlier::{Left, read_account, read_left};
-pub use finish::{clean_up, clean_up_for_good, finish, remove_leftovers, report_of};
+pub use finish::{clean_up, clean_up_for_good, drop_uploads_to, finish, remove_leftovers, report_of};
 pub use hop::at_its_hop;
 pub use joblog::write_joblog;
 pub use lane::Lane;

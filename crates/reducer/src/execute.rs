@@ -1,151 +1,158 @@
-//! A checked concat plan, executed.
+//! A checked concat plan, executed: by this invocation, or from where the one before it left it.
 
-use std::sync::Arc;
-
-use bytes::{Bytes, BytesMut};
-use fanfold_flow::code::Code;
-use fanfold_flow::concat::{ConcatPlan, Part, Range, Segment};
-use fanfold_flow::crc::Crc64;
-use fanfold_flow::keys::JobKeys;
-use fanfold_flow::plan::Plan;
-use fanfold_gather::Lease;
+use fanfold_flow::concat::ConcatPlan;
+use fanfold_flow::uri::ObjectUri;
+use fanfold_gather::{Lease, drop_uploads_to};
 use fanfold_runtime::{Deps, Error};
-use fanfold_store::{
-    self as store, CompleteOptions, Condition, ETag, ObjectReader, PutOptions, ReadOptions, StoreError,
-    StoreExt, Upload,
-};
-use futures::{StreamExt, TryStreamExt, stream};
+use fanfold_store::concat::{Assembly, Bounds, ConcatError, Progress};
+use fanfold_store::{Condition, ETag, ErrorKind, Part, StoreError, Upload};
 
-/// Parts that S3 copies at once.
-const COPIES_IN_FLIGHT: usize = 16;
+use crate::time::Times;
 
-/// Streamed parts in memory at once; each has 10 MiB at most, unless the output needs larger ones.
-const STREAMED_PARTS_IN_FLIGHT: usize = 3;
+/// What came of a plan.
+#[derive(Debug)]
+pub(crate) enum Made {
+    /// The object is there.
+    Object(ETag),
+    /// Time was up when so many of its parts were there.
+    Partly(usize),
+}
 
-/// Pieces of one streamed part that are read at once.
-const READS_IN_FLIGHT: usize = 16;
+/// Why nothing came of it.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// It was put together wrongly, or not at all.
+    Concat(ConcatError),
+    /// Anything else.
+    Other(Error),
+}
 
-/// Pieces whose reads are planned at once: a part may have a million of them, and each read that waits takes memory.
-const READS_PLANNED_MAX: usize = 4_096;
+impl From<ConcatError> for Trouble {
+    fn from(error: ConcatError) -> Self {
+        Self::Concat(error)
+    }
+}
 
-/// Puts the output together, and has the store compare it with the plan's size and CRC before it appears.
-pub(crate) async fn execute(
-    concat: &ConcatPlan,
-    plan: &Plan,
-    condition: Condition,
-    deps: &Deps,
-    keys: &JobKeys,
-    lease: &mut Lease,
-) -> Result<ETag, Error> {
-    if let [] | [Part::Stream(_)] = concat.parts.as_slice() {
-        let bytes = match concat.parts.first() {
-            Some(Part::Stream(segments)) => streamed(segments, deps).await?,
-            _ => Bytes::new(),
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Self {
+        Self::Concat(error.into())
+    }
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+/// What it takes to put an object together: the world, the lease on it, and the time that there is.
+#[derive(Debug)]
+pub(crate) struct Work<'a> {
+    pub(crate) deps: &'a Deps,
+    pub(crate) lease: Lease,
+    /// Where the lease is kept.
+    pub(crate) lease_at: ObjectUri,
+    pub(crate) times: Times,
+}
+
+impl Work<'_> {
+    /// Puts an object together, and has the store compare it with the plan's size and CRC before it appears. Its upload is
+    /// noted in the lease, and stays where this ends without it.
+    pub(crate) async fn execute(
+        &mut self,
+        concat: &ConcatPlan,
+        at: &ObjectUri,
+        condition: Condition,
+    ) -> Result<Made, Trouble> {
+        let deps = self.deps;
+        let assembly = Assembly::new(&deps.store, concat, at, Bounds::default());
+        if assembly.is_one_put() {
+            self.lease.must_be_held(deps, &self.lease_at).await?;
+            return Ok(Made::Object(assembly.put(condition).await?));
+        }
+        let (upload, found) = match self.go_on(&assembly).await? {
+            Begun::Before(upload, found) => (upload, found),
+            Begun::AndEnded(etag) => return Ok(Made::Object(etag)),
+            Begun::Not => (self.begin(at).await?, Vec::new()),
         };
-        as_planned(&bytes, concat, plan)?;
-        let options = PutOptions { condition, ..PutOptions::default() };
-        return Ok(deps.store.put_surely(&plan.output, bytes, options).await?);
-    }
-    let upload = deps.store.create_upload(&plan.output, None).await?;
-    let completed = match lease.note(deps, keys, &upload).await {
-        Ok(()) => complete(concat, &upload, condition, deps).await,
-        Err(error) => Err(error),
-    };
-    if completed.is_err()
-        && let Err(unaborted) = deps.store.abort_upload(&upload).await
-    {
-        // The failure that led here is the one to tell; who takes the lease over drops the upload.
-        tracing::warn!("failed to drop the unfinished output: {unaborted}");
-    }
-    completed
-}
-
-async fn complete(
-    concat: &ConcatPlan,
-    upload: &Upload,
-    condition: Condition,
-    deps: &Deps,
-) -> Result<ETag, Error> {
-    let parts = upload_parts(concat, upload, deps).await?;
-    let options = CompleteOptions { condition, crc: Some(concat.crc), bytes: Some(concat.bytes) };
-    Ok(deps.store.complete_surely(upload, &parts, options).await?)
-}
-
-/// What the store does for an upload it cannot do for a plain object, whose checksum is taken from what is sent.
-fn as_planned(bytes: &Bytes, concat: &ConcatPlan, plan: &Plan) -> Result<(), Error> {
-    let found = Crc64::of(bytes);
-    if bytes.len() as u64 == concat.bytes && found == concat.crc {
-        return Ok(());
-    }
-    let message = format!(
-        "put {} together: its pieces have {} bytes with CRC {found}, the workers wrote {} with CRC {}",
-        plan.output,
-        bytes.len(),
-        concat.bytes,
-        concat.crc
-    );
-    Err(Error::new(Code::OutputCorrupt, message))
-}
-
-async fn upload_parts(
-    concat: &ConcatPlan,
-    upload: &Upload,
-    deps: &Deps,
-) -> Result<Vec<store::Part>, StoreError> {
-    let (mut copies, mut streams) = (Vec::new(), Vec::new());
-    for (number, part) in (1..).zip(&concat.parts) {
-        match part {
-            Part::Copy(range) => copies.push(copy(number, range, upload, deps)),
-            Part::Stream(segments) => streams.push(stream_up(number, segments, upload, deps)),
+        let before = found.len();
+        let work = self.parts_and_complete(&assembly, &upload, found, condition);
+        match tokio::time::timeout(self.times.until_leave(deps.world.as_ref()), work).await {
+            Ok(made) => made,
+            // What is under way may still be done, and is then found.
+            Err(_) => Ok(Made::Partly(before)),
         }
     }
-    let copied = stream::iter(copies).buffer_unordered(COPIES_IN_FLIGHT).try_collect::<Vec<_>>();
-    let uploaded = stream::iter(streams).buffer_unordered(STREAMED_PARTS_IN_FLIGHT).try_collect::<Vec<_>>();
-    let (mut parts, uploaded) = tokio::try_join!(copied, uploaded)?;
-    parts.extend(uploaded);
-    parts.sort_by_key(|part| part.number);
-    Ok(parts)
-}
 
-async fn copy(number: u32, range: &Range, upload: &Upload, deps: &Deps) -> Result<store::Part, StoreError> {
-    let bytes = (!range.is_whole()).then_some(range.start..range.end);
-    deps.store.copy_part(upload, number, &range.object, bytes, Some(&ETag::new(&range.etag))).await
-}
-
-async fn stream_up(
-    number: u32,
-    segments: &[Segment],
-    upload: &Upload,
-    deps: &Deps,
-) -> Result<store::Part, StoreError> {
-    deps.store.upload_part(upload, number, streamed(segments, deps).await?).await
-}
-
-/// The bytes of a streamed part.
-async fn streamed(segments: &[Segment], deps: &Deps) -> Result<Bytes, StoreError> {
-    let mut bytes = BytesMut::new();
-    for some in segments.chunks(READS_PLANNED_MAX) {
-        let reads: Vec<_> = some.iter().map(|segment| bytes_of(segment, deps)).collect();
-        let mut pieces = stream::iter(reads).buffered(READS_IN_FLIGHT);
-        while let Some(piece) = pieces.try_next().await? {
-            bytes.extend_from_slice(&piece);
+    /// What the holder before this one left.
+    async fn go_on(&self, assembly: &Assembly<'_>) -> Result<Begun, Trouble> {
+        let Some(upload) = self.lease.upload() else { return Ok(Begun::Not) };
+        match assembly.found(upload).await {
+            Ok(found) => Ok(Begun::Before(upload.clone(), found)),
+            // It was completed, or had to be given up.
+            Err(error) if error.kind() == ErrorKind::NoSuchUpload => {
+                Ok(assembly.standing().await?.map_or(Begun::Not, Begun::AndEnded))
+            }
+            Err(error) => Err(error.into()),
         }
     }
-    Ok(bytes.freeze())
+
+    /// Begins an upload, and notes it.
+    async fn begin(&mut self, at: &ObjectUri) -> Result<Upload, Trouble> {
+        if self.lease.was_taken_over() {
+            // Whoever had the lease may have died between these two requests.
+            drop_uploads_to(self.deps, at).await?;
+        }
+        let upload = self.deps.store.create_upload(at, None).await?;
+        if let Err(error) = self.lease.note(self.deps, &self.lease_at, &upload).await {
+            // Nobody else knows of it.
+            self.give_up(&upload).await;
+            return Err(error.into());
+        }
+        Ok(upload)
+    }
+
+    async fn parts_and_complete(
+        &self,
+        assembly: &Assembly<'_>,
+        upload: &Upload,
+        found: Vec<Part>,
+        condition: Condition,
+    ) -> Result<Made, Trouble> {
+        let world = self.deps.world.as_ref();
+        let stop = tokio::time::sleep(self.times.until_stop(world));
+        let parts = match assembly.parts(upload, found, stop).await? {
+            // The store may need minutes to complete it.
+            Progress::Whole(parts) if self.times.is_late(world) => return Ok(Made::Partly(parts.len())),
+            Progress::Whole(parts) => parts,
+            Progress::TimeIsUp(made) => return Ok(Made::Partly(made)),
+        };
+        self.lease.must_be_held(self.deps, &self.lease_at).await?;
+        match assembly.complete(upload, &parts, condition).await {
+            Err(ConcatError::Store(error)) if error.kind() == ErrorKind::Conflict => {
+                // S3 then completes that upload no more; whoever comes next begins another.
+                self.give_up(upload).await;
+                Err(error.into())
+            }
+            completed => Ok(Made::Object(completed?)),
+        }
+    }
+
+    /// Drops an upload that nobody can go on with.
+    async fn give_up(&self, upload: &Upload) {
+        if let Err(unaborted) = self.deps.store.abort_upload(upload).await {
+            // The failure that led here is the one to tell. What is left is found when the output is there.
+            tracing::warn!("failed to drop an unfinished upload: {unaborted}");
+        }
+    }
 }
 
-async fn bytes_of(segment: &Segment, deps: &Deps) -> Result<Bytes, StoreError> {
-    let range = match segment {
-        Segment::Literal(literal) => return Ok(Bytes::copy_from_slice(&literal.0)),
-        Segment::Range(range) => range,
-    };
-    let (store, etag) = (Arc::clone(&deps.store), ETag::new(&range.etag));
-    let options = ReadOptions::default();
-    let mut body =
-        ObjectReader::new(store, range.object.clone(), etag, range.start..range.end, options).into_stream();
-    let mut bytes = BytesMut::new();
-    while let Some(piece) = body.next().await.transpose()? {
-        bytes.extend_from_slice(&piece);
-    }
-    Ok(bytes.freeze())
+/// How far an upload is that an invocation begins with.
+enum Begun {
+    /// There is none.
+    Not,
+    /// It is this one, with these parts.
+    Before(Upload, Vec<Part>),
+    /// It was completed, and this is the object's tag.
+    AndEnded(ETag),
 }

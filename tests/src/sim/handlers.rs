@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fanfold_flow::code::Code;
+use fanfold_flow::concat::Limits;
 use fanfold_flow::done::Environment;
 use fanfold_flow::uri::ObjectUri;
 use fanfold_invoke::paced::{PacedInvoke, Pacing};
@@ -40,7 +41,7 @@ pub(crate) async fn handle(
         Role::Worker => {
             fanfold_worker::handle(event, &deps, &worker_settings(life), budget).await.map(|()| json!({}))
         }
-        Role::Reducer => fanfold_reducer::handle(event, &deps, budget).await.map(|()| json!({})),
+        Role::Reducer => fanfold_reducer::handle(event, &deps, &Limits::S3, budget).await.map(|()| json!({})),
     }
 }
 

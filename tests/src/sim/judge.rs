@@ -117,6 +117,7 @@ pub(crate) struct Seen {
 /// A lease, as far as it is judged.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 struct Lease {
+    hop: u32,
     attempt: u32,
     holder: u64,
     expires_ms: i64,
@@ -175,10 +176,10 @@ impl Judge {
         };
         let before = self.seen().leases.insert(key.to_owned(), lease.clone());
         let Some(before) = before.filter(|before| before.holder != lease.holder) else { return };
-        if before.expires_ms > now_ms && lease.attempt <= before.attempt {
+        let (held, taken) = ((before.hop, before.attempt), (lease.hop, lease.attempt));
+        if before.expires_ms > now_ms && taken <= held {
             let found = format!(
-                "{life} took the lease of attempt {} as attempt {}, before it had expired",
-                before.attempt, lease.attempt
+                "{life} took the lease of hop and attempt {held:?} as {taken:?}, before it had expired"
             );
             self.finds(Invariant::TheLeaseIsKept, found);
         }

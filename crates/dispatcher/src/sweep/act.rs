@@ -39,8 +39,8 @@ pub(super) async fn act(
                 advance_group(deps, keys.job_id(), marker.grouping, group).await?;
                 swept.merged += 1;
             }
-            Action::Reduce { over } if over < REDUCER_ATTEMPTS => {
-                start_reducer(deps, keys.job_id(), over + 1).await?;
+            Action::Reduce { over } if over.attempt < REDUCER_ATTEMPTS => {
+                start_reducer(deps, keys.job_id(), over.next()).await?;
                 swept.reducers += 1;
             }
             Action::Reduce { over } => {

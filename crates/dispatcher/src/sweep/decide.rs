@@ -69,10 +69,10 @@ pub(super) enum Action {
     TryAgain { partition: u64, over: Tried },
     /// Record it as failed: what should follow never started.
     GiveUp { partition: u64, over: Tried },
-    /// Have the job reduced again.
-    Reduce { over: u32 },
+    /// Have the job reduced again; this try was the last.
+    Reduce { over: Tried },
     /// End the job: what should reduce it never started.
-    EndUnreduced { over: u32 },
+    EndUnreduced { over: Tried },
 }
 
 /// What follows from what was seen: the notes for the next sweep, and what to do now. The notes are to be kept first, so
@@ -96,9 +96,9 @@ fn at_the_end(watch: &Watch) -> Watch {
     Watch { moved_ms: watch.moved_ms, ..Watch::default() }
 }
 
-fn about_reducer(watch: &Watch, over: u32, graces: Graces, now_ms: i64) -> (Watch, Vec<Action>) {
-    let known = watch.reducing.filter(|note| note.over.attempt == over);
-    let (note, step) = next(known, Tried::once(over), now_ms, graces, now_ms);
+fn about_reducer(watch: &Watch, over: Tried, graces: Graces, now_ms: i64) -> (Watch, Vec<Action>) {
+    let known = watch.reducing.filter(|note| note.over == over);
+    let (note, step) = next(known, over, now_ms, graces, now_ms);
     let action = match step {
         Step::Wait => None,
         Step::Send => Some(Action::Reduce { over }),

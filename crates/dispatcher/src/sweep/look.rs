@@ -28,8 +28,8 @@ pub(super) enum Seen {
     Piece(Piece),
     /// All groups are merged, and somebody reduces.
     Reducing,
-    /// All groups are merged, nobody reduces, and this attempt at it was the last; 0 where there was none.
-    Unreduced(u32),
+    /// All groups are merged, nobody reduces, and this try at it was the last.
+    Unreduced(Tried),
 }
 
 impl Seen {
@@ -93,10 +93,10 @@ pub(super) async fn look(
 }
 
 async fn look_at_lease(deps: &Deps, keys: &JobKeys, graces: Graces) -> Result<Seen, Error> {
-    Ok(match Lease::current(deps, keys).await? {
+    Ok(match Lease::current(deps, &keys.lease()).await? {
         Some(lease) if !is_over(lease.expires_ms, graces, deps) => Seen::Reducing,
-        Some(lease) => Seen::Unreduced(lease.attempt),
-        None => Seen::Unreduced(0),
+        Some(lease) => Seen::Unreduced(lease.tried()),
+        None => Seen::Unreduced(Tried::NEVER),
     })
 }
 

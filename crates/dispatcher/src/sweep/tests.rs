@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fanfold_flow::code::Code;
 use fanfold_flow::report::Status;
-use fanfold_gather::{Lease, NoOutput, advance_group};
+use fanfold_gather::{Lease, NoOutput, Tried, advance_group};
 use fanfold_runtime::Metric;
 use fanfold_store::StoreExt;
 use serde_json::{Value, json};
@@ -148,10 +148,14 @@ async fn a_lease_that_expired_is_followed_by_the_next_reducer_and_at_last_by_the
     world.commits(0, 1).await;
     world.merges(0).await;
     for attempt in 1..=REDUCER_ATTEMPTS {
-        let mut lease =
-            Lease::take(&world.deps, &world.keys, attempt, world.budget()).await.unwrap().unwrap();
-        let upload = world.deps.store.create_upload(&world.plan().await.output, None).await.unwrap();
-        lease.note(&world.deps, &world.keys, &upload).await.unwrap();
+        let (at, tried) = (world.keys.lease(), Tried { hop: 0, attempt });
+        let mut lease = Lease::take(&world.deps, &at, tried, world.budget()).await.unwrap().unwrap();
+        // What the first has begun, the others go on with.
+        assert_eq!(lease.upload().is_some(), attempt > 1);
+        if attempt == 1 {
+            let upload = world.deps.store.create_upload(&world.plan().await.output, None).await.unwrap();
+            lease.note(&world.deps, &at, &upload).await.unwrap();
+        }
         world.sweep_for(TIMEOUT).await;
         assert_eq!(world.report().await, None, "its death may be told yet");
         world.sweep_for(MINUTE).await;
