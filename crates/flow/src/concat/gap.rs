@@ -4,64 +4,44 @@ use std::ops;
 
 use super::{Limits, row::Row};
 
-/// Where a gap is cut into parts.
-pub(super) struct Cuts {
-    /// The cuts, in bytes from the gap's beginning.
-    pub(super) at: Vec<u64>,
-    /// How many of them split a range, which then takes one read more.
-    splits: u64,
+/// Where to cut a gap of these spans into parts of `part_bytes_min` to `streamed_bytes`, of which the last part of all
+/// may be shorter: in bytes from the gap's beginning.
+///
+/// No range is split, and the parts are as few as can be: each ends with the last range that fits into it. To split
+/// that would make the part reach further, but not past that range's end, which the next part reaches anyway: so a split
+/// costs a read and saves one part at most. (To split a literal costs nothing.) The last part may so become too short;
+/// then the cut before it moves back to the nearest border that leaves enough.
+///
+/// Neither makes a part too short, for with `m` for `part_bytes_min` and parts of `3 m` or more: a range of a gap is
+/// shorter than `m`, or is a needy stretch ([`super::lend`]). If that has on one side something that lacks nothing, then
+/// it has, with the gap on its other side, fewer than `2 m` bytes; if both gaps lack, with both of them fewer than `3 m`.
+/// So what does not fit leaves a part of `m` or more before it; and when the last cut moves back from less than `m` before
+/// the end, it does so by less than `2 m`, or to the beginning of a stretch that follows another.
+pub(super) fn cuts(row: &Row<'_>, gap: ops::Range<usize>, is_last: bool, limits: &Limits) -> Vec<u64> {
+    let bytes = row.bytes(gap.clone());
+    let mut cuts = Vec::new();
+    if bytes <= limits.streamed_bytes {
+        return cuts;
+    }
+    let (mut part_start, mut start) = (0, 0);
+    for span in gap.clone() {
+        let end = start + row.span_bytes(span);
+        while end > part_start + limits.streamed_bytes {
+            part_start = if row.range(span).is_some() { start } else { part_start + limits.streamed_bytes };
+            cuts.push(part_start);
+        }
+        start = end;
+    }
+    if !is_last && bytes - part_start < limits.part_bytes_min {
+        cuts.pop();
+        cuts.push(border_before(bytes - limits.part_bytes_min, row, gap));
+    }
+    cuts
 }
 
-impl Cuts {
-    /// Cuts a gap of these spans into parts of `part_bytes_min` to `streamed_bytes`; the last part of all may be shorter.
-    ///
-    /// Parts plus splits are as few as can be. A part ends with the last range that fits into it (a literal can be cut
-    /// anywhere). To split that range instead would make this part reach further, but not past that range's end, which
-    /// the next part reaches anyway: so a split costs a read and saves at most one part. Only the last part can be too
-    /// short. Then the cut before it moves back, to the nearest border or, should that make the part before too short,
-    /// to the nearest byte. Such a split could be avoided only by a gap that the planner never chooses: in what it
-    /// does choose ([`super::lend`]), a range is shorter than twice `part_bytes_min` unless the gap makes two parts at
-    /// most, and with `streamed_bytes` at four times that, a border remains.
-    pub(super) fn of(row: &Row<'_>, gap: ops::Range<usize>, is_last: bool, limits: &Limits) -> Self {
-        let mut cuts = Self { at: Vec::new(), splits: 0 };
-        let bytes = row.bytes(gap.clone());
-        if bytes <= limits.streamed_bytes {
-            return cuts;
-        }
-        let (mut part_start, mut start) = (0, 0);
-        for span in gap.clone() {
-            let end = start + row.span_bytes(span);
-            while end > part_start + limits.streamed_bytes {
-                part_start =
-                    if row.range(span).is_some() { start } else { part_start + limits.streamed_bytes };
-                cuts.at.push(part_start);
-            }
-            start = end;
-        }
-        if !is_last && bytes - part_start < limits.part_bytes_min {
-            cuts.at.pop();
-            cuts.last_so_that_enough_remains(row, gap, limits);
-        }
-        cuts
-    }
-
-    fn last_so_that_enough_remains(&mut self, row: &Row<'_>, gap: ops::Range<usize>, limits: &Limits) {
-        let latest = row.bytes(gap.clone()) - limits.part_bytes_min;
-        let begins_at = |span: usize| row.bytes(gap.start..span);
-        let part_start = self.at.last().copied().unwrap_or(0);
-        // The beginning of the gap is a border, and the latest cut lies behind it.
-        let span = gap.clone().rev().find(|span| begins_at(*span) <= latest).unwrap_or(gap.start);
-        let border = begins_at(span);
-        if row.range(span).is_some() && border >= part_start + limits.part_bytes_min {
-            self.at.push(border);
-        } else {
-            self.at.push(latest);
-            self.splits += u64::from(row.range(span).is_some() && border < latest);
-        }
-    }
-
-    /// How many requests it takes to stream the gap: a read for each range, an upload for each part.
-    pub(super) fn requests(&self, row: &Row<'_>, gap: ops::Range<usize>) -> u64 {
-        row.ranges(gap) + self.splits + self.at.len() as u64 + 1
-    }
+/// The last place at or before `position` where a gap can be cut without splitting a range.
+fn border_before(position: u64, row: &Row<'_>, gap: ops::Range<usize>) -> u64 {
+    let start = |span: usize| row.bytes(gap.start..span);
+    let span = gap.clone().rev().find(|span| start(*span) <= position).unwrap_or(gap.start);
+    if row.range(span).is_some() { start(span) } else { position }
 }

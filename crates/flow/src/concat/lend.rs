@@ -9,13 +9,12 @@
 //!
 //! **How.** Walk over the stretches. What matters for the rest of the row, once a stretch is to be copied, is what it
 //! has cost so far and how much the stretch has lent to its left; so at each stretch stands a frontier of states (cost,
-//! lent) of which none is better in both. A stretch that can lend to both sides whatever they lack, `2 (m - 1)`, is
-//! called rich.
+//! lent) of which none is better in both.
 //!
 //! **Why that is exact and quick:**
-//! - A rich stretch is never streamed as a whole: to copy it and lend costs less. Of the others, which have fewer than
-//!   `3 m` bytes, at most two in a row are streamed, since of three the middle one could be copied: its neighbours' bytes
-//!   are gap enough on either side. So a state comes from one of the last three stretches.
+//! - Only a needy stretch is streamed as a whole: one that cannot lend what the gaps beside it lack. Another is better
+//!   copied, whatever the rest does. And of three stretches in a row the middle one is better copied than streamed
+//!   with the others, since those are gap enough on either side. So a state comes from one of the last three stretches.
 //! - A gap with a streamed stretch in it has `m` bytes and lacks nothing: the stretch behind it has lent nothing, and
 //!   the cheapest state before it is all that counts.
 //! - A gap that lacks something costs the same bytes whoever lends them. Lent from the left alone or from the right
@@ -24,14 +23,14 @@
 //!   third adds the same to all states of the frontier, which so is moved as a whole, and each state is made once and
 //!   dropped once: the walk takes time in proportion to the row.
 //! - What is lent can also save a copy where a stretch is longer than one copy (`copy_bytes`) by less than that. Such a
-//!   stretch is rich, and saves one at most. At a rich stretch one state is enough: the cheapest, of equal ones that
+//!   stretch is rich: it can lend to both sides whatever they lack, `2 (m - 1)`; and it saves one at most. At a rich stretch one state is enough: the cheapest, of equal ones that
 //!   which has lent most; another costs at least the one request more that it could save. For the same reason to lend
 //!   from both sides of a gap, which costs a read, is no better beside a rich stretch than to let that one lend all.
 
 use std::collections::VecDeque;
 use std::ops;
 
-use super::gap::Cuts;
+use super::gap::cuts;
 use super::{Limits, row::Row};
 
 /// A stretch that is copied, but for what it lends.
@@ -174,7 +173,7 @@ impl Walk<'_> {
     fn over_gap(&self, departures: &[Option<Departure>], stretch: usize) -> Option<Departure> {
         let departures = departures.iter().flatten();
         let arrivals =
-            departures.filter(|from| !(from.stretch + 1..stretch).any(|between| self.is_rich(between)));
+            departures.filter(|from| (from.stretch + 1..stretch).all(|between| self.is_needy(between)));
         let arrivals = arrivals
             .map(|from| Departure { cost: from.cost + self.cost_of_gap(from.stretch, stretch), ..*from });
         arrivals.min_by_key(|arrival| arrival.cost)
@@ -216,12 +215,22 @@ impl Walk<'_> {
     fn lacking(&self, from: usize, to: usize) -> i64 {
         match self.row.bytes(self.gap(from, to)) {
             0 => 0,
+            _ if self.is_end(to) => 0,
             bytes => self.limits.part_bytes_min.saturating_sub(bytes) as i64,
         }
     }
 
+    fn is_end(&self, to: usize) -> bool {
+        to > self.stretches.len()
+    }
+
     fn lendable(&self, stretch: usize) -> i64 {
         if stretch == 0 { 0 } else { self.row.lendable(self.stretches[stretch - 1], self.limits) as i64 }
+    }
+
+    /// Whether a stretch cannot lend all that the gaps beside it lack.
+    fn is_needy(&self, stretch: usize) -> bool {
+        self.lendable(stretch) < self.lacking(stretch - 1, stretch) + self.lacking(stretch, stretch + 1)
     }
 
     fn is_rich(&self, stretch: usize) -> bool {
@@ -241,9 +250,8 @@ impl Walk<'_> {
         if streamed == 0 {
             return Cost::default();
         }
-        let is_last = to > self.stretches.len();
-        let requests = Cuts::of(self.row, gap.clone(), is_last, self.limits).requests(self.row, gap);
-        Cost { streamed, requests: requests as i64 }
+        let parts = cuts(self.row, gap.clone(), self.is_end(to), self.limits).len() as i64 + 1;
+        Cost { streamed, requests: parts + self.row.ranges(gap) as i64 }
     }
 
     /// What it costs to stream the gap before a stretch and what so many stretches lend to it: one part.

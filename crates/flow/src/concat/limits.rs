@@ -4,8 +4,7 @@ use crate::limits::{COPY_BYTES_MAX, PART_BYTES_MAX, PART_BYTES_MIN, UPLOAD_PARTS
 
 /// The bounds within which a concat plan stays: [`Limits::S3`], or smaller ones, in proportion, for tests.
 ///
-/// The planner's proofs need `3 * part_bytes_min <= copy_bytes <= part_bytes_max`,
-/// `4 * part_bytes_min <= streamed_bytes <= part_bytes_max` and `8 * node_requests <= parts`.
+/// They are in proportion ([`Limits::are_in_proportion`]), or the planner's proofs do not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Most parts of an upload.
@@ -29,9 +28,20 @@ impl Limits {
         part_bytes_min: PART_BYTES_MIN,
         part_bytes_max: PART_BYTES_MAX,
         copy_bytes: COPY_BYTES_MAX,
-        streamed_bytes: 4 * PART_BYTES_MIN,
+        streamed_bytes: 16 << 20,
         node_requests: 1_000,
     };
+
+    /// Whether `0 < 3 * part_bytes_min <= copy_bytes <= part_bytes_max`, `3 * part_bytes_min <= streamed_bytes <= part_bytes_max`
+    /// and `8 * node_requests <= parts`.
+    pub const fn are_in_proportion(&self) -> bool {
+        self.part_bytes_min > 0
+            && 3 * self.part_bytes_min <= self.copy_bytes
+            && self.copy_bytes <= self.part_bytes_max
+            && 3 * self.part_bytes_min <= self.streamed_bytes
+            && self.streamed_bytes <= self.part_bytes_max
+            && 8 * self.node_requests <= self.parts as u64
+    }
 
     /// The largest object that one upload makes, in bytes: 48.8 TiB at S3.
     pub fn object_bytes(&self) -> u64 {
@@ -43,3 +53,5 @@ impl Limits {
         object_bytes > self.part_bytes_min
     }
 }
+
+const _: () = assert!(Limits::S3.are_in_proportion());

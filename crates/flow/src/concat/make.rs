@@ -2,7 +2,7 @@
 
 use std::ops;
 
-use super::gap::Cuts;
+use super::gap::cuts;
 use super::lend::{Copied, copied};
 use super::nodes::nodes;
 use super::row::Row;
@@ -33,6 +33,7 @@ pub struct TooLarge {
 /// When the output is larger than an object can be; within some parts of that size also when its pieces, each
 /// rounded up to whole parts, need more parts than there are.
 pub fn make(elements: &[Element], limits: &Limits) -> Result<Concat, TooLarge> {
+    debug_assert!(limits.are_in_proportion(), "{limits:?}");
     let bytes = elements.iter().fold(0, |bytes: u64, element| bytes.saturating_add(element.bytes()));
     let too_large = TooLarge { bytes, parts: limits.parts, part_bytes_max: limits.part_bytes_max };
     if bytes > limits.object_bytes() {
@@ -132,7 +133,7 @@ impl<'a> Parts<'a> {
 
     /// Streams a gap. To one that is long enough to be cut, nothing is lent.
     fn gap(&mut self, gap: ops::Range<usize>, is_last: bool, limits: &Limits) {
-        let mut cuts = Cuts::of(self.row, gap.clone(), is_last, limits).at;
+        let mut cuts = cuts(self.row, gap.clone(), is_last, limits);
         cuts.reverse();
         let mut start = 0;
         for span in gap {

@@ -94,9 +94,9 @@ fn a_small_object_is_copied_where_it_is_the_last_part() {
 #[test]
 fn a_long_run_of_small_pieces_is_streamed_in_parts_that_memory_can_hold() {
     let plan = whole(&pieces(&[MIB; 101]));
-    assert_eq!(plan.parts.len(), 6);
     assert_eq!(plan.streamed_bytes(), 100 * MIB);
-    assert!(plan.parts[..5].iter().all(|part| part.bytes() == 20 * MIB));
+    let bytes: Vec<u64> = plan.parts.iter().map(|part| part.bytes() / MIB).collect();
+    assert_eq!(bytes, [16, 16, 16, 16, 16, 15, 5, 1]);
 }
 
 #[test]

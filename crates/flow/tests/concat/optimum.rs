@@ -5,7 +5,7 @@ use fanfold_flow::crc::Crc64;
 use proptest::prelude::*;
 
 use crate::brute::optimum;
-use crate::tiny::{Tiny, any_limits, any_tiny, rows_of_short_stretches};
+use crate::tiny::{Tiny, any_limits, any_tiny, rows_of_long_gaps, rows_of_short_stretches};
 
 fn whole(tiny: &Tiny, limits: &Limits) -> ConcatPlan {
     let concat = make(&tiny.elements, limits).unwrap();
@@ -30,7 +30,7 @@ fn cost(plan: &ConcatPlan) -> (u64, u64) {
 fn any_case(origins: usize) -> impl Strategy<Value = (Limits, Tiny)> {
     any_limits().prop_flat_map(move |limits| {
         let short = rows_of_short_stretches(&limits, origins);
-        let tiny = prop_oneof![any_tiny(&limits, origins), short];
+        let tiny = prop_oneof![any_tiny(&limits, origins), short, rows_of_long_gaps(&limits, origins)];
         (Just(limits), tiny)
     })
 }

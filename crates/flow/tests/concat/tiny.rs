@@ -17,7 +17,7 @@ pub(crate) fn any_limits() -> impl Strategy<Value = Limits> {
             part_bytes_min,
             part_bytes_max: 100,
             copy_bytes: 3 * part_bytes_min + copied_more,
-            streamed_bytes: 4 * part_bytes_min + streamed_more,
+            streamed_bytes: 3 * part_bytes_min + streamed_more,
             node_requests: 12_500,
         },
     )
@@ -76,6 +76,20 @@ pub(crate) fn rows_of_short_stretches(
     (first, prop::collection::vec(origin, 0..origins)).prop_map(|(first, origins)| {
         let origins: Vec<Origin> = std::iter::once(first).chain(origins.into_iter().flatten()).collect();
         Tiny::from(&origins)
+    })
+}
+
+/// Elements of up to so many origins: long gaps, of many parts, between stretches of all kinds.
+pub(crate) fn rows_of_long_gaps(limits: &Limits, origins: usize) -> impl Strategy<Value = Tiny> + use<> {
+    let least = limits.part_bytes_min;
+    let small = prop_oneof![4 => 1..=least, 1 => least..3 * least]
+        .prop_map(|bytes| Origin::Object(vec![(0, bytes, 0)], 0));
+    let comma = Just(Origin::Literal(1));
+    let gap = prop::collection::vec(prop_oneof![4 => small, 1 => comma], 3..15);
+    let stretch = (least..4 * least).prop_map(|bytes| Origin::Object(vec![(0, bytes, 0)], 0));
+    prop::collection::vec((gap, stretch), 0..origins.div_ceil(4)).prop_map(|rows| {
+        let origins = rows.into_iter().flat_map(|(gap, stretch)| gap.into_iter().chain([stretch]));
+        Tiny::from(&origins.collect::<Vec<_>>())
     })
 }
 
