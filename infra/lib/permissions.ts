@@ -122,7 +122,7 @@ export function workerOnInput(place: DataPlace): Permission[] {
 export function dispatcherOnOutput(place: DataPlace): Permission[] {
   return [
     {
-      neededBy: 'whether an object is in the way (crates/dispatcher/src/submit.rs), or is what a dead reducer was to write (recover.rs)',
+      neededBy: 'whether an object is in the way (crates/dispatcher/src/submit.rs), is what a dead reducer was to write (recover.rs), or is still what the workers wrote (verify.rs)',
       ...objects(place, ['s3:GetObject']),
     },
     { neededBy: 'to be told that there is none (crates/dispatcher/src/submit.rs)', ...list(place) },

@@ -151,8 +151,9 @@ impl Deployment {
         let credentials = Some((SPARED_KEY.0.to_owned(), SPARED_KEY.1.to_owned()));
         let region = Some(REGION.to_owned());
         let endpoint = Some(emulator.s3_endpoint());
-        let store =
-            S3Store::new(S3Settings { endpoint, region: region.clone(), credentials: credentials.clone() });
+        let settings =
+            S3Settings { endpoint, region: region.clone(), credentials: credentials.clone(), profile: None };
+        let store = S3Store::new(settings);
         let endpoint = Some(emulator.lambda_endpoint().to_owned());
         let invoke = LambdaInvoke::new(LambdaSettings { endpoint, region, credentials, profile: None });
         let (store, invoke) = (Arc::new(store.await), invoke.await);

@@ -8,6 +8,7 @@
 //! - [`program`]: the program `fanfold` itself, in a folder of its own.
 //! - [`processes`]: what runs on this machine on behalf of a test.
 //! - [`python`]: the Python environments of tests that call a stranger's client.
+//! - [`localstack`]: a second S3 server, which is not ours.
 //!
 //! Tests over the real binaries stand in `tests/binaries`, beside the architecture's own test.
 #![forbid(unsafe_code)]
@@ -15,6 +16,7 @@
 
 pub mod cloud;
 pub mod deployment;
+pub mod localstack;
 pub mod memory;
 pub mod mortal;
 pub mod processes;

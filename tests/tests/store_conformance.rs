@@ -2,12 +2,10 @@
 //! server, held to a stranger's client.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
+use e2e::localstack::{self, LocalStack};
 use e2e::python;
 use fanfold_emulator::s3;
 use fanfold_store::Store;
@@ -35,81 +33,32 @@ async fn adapter(endpoint: &str, key: &str, secret: &str) -> Arc<dyn Store> {
         endpoint: Some(endpoint.to_owned()),
         region: Some(REGION.to_owned()),
         credentials: Some((key.to_owned(), secret.to_owned())),
+        ..S3Settings::default()
     };
     Arc::new(S3Store::new(settings).await)
-}
-
-/// Runs a line of Python with the AWS environment of an endpoint.
-fn boto3(endpoint: &str, (key, secret): (&str, &str), line: &str) -> bool {
-    let mut command = Command::new(python::clients());
-    command.args(["-c", &format!("import boto3; s3 = boto3.client('s3'); {line}")]);
-    command.env("AWS_ENDPOINT_URL", endpoint).env("AWS_DEFAULT_REGION", REGION);
-    command.env("AWS_ACCESS_KEY_ID", key).env("AWS_SECRET_ACCESS_KEY", secret);
-    command.stderr(Stdio::null()).status().unwrap().success()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_s3_adapter_conforms_over_the_embedded_s3() {
     let data = tempfile::tempdir().unwrap();
     let server = server(data.path()).await;
-    assert!(boto3(&server.endpoint(), (KEY, SECRET), &format!("s3.create_bucket(Bucket='{BUCKET}')")));
+    assert!(python::boto3(
+        &server.endpoint(),
+        (KEY, SECRET),
+        &format!("s3.create_bucket(Bucket='{BUCKET}')")
+    ));
     let store = adapter(&server.endpoint(), KEY, SECRET).await;
     let tried = conformance::run(store, BUCKET, "c/").await.unwrap_or_else(|broken| panic!("{broken}"));
     assert!(tried > 20, "{tried}");
     server.stop().await;
 }
 
-/// A LocalStack that serves S3 alone; ended when dropped.
-struct LocalStack {
-    process: Child,
-    endpoint: String,
-}
-
-impl LocalStack {
-    fn start(scratch: &Path) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let endpoint = format!("http://127.0.0.1:{port}");
-        let mut command = Command::new(python::localstack());
-        command.args(["-m", "localstack.runtime.main"]).current_dir(scratch);
-        for (name, value) in [
-            ("SERVICES", "s3"),
-            ("EAGER_SERVICE_LOADING", "1"),
-            ("DISABLE_EVENTS", "1"),
-            ("SKIP_SSL_CERT_DOWNLOAD", "1"),
-            ("SKIP_INFRA_DOWNLOADS", "1"),
-            ("DNS_ADDRESS", "0"),
-            ("GATEWAY_LISTEN", &format!("127.0.0.1:{port}")),
-        ] {
-            command.env(name, value);
-        }
-        command.env("LOCALSTACK_VOLUME_DIR", scratch).env("TMPDIR", scratch);
-        let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        Self { process, endpoint }
-    }
-
-    /// Makes the bucket as soon as the server answers.
-    fn make_bucket(&mut self) {
-        let started = Instant::now();
-        while !boto3(&self.endpoint, ("test", "test"), &format!("s3.create_bucket(Bucket='{BUCKET}')")) {
-            assert!(self.process.try_wait().unwrap().is_none(), "LocalStack ended by itself");
-            assert!(started.elapsed() < Duration::from_secs(120), "LocalStack does not answer");
-        }
-    }
-}
-
-impl Drop for LocalStack {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_s3_adapter_conforms_over_a_second_s3_that_is_not_ours() {
     let scratch = tempfile::tempdir().unwrap();
-    let mut second = LocalStack::start(scratch.path());
-    second.make_bucket();
-    let store = adapter(&second.endpoint, "test", "test").await;
+    let second = LocalStack::start(scratch.path(), BUCKET);
+    let (key, secret) = localstack::KEY;
+    let store = adapter(second.endpoint(), key, secret).await;
     let tried = conformance::run(store, BUCKET, "c/").await.unwrap_or_else(|broken| panic!("{broken}"));
     assert!(tried > 20, "{tried}");
 }

@@ -1,33 +1,23 @@
 //! The command line, as typed. What its values mean is decided elsewhere.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use fanfold_flow::job::{Compress, Format};
-use fanfold_flow::joblog::quoted;
 use fanfold_flow::size::{ByteCount, Tolerance};
-use fanfold_flow::uri::ObjectUri;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 mod job;
+mod machine;
 pub(crate) mod stack;
 
 pub(crate) use job::JobArgs;
+pub(crate) use machine::{MachineArgs, PlaceArgs, S3Choice};
 
 use self::stack::{StackArgs, StackCommand};
 use crate::exit;
 use crate::functions::Role;
-
-/// The longest that an invocation may take, on Lambda and here.
-const TIMEOUT_MAX: Duration = Duration::from_secs(900);
-
-/// How many workers run at once on this machine, unless it is said.
-const WORKERS_DEFAULT: u32 = 2;
-
-/// The memory size of a worker on this machine, in MB, unless it is said.
-const WORKER_MEMORY_DEFAULT: u32 = 2048;
 
 /// Runs a program over a batch too big for one process, in parallel, and puts the results together in order.
 ///
@@ -219,65 +209,6 @@ pub(crate) struct ProgramRun {
     pub(crate) machine: MachineArgs,
 }
 
-impl MachineArgs {
-    /// Whether the objects of a job outlive the program.
-    pub(crate) fn keeps_objects(&self) -> bool {
-        self.data.is_some() || self.s3 == S3Choice::Environment
-    }
-
-    /// The options by which another command finds the same objects, as a shell reads them, each with a blank before it.
-    pub(crate) fn place(&self) -> String {
-        let data = self.data.as_ref().map(|data| data.display().to_string());
-        let work = self.work.as_ref().map(ToString::to_string);
-        let s3 = (self.s3 == S3Choice::Environment).then(|| "environment".to_owned());
-        as_typed([("data", data), ("work", work), ("s3", s3)])
-    }
-
-    /// The options by which another command has the same machine: its objects, and what else is not as by default.
-    pub(crate) fn options(&self) -> String {
-        let workers = (self.workers != WORKERS_DEFAULT).then(|| self.workers.to_string());
-        let memory = (self.worker_memory != WORKER_MEMORY_DEFAULT).then(|| self.worker_memory.to_string());
-        let timeout = (self.timeout != TIMEOUT_MAX).then(|| time_as_typed(self.timeout));
-        let others = [("workers", workers), ("worker-memory", memory), ("timeout", timeout)];
-        self.place() + &as_typed(others)
-    }
-}
-
-/// Those options that have a value, as a shell reads them, each with a blank before it.
-fn as_typed<const N: usize>(options: [(&str, Option<String>); N]) -> String {
-    let given = options.into_iter().filter_map(|(name, value)| value.map(|value| (name, value)));
-    given.map(|(name, value)| format!(" --{name} {}", quoted(&value))).collect()
-}
-
-/// A time as [`timeout`] reads it.
-fn time_as_typed(time: Duration) -> String {
-    SignedDuration::try_from(time)
-        .map_or_else(|_| format!("{}s", time.as_secs()), |time| format!("{time:#}").replace(' ', ""))
-}
-
-/// The machine that a job runs on.
-#[derive(Args, Clone, Debug)]
-pub(crate) struct MachineArgs {
-    /// Where the embedded S3 keeps its data, so that a run that fails can be redriven [default: a temporary folder, removed at the end]
-    #[arg(long, value_name = "DIR", help_heading = "This machine")]
-    pub(crate) data: Option<PathBuf>,
-    /// How many workers run at once.
-    #[arg(long, default_value_t = WORKERS_DEFAULT, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=500), help_heading = "This machine")]
-    pub(crate) workers: u32,
-    /// The memory size that workers are told they have, in MB.
-    #[arg(long, default_value_t = WORKER_MEMORY_DEFAULT, value_name = "MB", value_parser = clap::value_parser!(u32).range(128..=10_240), help_heading = "This machine")]
-    pub(crate) worker_memory: u32,
-    /// How long an invocation of a function may take, at most 15m.
-    #[arg(long, default_value = "15m", value_name = "TIME", value_parser = timeout, help_heading = "This machine")]
-    pub(crate) timeout: Duration,
-    /// Which S3 the s3:// addresses mean: the embedded one, or that of your AWS environment.
-    #[arg(long, value_enum, default_value_t = S3Choice::Embedded, help_heading = "This machine")]
-    pub(crate) s3: S3Choice,
-    /// With --s3 environment: where Fanfold keeps its own objects, such as s3://bucket/prefix/.
-    #[arg(long, value_name = "S3-URI", required_if_eq("s3", "environment"), help_heading = "This machine")]
-    pub(crate) work: Option<ObjectUri>,
-}
-
 #[derive(Args, Debug)]
 pub(crate) struct LocalArgs {
     /// Where S3 listens; 0 takes a free port.
@@ -315,15 +246,6 @@ pub(crate) struct ConfigArgs {
     /// As JSON Schema: for each function an object of its variables.
     #[arg(long)]
     pub(crate) schema: bool,
-}
-
-/// Which S3.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum S3Choice {
-    /// The one in this program.
-    Embedded,
-    /// That of AWS_ENDPOINT_URL_S3, AWS_REGION and the keys in the environment.
-    Environment,
 }
 
 /// The output formats, by the names that job files have for them.
@@ -368,15 +290,6 @@ impl From<CompressName> for Compress {
     }
 }
 
-fn timeout(text: &str) -> Result<Duration, String> {
-    let advice = "write a time such as 90s or 15m";
-    let time: SignedDuration = text.parse().map_err(|error| format!("{error}; {advice}"))?;
-    match Duration::try_from(time) {
-        Ok(time) if !time.is_zero() && time <= TIMEOUT_MAX => Ok(time),
-        _ => Err(format!("it must be more than 0 and at most 15m; {advice}")),
-    }
-}
-
 /// The command line's grammar, with the table of exit statuses under its help.
 pub(crate) fn grammar() -> clap::Command {
     Cli::command().after_help(format!("{EXAMPLE}\n\n{}", exit::table()))
@@ -396,7 +309,7 @@ impl Cli {
             other if self.stack == StackArgs::default() => Ok(other),
             _ => Err(grammar().error(
                 ErrorKind::ArgumentConflict,
-                "--stack, --pipeline, --profile and --region go with submit, watch, status, logs, cancel, redrive and jobs only",
+                "--stack, --pipeline, --profile and --region go with submit, watch, status, logs, cancel, redrive, verify and jobs only",
             )),
         }
     }
@@ -414,7 +327,7 @@ mod tests {
         insta::assert_snapshot!("help", grammar.render_long_help());
         for name in [
             "map", "run", "plan", "local", "fire", "submit", "watch", "status", "logs", "cancel", "redrive",
-            "jobs", "config",
+            "verify", "jobs", "config",
         ] {
             let command = grammar.find_subcommand_mut(name).unwrap();
             insta::assert_snapshot!(format!("help_{name}"), command.render_long_help());
@@ -432,35 +345,6 @@ mod tests {
             [["--workers", "3"], ["--worker-memory", "512"], ["--timeout", "1m"], ["--s3", "embedded"]]
         {
             assert_eq!(line(&more).unwrap_err().kind(), ErrorKind::ArgumentConflict, "{more:?}");
-        }
-    }
-
-    #[test]
-    fn a_machine_is_typed_again_as_it_was_and_its_defaults_are_left_out() {
-        #[derive(Parser)]
-        struct Line {
-            #[command(flatten)]
-            machine: MachineArgs,
-        }
-        let options =
-            |line: &[&str]| Line::try_parse_from([&["x"], line].concat()).unwrap().machine.options();
-        assert_eq!(options(&["--data", "kept", "--timeout", "900s", "--workers", "2"]), " --data kept");
-        assert_eq!(options(&["--data", "my runs' $1"]), r" --data 'my runs'\'' $1'");
-        for timeout in ["20s", "90s", "1500ms", "14m", "1m30s"] {
-            let typed = options(&["--timeout", timeout, "--workers", "3", "--worker-memory", "512"]);
-            let words: Vec<&str> = typed.split_whitespace().collect();
-            assert_eq!(words[..4], ["--workers", "3", "--worker-memory", "512"]);
-            let again = Line::try_parse_from([&["x"], words.as_slice()].concat()).unwrap();
-            assert_eq!(again.machine.timeout, super::timeout(timeout).unwrap(), "{typed}");
-        }
-    }
-
-    #[test]
-    fn a_timeout_is_read_as_people_write_it_and_bounded_as_lambda_bounds_it() {
-        assert_eq!(timeout("90s").unwrap(), Duration::from_secs(90));
-        assert_eq!(timeout("15m").unwrap(), TIMEOUT_MAX);
-        for text in ["0s", "16m", "-1s", "soon", "15"] {
-            assert!(timeout(text).unwrap_err().contains("15m"), "{text}");
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! The decision: whatever is asked of a deployed job is asked of its dispatcher, by Invoke, and nothing is read from the
 //! bucket. So who may run jobs needs no other right, and what is shown here is what every other caller is told. Only the
-//! logs come from elsewhere. The price is an invocation of the dispatcher for each look at a job.
+//! logs come from elsewhere, and the bytes of an output that somebody wants to be read. The price is an invocation of the
+//! dispatcher for each look at a job.
 
 pub(crate) mod cancel;
 pub(crate) mod jobs;
@@ -12,6 +13,7 @@ pub(crate) mod rows;
 pub(crate) mod standing;
 pub(crate) mod status;
 pub(crate) mod submit;
+pub(crate) mod verify;
 pub(crate) mod watch;
 
 use std::sync::Arc;
@@ -65,6 +67,7 @@ pub(crate) async fn execute(command: StackCommand) -> Result<(), Stop> {
         StackCommand::Logs(args) => logs::show(&args).await,
         StackCommand::Cancel(args) => cancel::cancel(&args).await,
         StackCommand::Redrive(args) => redrive::redrive(&args).await,
+        StackCommand::Verify(args) => verify::verify(&args).await,
         StackCommand::Jobs(args) => jobs::show(&args).await,
     }
 }

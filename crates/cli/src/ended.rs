@@ -71,7 +71,7 @@ impl Ended {
         let Self { report, retried, output, joblog } = self;
         let joblog_at = joblog.as_ref().ok().and_then(Option::as_deref);
         // A person cannot open what is kept in an embedded S3 that has stopped.
-        let is_at_hand = args.joblog.is_some() || args.machine.s3 == S3Choice::Environment;
+        let is_at_hand = args.joblog.is_some() || args.machine.place.s3 == S3Choice::Environment;
         let facts = Facts {
             output: output.as_deref(),
             joblog: joblog_at.filter(|_| is_at_hand),
@@ -104,7 +104,7 @@ impl Ended {
 
 /// How what is left of a run on this machine is done.
 pub(crate) fn again(report: &Report, args: &ProgramRun) -> Again {
-    if args.machine.keeps_objects() {
+    if args.machine.place.keeps_objects() {
         Again::By(format!("fanfold redrive {}{}", report.job_id, args.machine.options()))
     } else {
         Again::Lost

@@ -1,7 +1,7 @@
 //! What a run on this machine needs beside its job to bring its output home, and to tell of it in the user's words.
 //!
-//! It is kept with the objects of the run, below the same prefix as the copies of its files, so that a redrive finds it. All
-//! that goes when nothing of the run is left to do.
+//! It is kept beside the copies of the run's files, so that a redrive finds it. They go when nothing of the run is left to do;
+//! it stays, like the report, so that it can be told at any later time where the output is.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -52,10 +52,9 @@ pub(crate) fn first(plan: &Plan) -> &JobId {
     plan.earlier().first().unwrap_or(&plan.job_id)
 }
 
-fn kept_at(work: &ObjectUri, first: &JobId) -> ObjectUri {
-    let mut at = local(work, first);
-    at.key.push_str("home.json");
-    at
+/// Where it is kept of a run, the first of those that redrive one another.
+pub(crate) fn kept_at(work: &ObjectUri, first: &JobId) -> ObjectUri {
+    ObjectUri::new(&work.bucket, format!("{}local/{first}.json", work.key))
 }
 
 impl Home {

@@ -25,7 +25,7 @@ impl Joblog {
     /// # Errors
     /// `invalid_job` for a folder, for one that is missing, and for a place where something else goes too.
     pub(crate) fn wanted(args: &ProgramRun, output: Option<&str>, directory: &Path) -> Result<Self, Error> {
-        let stays = args.machine.keeps_objects();
+        let stays = args.machine.place.keeps_objects();
         let Some(address) = &args.joblog else { return Ok(Self { file: None, stays }) };
         if Some(address.as_str()) == output || (address == "-" && args.json) {
             let message = format!("use --joblog {address}: something else goes there too; name another file");

@@ -39,6 +39,7 @@ mod signals;
 mod stdout;
 mod summary;
 mod synthesized;
+mod verify;
 mod wanted;
 mod watch;
 
@@ -82,9 +83,10 @@ async fn execute(command: Command) -> Result<(), Stop> {
         Command::Plan(args) => plan::show(&args).await,
         Command::Local(args) => local::serve(args).await,
         Command::Fire(args) => fire::fire(&args).await,
-        Command::Stack(StackCommand::Redrive(args)) if args.run.machine.keeps_objects() => {
+        Command::Stack(StackCommand::Redrive(args)) if args.run.machine.place.keeps_objects() => {
             redrive::here(&args).await
         }
+        Command::Stack(StackCommand::Verify(args)) if args.place.keeps_objects() => verify::here(&args).await,
         Command::Stack(command) => deployed::execute(command).await,
         Command::Config(args) => config::show(&args),
         // Dealt with before there was a runtime.

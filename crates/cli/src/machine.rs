@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::args::{MachineArgs, S3Choice};
+use crate::args::{MachineArgs, PlaceArgs, S3Choice};
 use crate::functions::{self, Deployment};
 
 /// The bucket that an embedded S3 has from the start.
@@ -81,11 +81,11 @@ pub(crate) enum Folder {
     Temporary(TempDir),
 }
 
-/// Where artefacts are kept on the machine that `args` describe, whether it runs or not.
+/// Where artefacts are kept in the place that `args` describe, whether it runs or not.
 ///
 /// # Errors
 /// `invalid_job` when `--work` is no prefix.
-pub(crate) fn work_of(args: &MachineArgs) -> Result<ObjectUri, Error> {
+pub(crate) fn work_of(args: &PlaceArgs) -> Result<ObjectUri, Error> {
     match (args.s3, &args.work) {
         (S3Choice::Environment, Some(work)) if work.key.is_empty() || work.key.ends_with('/') => {
             Ok(work.clone())
@@ -107,13 +107,13 @@ impl Machine {
     /// # Errors
     /// When a port or the data folder is taken, or the AWS environment lacks what `--s3 environment` needs.
     pub(crate) async fn start(args: &MachineArgs, wishes: Wishes) -> Result<Self, Error> {
-        let work = work_of(args)?;
-        let account = match args.s3 {
+        let work = work_of(&args.place)?;
+        let account = match args.place.s3 {
             S3Choice::Embedded => Account::embedded(),
             S3Choice::Environment => Account::of_environment(|name| std::env::var(name).ok())?,
         };
-        let folder = Folder::open(args.data.as_deref())?;
-        let s3 = match args.s3 {
+        let folder = Folder::open(args.place.data.as_deref())?;
+        let s3 = match args.place.s3 {
             S3Choice::Embedded => {
                 Some(start_s3(folder.path(), wishes.s3_port, wishes.etags, &account).await?)
             }
@@ -241,26 +241,34 @@ async fn remove(store: &Arc<dyn Store>, prefix: &ObjectUri) -> Result<(), StoreE
     Ok(())
 }
 
-/// The store of the machine that `args` describe, without functions; and the S3 embedded in this program, where it is that.
+/// The folder in which objects were kept; none where they are in the user's own S3.
+///
+/// # Errors
+/// `invalid_job` when no folder is named, or it is not there: there is nothing to be found then, and none is to be made.
+pub(crate) fn kept_data(args: &PlaceArgs) -> Result<Option<&Path>, Error> {
+    let message = match (args.s3, &args.data) {
+        (S3Choice::Environment, _) => return Ok(None),
+        (S3Choice::Embedded, Some(data)) if data.is_dir() => return Ok(Some(data)),
+        (S3Choice::Embedded, Some(data)) => {
+            format!("find what was kept: there is no folder {}", data.display())
+        }
+        (S3Choice::Embedded, None) => "find what was kept: --data DIR says where".to_owned(),
+    };
+    Err(Error::new(Code::InvalidJob, message))
+}
+
+/// The store of the place that `args` describe, without functions; and the S3 embedded in this program, where it is that.
 /// Nothing else may have the data folder meanwhile: stop the server before a machine is started.
 ///
 /// # Errors
 /// When the data folder is not there, taken or damaged.
 pub(crate) async fn store_alone(
-    args: &MachineArgs,
+    args: &PlaceArgs,
     etags: ETags,
 ) -> Result<(Arc<dyn Store>, Option<s3::Server>), Error> {
-    let data = match (args.s3, &args.data) {
-        (S3Choice::Environment, _) => return Ok((Arc::new(S3Store::from_environment().await), None)),
-        (S3Choice::Embedded, Some(data)) => data,
-        (S3Choice::Embedded, None) => {
-            return Err(Error::new(Code::InvalidJob, "find what was kept: --data DIR says where"));
-        }
+    let Some(data) = kept_data(args)? else {
+        return Ok((Arc::new(S3Store::from_environment().await), None));
     };
-    if !data.is_dir() {
-        let message = format!("find what was kept: there is no folder {}", data.display());
-        return Err(Error::new(Code::InvalidJob, message));
-    }
     let account = Account::embedded();
     let server = start_s3(data, 0, etags, &account).await?;
     let store = S3Store::new(account.s3_settings(&server)).await;
@@ -334,6 +342,7 @@ impl Account {
             endpoint: Some(s3.endpoint()),
             region: Some(self.region.clone()),
             credentials: Some((self.access_key_id.clone(), self.secret_access_key.clone())),
+            ..S3Settings::default()
         }
     }
 }

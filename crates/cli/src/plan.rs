@@ -15,7 +15,7 @@ use fanfold_runtime::Error;
 use fanfold_store::Store;
 use serde_json::{Value, json};
 
-use crate::args::{MachineArgs, PlanArgs, S3Choice};
+use crate::args::{MachineArgs, PlaceArgs, PlanArgs, S3Choice};
 use crate::exit::Stop;
 use crate::find::{Found, find};
 use crate::functions::cores_per_worker;
@@ -45,7 +45,7 @@ pub(crate) async fn show(args: &PlanArgs) -> Result<(), Stop> {
     let document = wanted.document;
     let job_id: JobId =
         JOB_ID.parse().map_err(|error| Error::caused(Code::Internal, "name the plan", error))?;
-    let mut local = machine::work_of(&args.machine)?;
+    let mut local = machine::work_of(&args.machine.place)?;
     local.key.push_str("local/planned/");
     let places = places::part(document.clone(), &local);
     let job = places.job()?;
@@ -56,7 +56,7 @@ pub(crate) async fn show(args: &PlanArgs) -> Result<(), Stop> {
         input.address = template::fill(&input.address, &values);
     }
     let found = find(&inputs, &machine::current_directory()?)?;
-    let (others, embedded) = others(&args.machine, places.reads_s3).await?;
+    let (others, embedded) = others(&args.machine.place, places.reads_s3).await?;
     let store: Arc<dyn Store> = Arc::new(PlanStore::new(found.files.clone(), local, others));
     let planned = make(&job, &values, &args.machine, &store).await;
     drop(store);
@@ -79,7 +79,7 @@ pub(crate) async fn show(args: &PlanArgs) -> Result<(), Stop> {
 
 /// The store of the addresses that are not local: the embedded S3's data, if there is any, or the user's own S3.
 async fn others(
-    args: &MachineArgs,
+    args: &PlaceArgs,
     needed: bool,
 ) -> Result<(Option<Arc<dyn Store>>, Option<s3::Server>), Error> {
     if !needed || (args.s3 == S3Choice::Embedded && args.data.is_none()) {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use fanfold_dispatcher::Answer;
+use fanfold_dispatcher::{Answer, Redriven, Standing, State};
 use fanfold_emulator::lambda::LogLine;
 use fanfold_emulator::s3::ETags;
 use fanfold_flow::code::Code;
@@ -14,12 +14,12 @@ use fanfold_flow::report::{Output, Report, Status, redrive_advice};
 use fanfold_flow::uri::ObjectUri;
 use fanfold_runtime::Error;
 use fanfold_store::{ErrorKind, Store, StoreExt};
-use serde::Deserialize;
-use serde_json::json;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::args::stack::{RedriveArgs, StackArgs};
-use crate::args::{MachineArgs, ProgramRun};
+use crate::args::{PlaceArgs, ProgramRun};
 use crate::ended::{self, Ended};
 use crate::exit::Stop;
 use crate::home::{self, Home};
@@ -91,8 +91,8 @@ pub(crate) async fn here(args: &RedriveArgs) -> Result<(), Stop> {
 impl Base {
     /// Reads what there is of the run, and checks what can be checked before anything is started.
     async fn read(job_id: &JobId, run: &ProgramRun) -> Result<Self, Error> {
-        let work = machine::work_of(&run.machine)?;
-        let (store, embedded) = machine::store_alone(&run.machine, ETags::Opaque).await?;
+        let work = machine::work_of(&run.machine.place)?;
+        let (store, embedded) = machine::store_alone(&run.machine.place, ETags::Opaque).await?;
         let read = Self::of(job_id, &work, &store, run).await;
         drop(store);
         if let Some(embedded) = embedded {
@@ -110,7 +110,9 @@ impl Base {
         let keys = JobKeys::new(work, job_id);
         let plan: Plan = match store.get_json(&keys.plan()).await {
             Ok(plan) => plan,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Err(unknown(job_id, &run.machine)),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(unknown("redrive", job_id, &run.machine.place));
+            }
             Err(error) => return Err(error.into()),
         };
         let job: Job = store.get_json(&keys.job()).await?;
@@ -124,25 +126,41 @@ impl Base {
         Ok(Self { job, plan, home, joblog })
     }
 
-    /// Where an output is for the user: its file, if that is still known. Where nothing was left to do, what the run kept of
-    /// itself is gone, and the output was taken from among the copies of its files.
-    fn place_of(&self, output: &Output, file: Option<&str>) -> String {
+    /// Where an output is for the user.
+    fn place_of(output: &Output, file: Option<&str>) -> String {
         match file {
+            Some("-") => "standard output".to_owned(),
             Some(file) => file.to_owned(),
-            None if output.uri.key.contains(&format!("local/{}/", home::first(&self.plan))) => {
-                "the place on this machine that the first run's command or job names".to_owned()
-            }
             None => output.uri.to_string(),
         }
     }
 }
 
-fn unknown(job_id: &JobId, machine: &MachineArgs) -> Error {
+/// That there is no such run, to someone who wanted something done about it.
+pub(crate) fn unknown(wanted: &str, job_id: &JobId, place: &PlaceArgs) -> Error {
     let message = format!(
-        "redrive {job_id}: there is no such run in what{} keeps; `fanfold run` and `map` name theirs when they fail",
-        machine.place()
+        "{wanted} {job_id}: there is no such run in what{} keeps; `fanfold run` and `map` name theirs when they end",
+        place.options()
     );
     Error::new(Code::InvalidJob, message)
+}
+
+/// Whether something is left of a run that a redrive may do, and none has come to its end.
+async fn is_left(base: &Base, machine: &Machine) -> Result<bool, Error> {
+    let event = json!({ "status": base.plan.job_id });
+    let standing: Standing = asked(machine, &event).await?;
+    Ok(match (standing.report, standing.redriven) {
+        (_, Some(Redriven { status, .. })) if status != State::Running => false,
+        (report, _) => report.is_none_or(|report| report.can_be_redriven()),
+    })
+}
+
+/// What the dispatcher answers to an event.
+async fn asked<T: DeserializeOwned>(machine: &Machine, event: &Value) -> Result<T, Error> {
+    let answer = dispatcher::ask(&*machine.invoke, functions::DISPATCHER, event).await?;
+    T::deserialize(&answer).map_err(|error| {
+        Error::caused(Code::Internal, format!("read the dispatcher's answer: {answer}"), error)
+    })
 }
 
 /// Asks for the redrive, follows, copies out.
@@ -154,13 +172,12 @@ async fn whole(
     progress: &Progress,
 ) -> Result<Came, Error> {
     // Before any work: whether the output could be brought home.
-    let before = [base.plan.earlier(), std::slice::from_ref(&base.plan.job_id)].concat();
-    base.home.target(&base.plan, &before, &base.job, machine).await?;
+    if is_left(base, machine).await? {
+        let before = [base.plan.earlier(), std::slice::from_ref(&base.plan.job_id)].concat();
+        base.home.target(&base.plan, &before, &base.job, machine).await?;
+    }
     let event = json!({ "redrive": base.plan.job_id });
-    let answer = dispatcher::ask(&*machine.invoke, functions::DISPATCHER, &event).await?;
-    let mut answer = Answer::deserialize(&answer).map_err(|error| {
-        Error::caused(Code::Internal, format!("read the dispatcher's answer: {answer}"), error)
-    })?;
+    let mut answer: Answer = asked(machine, &event).await?;
     if let Some(report) = answer.report.take() {
         return Ok(Came::Before(Box::new(answer), Box::new(report)));
     }
@@ -198,7 +215,7 @@ fn tell_of_before(base: &Base, answer: &Answer, report: &Report, run: &ProgramRu
     }
     let file = base.home.address(&base.plan, &base.job);
     if let Some(output) = &report.output {
-        message = message.replace(&output.uri.to_string(), &base.place_of(output, file.as_deref()));
+        message = message.replace(&output.uri.to_string(), &Base::place_of(output, file.as_deref()));
     }
     anstream::eprintln!("{message}");
     if run.json {

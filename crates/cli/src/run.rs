@@ -84,14 +84,14 @@ pub(crate) async fn run(wanted: Wanted, args: ProgramRun) -> Result<(), Stop> {
         signal = signals.next() => Err(Stop::Signalled { signal, kept: KEPT }),
     };
     progress.end();
-    let rubbish = rubbish(&JobKeys::new(&machine.work, &ready.job_id), ready.local.clone(), &ended);
+    let rubbish = rubbish(&machine.work, &ready, &ended);
     machine.stop(&rubbish).await;
     ended.map_err(|stop| in_the_users_words(stop, &home.names))?.tell(&home.names, &args, began)
 }
 
 /// Checks everything that can be checked before anything is started.
 fn ready(wanted: &Wanted, args: &ProgramRun) -> Result<Ready, Error> {
-    let work = machine::work_of(&args.machine)?;
+    let work = machine::work_of(&args.machine.place)?;
     let name = wanted.document.get("name").and_then(Value::as_str).unwrap_or("job");
     let job_id = new_job_id(name);
     let local = home::local(&work, &job_id);
@@ -163,11 +163,17 @@ async fn submit(ready: &Ready, machine: &Machine) -> Result<(), Error> {
 
 /// What need not stay: the copies of local files, unless a redrive of the run may need them; of a run that was stopped, which
 /// nobody can go on with, everything of its own.
-pub(crate) fn rubbish(keys: &JobKeys, local: ObjectUri, ended: &Result<Ended, Stop>) -> Vec<ObjectUri> {
+fn rubbish(work: &ObjectUri, ready: &Ready, ended: &Result<Ended, Stop>) -> Vec<ObjectUri> {
+    let Ready { job_id, local, .. } = ready;
     match ended {
         Ok(ended) if ended.report.can_be_redriven() => Vec::new(),
-        Err(Stop::Signalled { .. }) => vec![local, keys.folder(), keys.active()],
-        Ok(_) | Err(_) => vec![local],
+        Ok(_) => vec![local.clone()],
+        Err(stop) => {
+            let keys = JobKeys::new(work, job_id);
+            let of_the_run = [home::kept_at(work, job_id), keys.folder(), keys.active()];
+            let is_stopped = matches!(stop, Stop::Signalled { .. });
+            of_the_run.into_iter().filter(|_| is_stopped).chain([local.clone()]).collect()
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::exit::FAILURE;
 use crate::measures::{bytes, count, counted, rate, time};
 
 /// What successes look like.
-const SUCCESS: Style = AnsiColor::Green.on_default().bold();
+pub(crate) const SUCCESS: Style = AnsiColor::Green.on_default().bold();
 
 /// What looks like a success and is not all of one.
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();

@@ -33,7 +33,7 @@ pub(crate) async fn serve(args: &LocalArgs, path: &Path) -> Result<(), Stop> {
     let mut signals = Signals::listen()?;
     let account = Account::embedded();
     let template = read(path, &account.region).await?;
-    let folder = Folder::open(args.machine.data.as_deref())?;
+    let folder = Folder::open(args.machine.place.data.as_deref())?;
     let reserved: u32 = template.functions.iter().filter_map(|it| it.reserved_concurrency).sum();
     let config = Config {
         data: folder.path().to_owned(),

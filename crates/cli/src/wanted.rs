@@ -42,7 +42,7 @@ impl Wanted {
     /// # Errors
     /// Those of [`document::read`].
     pub(crate) fn of_file(args: &JobArgs, machine: &MachineArgs) -> Result<Self, Error> {
-        let work = machine::work_of(machine)?;
+        let work = machine::work_of(&machine.place)?;
         let document = document::read(args, &work.bucket)?;
         Ok(Self { object: args.object.clone(), scheduled: args.scheduled_time, ..Self::alone(document) })
     }

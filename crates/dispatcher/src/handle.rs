@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::answer::Answer;
 use crate::request::Request;
-use crate::{Settings, cancel, fan_out, help, recover, redrive, runs, status, sweep};
+use crate::{Settings, cancel, fan_out, help, recover, redrive, runs, status, sweep, verify};
 
 /// Handles any event that a trigger may send. `request_id` names the run where the event itself does not.
 ///
@@ -41,5 +41,6 @@ pub async fn handle(
         Event::Status(job_id) => status::status(&job_id, deps, settings).await,
         Event::Cancel(job_id) => cancel::cancel(&job_id, deps, settings, budget).await,
         Event::Redrive(job_id) => redrive::redrive(&job_id, deps, settings).await,
+        Event::Verify(job_id) => verify::verify(&job_id, deps).await,
     }
 }

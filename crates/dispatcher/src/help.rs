@@ -25,7 +25,8 @@ pub(crate) fn help(settings: &Settings) -> Value {
     };
     let example = deployed.jobs().next().map_or_else(whole_job, run_of);
     let runs = "of a run, by the job_id in its answer: {\"status\": \"<job id>\"} says how far it is, {\"cancel\": \"<job id>\"} stops \
-                it, and {\"redrive\": \"<job id>\"} does what failed in it, or was cancelled, and only that";
+                it, {\"redrive\": \"<job id>\"} does what failed in it, or was cancelled, and only that, and {\"verify\": \"<job id>\"} \
+                holds its output against what its workers wrote";
     if refused.is_empty() {
         return json!({ "message": message, "jobs": jobs, "example": example, "runs": runs });
     }

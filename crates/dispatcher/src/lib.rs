@@ -28,6 +28,7 @@ mod settings;
 mod status;
 mod submit;
 mod sweep;
+mod verify;
 mod wait;
 #[cfg(test)]
 mod world;

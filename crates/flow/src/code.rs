@@ -75,6 +75,10 @@ codes! {
     OutputTooLarge = "output_too_large", exit 5, advice "split the job";
     /// What was put together is not what the workers wrote.
     OutputCorrupt = "output_corrupt", exit 5, advice "run the job again, and tell us";
+    /// The output is no longer where the job has put it.
+    OutputMissing = "output_missing", exit 5, advice "find out who took it away; the run cannot put it back, so run the job again";
+    /// Another object stands where the job has put its output.
+    OutputReplaced = "output_replaced", exit 5, advice "find out who wrote it; to have the job's own again, run the job again";
     /// A worker ended without an outcome: it was killed, or ran into its time limit.
     WorkerDied = "worker_died", exit 6, advice "smaller chunks, or a larger worker";
     /// The store refused an operation or was out of reach.
@@ -101,6 +105,8 @@ impl Code {
             | Self::HeaderDiffers
             | Self::OutputTooLarge
             | Self::OutputCorrupt
+            | Self::OutputMissing
+            | Self::OutputReplaced
             | Self::Stack => false,
             Self::InputMissing
             | Self::ProgramFailed

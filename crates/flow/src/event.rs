@@ -49,6 +49,8 @@ pub enum Event {
     Cancel(JobId),
     /// Do what failed in this run, or was cancelled, and only that.
     Redrive(JobId),
+    /// Is the output of this run what its workers wrote?
+    Verify(JobId),
 }
 
 /// The dispatcher's message to itself: dispatch the partitions `from..to`.
@@ -73,7 +75,7 @@ const SHAPES: &str = "send a deployed job's name: {\"run\": \"<name>\"}; a job: 
 const JOB_FIELDS: [&str; 5] = ["source", "task", "output", "version", "name"];
 
 /// The fields that tell the other events that people and schedules send.
-const OTHER_FIELDS: [&str; 5] = ["run", "status", "cancel", "redrive", "sweep"];
+const OTHER_FIELDS: [&str; 6] = ["run", "status", "cancel", "redrive", "verify", "sweep"];
 
 impl Event {
     /// Recognises an event.
@@ -102,6 +104,9 @@ impl Event {
         }
         if has("redrive") {
             return plain::of_run(fields, "redrive").map(Self::Redrive);
+        }
+        if has("verify") {
+            return plain::of_run(fields, "verify").map(Self::Verify);
         }
         if has("requestContext") && has("requestPayload") {
             return failed::recognise(fields);

@@ -15,6 +15,7 @@
 //! | [`concat::ConcatPlan`] | `<job>/concat.json` |
 //! | [`joblog::Line`] | `<job>/joblog.tsv` |
 //! | [`report::Report`] | `<job>/result.json` |
+//! | [`verification::Verification`] | the dispatcher's answer |
 //!
 //! Below the nouns stand what they are made of ([`size`], [`time`], [`uri`], [`crc`], [`literal`], [`member`], [`version`]), the checks of a
 //! document against its schema ([`shape`], [`problem`]), every key ([`keys`]), the service's numbers and prices ([`limits`], [`price`]) and
@@ -36,6 +37,7 @@ pub mod result;
 pub mod concat;
 pub mod joblog;
 pub mod report;
+pub mod verification;
 
 pub mod code;
 pub mod crc;

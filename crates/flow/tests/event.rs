@@ -345,12 +345,17 @@ fn a_person_may_name_the_object_that_a_run_is_for() {
 }
 
 #[test]
-fn a_sweep_and_a_question_for_the_status_stand_alone() {
+fn a_sweep_and_what_is_asked_of_a_run_stand_alone() {
     assert_eq!(Event::recognise(&json!({ "sweep": {} })), Ok(Event::Sweep));
-    assert_eq!(
-        Event::recognise(&json!({ "status": "run-1" })),
-        Ok(Event::Status(JobId::from_token("run-1")))
-    );
+    let run = JobId::from_token("run-1");
+    for (asked, event) in [
+        ("status", Event::Status(run.clone())),
+        ("cancel", Event::Cancel(run.clone())),
+        ("redrive", Event::Redrive(run.clone())),
+        ("verify", Event::Verify(run.clone())),
+    ] {
+        assert_eq!(Event::recognise(&json!({ asked: "run-1" })), Ok(event));
+    }
     for (event, told) in [
         (json!({ "sweep": {}, "wait": "1s" }), "wait: is unknown; 'sweep' stands alone"),
         (json!({ "sweep": { "all": true } }), "sweep: must be an empty object: {\"sweep\": {}}"),
@@ -365,7 +370,7 @@ proptest! {
     #[test]
     fn no_event_makes_the_dispatcher_panic(names in prop::collection::vec(prop::sample::select(vec![
         "version", "name", "source", "token", "fan_out", "from", "to", "requestContext", "requestPayload", "responsePayload", "reduce", "detail-type", "", "run", "trigger",
-        "Records", "Event", "status", "sweep", "source", "wait",
+        "Records", "Event", "status", "verify", "sweep", "source", "wait",
     ]), 0..6), values in prop::collection::vec(prop_oneof![
         Just(Value::Null), any::<u64>().prop_map(Value::from), "\\PC{0,5}".prop_map(Value::from), Just(json!([])), Just(json!({ "reduce": 1 })),
     ], 6)) {

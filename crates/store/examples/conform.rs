@@ -23,6 +23,7 @@ async fn main() -> ExitCode {
         endpoint: Some(endpoint.clone()),
         region: Some("us-east-1".to_owned()),
         credentials: Some((key.clone(), secret.clone())),
+        ..S3Settings::default()
     };
     let store = Arc::new(S3Store::new(settings).await);
     match conformance::run(store, bucket, &format!("conform-{}/", std::process::id())).await {

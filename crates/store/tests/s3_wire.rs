@@ -30,6 +30,7 @@ async fn service(answers: Vec<String>) -> (S3Store, JoinHandle<Vec<String>>) {
         endpoint: Some(endpoint),
         region: Some("us-east-1".into()),
         credentials: Some(("key".into(), "secret".into())),
+        ..S3Settings::default()
     };
     (S3Store::new(settings).await, served)
 }

@@ -10,6 +10,7 @@ use e2e::program::Sandbox;
 mod bulk_query;
 mod chaos;
 mod commands;
+mod compressed;
 mod contract;
 mod deadlines;
 mod functions;
@@ -24,6 +25,7 @@ mod shared_memory;
 mod signals;
 mod stack;
 mod triggers;
+mod verify;
 
 /// A folder to run the program that ships in.
 fn sandbox() -> Sandbox {

@@ -190,7 +190,7 @@ fn a_run_on_this_machine_whose_objects_are_kept_is_redriven_by_the_command_that_
     assert_eq!((report.partitions, report.chunks.done), (1, failed.chunks.total));
     assert_eq!(sandbox.read("out.txt"), input.to_uppercase().into_bytes());
     let told_again = sandbox.run(&command).succeeded();
-    told_again.says(&["succeeded", "the output is at the place on this machine that"]);
+    told_again.says(&["succeeded", "the output is at out.txt"]);
     let copies = sandbox.path("kept/s3");
     let copies = walk(&copies);
     assert!(!copies.iter().any(|path| path.contains("/local/")), "copies of files stay: {copies:?}");

@@ -52,6 +52,11 @@ impl<'s> Local<'s> {
         self.sandbox.start(&mut self.command(args)).ended()
     }
 
+    /// The variables that lead here.
+    pub(crate) fn environment(&self) -> &[(String, String)] {
+        &self.environment
+    }
+
     pub(crate) fn stop(self) {
         self.running.signal(Signal::TERM);
         self.running.ended().succeeded();

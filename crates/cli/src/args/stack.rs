@@ -9,7 +9,7 @@ use fanfold_flow::keys::JobId;
 use fanfold_flow::uri::ObjectUri;
 use jiff::{SignedDuration, Timestamp};
 
-use super::ProgramRun;
+use super::{PlaceArgs, ProgramRun};
 
 /// What is asked of a deployed stack.
 #[derive(Debug, Subcommand)]
@@ -31,6 +31,9 @@ pub(crate) enum StackCommand {
     /// Do what failed in a run, or was cancelled, and only that, into the same output.
     #[command(after_help = REDRIVE_EXAMPLES)]
     Redrive(Box<RedriveArgs>),
+    /// Hold a run's output against the records of its workers, at any later time.
+    #[command(after_help = VERIFY_EXAMPLES)]
+    Verify(Box<VerifyArgs>),
     /// List the jobs that are deployed with a stack.
     Jobs(Box<JobsArgs>),
 }
@@ -73,6 +76,24 @@ Examples:
 What is left of RUN is done by a run of its own, of the job as it was, with the programs as they are now.
 The first redrive of RUN is RUN-r1, the next RUN-r2; redrive the last one. Where RUN was redriven before,
 nothing is started: how that ended is told, and is the exit status.";
+
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  # a run of a deployed stack: what S3 keeps of the output, and no byte is read
+  fanfold verify orders-2026-11-22 --stack Fanfold
+
+  # every byte is read, from S3 to this machine
+  fanfold verify orders-2026-11-22 --stack Fanfold --read
+
+  # a copy of it
+  fanfold verify orders-2026-11-22 --stack Fanfold --file orders.csv
+
+  # a run on this machine, whose objects were kept with --data: the file that its job named
+  fanfold verify orders-nightly-20261122-030000-1a2b3c4d --data ./kept
+
+What the output must be is combined anew from the CRC64NVMEs that the workers took of their results, while the run's records
+are kept. Where the store keeps no CRC64NVME of the output, it is read in any case. Of a run that has no output, how it ended
+is told, and is the exit status.";
 
 /// Which stack, and who asks. May stand before the command as well as behind it.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
@@ -153,6 +174,26 @@ pub(crate) struct RedriveArgs {
     pub(crate) wait: bool,
     #[command(flatten)]
     pub(crate) run: ProgramRun,
+    #[command(flatten)]
+    pub(crate) stack: StackArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct VerifyArgs {
+    /// The run whose output it is.
+    #[arg(value_name = "RUN")]
+    pub(crate) job_id: JobId,
+    /// Read every byte of the output, rather than believe what the store keeps of it. A file is read in any case.
+    #[arg(long)]
+    pub(crate) read: bool,
+    /// Look at this file in place of the output: a copy of it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// What was expected and what was found, as JSON on standard output.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
     #[command(flatten)]
     pub(crate) stack: StackArgs,
 }
@@ -252,6 +293,7 @@ impl StackCommand {
             Self::Logs(args) => &mut args.stack,
             Self::Cancel(args) => &mut args.stack,
             Self::Redrive(args) => &mut args.stack,
+            Self::Verify(args) => &mut args.stack,
             Self::Jobs(args) => &mut args.stack,
         };
         *stack = stack.or(before);

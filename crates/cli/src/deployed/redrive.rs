@@ -24,7 +24,7 @@ pub(crate) async fn redrive(args: &RedriveArgs) -> Result<(), Stop> {
 }
 
 /// Where nothing says which stack is meant, a run on this machine may be.
-fn or_on_this_machine(error: Error) -> Error {
+pub(super) fn or_on_this_machine(error: Error) -> Error {
     if error.message != NONE_MEANT {
         return error;
     }

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_config::BehaviorVersion;
+use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::{RetryConfig, RetryPartition, TokenBucket};
 use aws_sdk_s3::config::timeout::TimeoutConfig;
@@ -75,6 +76,9 @@ pub struct S3Settings {
     pub region: Option<String>,
     /// Key id and secret. By default whatever the SDK's chain of providers finds.
     pub credentials: Option<(String, String)>,
+    /// The profile of the AWS configuration. One that is named here goes before keys in the environment. Profiles that
+    /// sign in by SSO or run a program need these features of `aws-config`, which the command line is built with.
+    pub profile: Option<String>,
 }
 
 impl S3Settings {
@@ -114,6 +118,10 @@ impl S3Store {
             )
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
             .timeout_config(attempt_time(SMALL_REQUEST));
+        if let Some(profile) = settings.profile {
+            let credentials = ProfileFileCredentialsProvider::builder().profile_name(&profile).build();
+            shared = shared.profile_name(profile).credentials_provider(credentials);
+        }
         if let Some((id, secret)) = settings.credentials {
             shared = shared.credentials_provider(Credentials::new(id, secret, None, None, "settings"));
         }

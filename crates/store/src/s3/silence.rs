@@ -55,6 +55,7 @@ async fn service(body: &'static str, silence: Silence) -> (S3Store, JoinHandle<(
         endpoint: Some(endpoint),
         region: Some("us-east-1".into()),
         credentials: Some(("key".into(), "secret".into())),
+        ..S3Settings::default()
     };
     let clock = Clock(SystemTime::now(), Instant::now());
     let config = S3Store::config(settings).await.time_source(clock).build();
