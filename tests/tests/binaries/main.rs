@@ -11,6 +11,7 @@ mod bulk_query;
 mod chaos;
 mod commands;
 mod compressed;
+mod compressed;
 mod contract;
 mod deadlines;
 mod functions;
