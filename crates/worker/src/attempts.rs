@@ -194,6 +194,7 @@ impl<'a> Rounds<'a> {
         }
         loop {
             tokio::select! {
+                biased;
                 Some(stored) = self.packs.next() => self.settle(stored)?,
                 ran = self.running.join_next() => match ran {
                     Some(ran) => self.take(shared, ran.map_err(broken)?),

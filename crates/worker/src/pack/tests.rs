@@ -129,12 +129,17 @@ proptest! {
 }
 
 #[test]
-fn results_of_a_redrive_between_which_others_stand_are_no_neighbours() {
-    let mut packer = Packer::new(BOUNDS, [(3, 0), (7, 0)].into_iter());
-    packer.hold((3, 0), 45, 3);
-    packer.hold((7, 0), 45, 7);
-    assert_eq!(packer.take_full(), Vec::<Vec<u64>>::new());
-    assert_eq!(packer.take_all(), [[3, 7]]);
+fn results_between_which_others_stand_are_no_neighbours() {
+    // In a redrive, the results of the other indexes stand elsewhere.
+    for (places, stored) in [(&[(3, 0), (7, 0)][..], None), (&[(3, 0), (4, 0), (5, 0)], Some((4, 0)))] {
+        let mut packer = Packer::new(BOUNDS, places.iter().copied());
+        stored.into_iter().for_each(|place| packer.is_stored_at(place));
+        for place in places.iter().filter(|place| Some(**place) != stored) {
+            packer.hold(*place, 45, place.0);
+        }
+        assert_eq!(packer.take_full(), Vec::<Vec<u64>>::new());
+        assert_eq!(packer.take_all(), [[3, places[places.len() - 1].0]]);
+    }
 }
 
 /// What a program that ended has left in this format, printed in pieces of this size.
