@@ -11,7 +11,7 @@
 //! | `Starttime` | when the process started, in seconds since 1970 (UTC) |
 //! | `JobRuntime` | how long it ran, in seconds |
 //! | `Send` | bytes that the process was given, a header included |
-//! | `Receive` | of a result, its bytes that count in the output: without the header or the brackets that the output has once. Of a failed try, bytes that were printed |
+//! | `Receive` | of a result, its bytes that count in the output: without the header or the brackets that the output has once, and compressed where the output is. Of a failed try, bytes that were printed |
 //! | `Exitval` | the exit status. -1 where there was none, and where it was 0 but the try failed all the same |
 //! | `Signal` | the signal that ended the process, `Exitval` being 0 then; else 0 |
 //! | `Command` | the program, as bash reads it. A registered task by its name. Cut off with `…` where it is long; `job.json` has the whole |
