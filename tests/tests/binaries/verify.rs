@@ -1,9 +1,9 @@
 //! `fanfold verify`: an output is held against the records of its run at any later time, here and of a deployed stack.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use e2e::files;
 use e2e::program::{Ended, Sandbox};
 use fanfold_flow::uri::ObjectUri;
 use fanfold_flow::verification::{Look, Verdict, Verification};
@@ -58,26 +58,6 @@ fn verify(sandbox: &Sandbox, run: &str, options: &[&str]) -> Ended {
     sandbox.run([&["verify", run, "--data", "kept"], options].concat())
 }
 
-/// The files below a folder that hold just these bytes.
-fn files_of(folder: &Path, bytes: &[u8]) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-        if entry.is_dir() {
-            found.extend(files_of(&entry, bytes));
-        } else if fs::read(&entry).unwrap() == bytes {
-            found.push(entry);
-        }
-    }
-    found
-}
-
-/// Changes one bit of a file, in place.
-fn flip(path: &Path, at: usize) {
-    let mut bytes = fs::read(path).unwrap();
-    bytes[at] ^= 1;
-    fs::write(path, bytes).unwrap();
-}
-
 #[test]
 fn a_file_that_a_run_on_this_machine_left_is_verified_until_it_is_changed() {
     let sandbox = sandbox();
@@ -93,7 +73,7 @@ fn a_file_that_a_run_on_this_machine_left_is_verified_until_it_is_changed() {
     assert_eq!(told.recorded.unwrap().content.bytes, output().len() as u64);
 
     fs::copy(sandbox.path(&out), sandbox.path("copy")).unwrap();
-    flip(&sandbox.path(&out), 1_234);
+    sandbox.write(&out, output().replace("1234\n", "1243\n"));
     let changed = verify(&sandbox, &run, &["--json"]).failed_with(5);
     assert_eq!(verification(&changed).verdict, Verdict::Replaced);
     changed.says(&["output_replaced", &out, "or was changed", "find out who wrote it"]);
@@ -113,8 +93,7 @@ fn a_byte_that_rots_on_the_stores_disk_is_found_by_reading() {
     let read = verification(&verify(&sandbox, &run, &["--read", "--json"]).succeeded());
     assert_eq!((read.verdict, read.found.unwrap().by), (Verdict::Verified, Look::Read));
 
-    let [blob] = &files_of(&sandbox.path("kept/s3"), output().as_bytes())[..] else { panic!("one blob") };
-    flip(blob, 4_321);
+    files::flip(&sandbox.path("kept/s3"), b"\n1233\n1234\n1235\n");
     let rotten = verify(&sandbox, &run, &["--read", "--json"]).failed_with(5);
     assert_eq!(verification(&rotten).verdict, Verdict::Corrupt);
     rotten.says(&["output_corrupt", "s3://fanfold/out is damaged", "by its ETag it is the output"]);
