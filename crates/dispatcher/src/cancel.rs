@@ -14,7 +14,7 @@ use fanfold_flow::keys::{JobId, JobKeys};
 use fanfold_flow::partition::Grouping;
 use fanfold_flow::plan::Plan;
 use fanfold_flow::version::Version;
-use fanfold_gather::{Tried, close_groups, is_cancelled, merged_groups, report_of, start_reducer};
+use fanfold_gather::{Goal, Tried, close_groups, is_cancelled, merged_groups, report_of, start_reducer};
 use fanfold_runtime::{Budget, Deps, Error};
 use fanfold_store::{ErrorKind, StoreExt};
 use serde::{Deserialize, Serialize};
@@ -71,7 +71,7 @@ pub(crate) async fn cancel(
         && (is_gathered(deps, &keys, plan.grouping()).await? || stop(&plan, deps, &keys, budget).await?)
     {
         // Also where every group was there before: whoever merged the last may have died before it told the reducer.
-        start_reducer(deps, job_id, Tried::FIRST).await?;
+        start_reducer(deps, job_id, Goal::Output, Tried::FIRST).await?;
         wait::for_report(deps, &keys, WAIT, budget).await?;
     }
     let is_to_stop = is_cancelled(deps, &keys).await?;

@@ -6,7 +6,7 @@ use fanfold_flow::event::FanOut;
 use fanfold_flow::job::Job;
 use fanfold_flow::plan::Plan;
 use fanfold_flow::version::Version;
-use fanfold_gather::{Tried, is_cancelled, start_reducer};
+use fanfold_gather::{Goal, Tried, is_cancelled, start_reducer};
 use fanfold_runtime::{Deps, Error};
 use fanfold_store::StoreExt;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -24,7 +24,7 @@ const INVOKES_IN_FLIGHT: usize = 32;
 /// Dispatches a job's first partitions: all of them, or as many as may run at once. Workers go on to the others.
 pub(crate) async fn start(plan: &Plan, max_concurrency: Option<u32>, deps: &Deps) -> Result<(), Error> {
     if plan.partitions.is_empty() {
-        return start_reducer(deps, &plan.job_id, Tried::FIRST).await;
+        return start_reducer(deps, &plan.job_id, Goal::Output, Tried::FIRST).await;
     }
     dispatch(plan, 0..lanes(plan, max_concurrency), deps).await
 }

@@ -64,6 +64,9 @@ pub(crate) struct Watch {
     /// The reducer, if that stands still.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) reducing: Option<Note>,
+    /// The nodes of the output whose reducers stand still, by number.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) nodes: BTreeMap<u32, Note>,
 }
 
 /// What was counted. A job in which it stays the same has not moved.

@@ -8,6 +8,7 @@
 //! | an attempt is past its deadline and left no outcome | its next attempt, or recorded as failed: the job's retries count |
 //! | a group has all outcomes and is not merged | merges it, and takes the gather on |
 //! | all groups are merged, and nobody reduces | sends the reducer its next attempt, or ends the job |
+//! | the output waits for its nodes, and nobody is at one of them | the same for that node |
 //!
 //! The last step of each is the one that is taken when a death is told ([`crate::recover`]). How often the same is done again
 //! is bounded, and what never started is given up only where nothing else of the job moves ([`decide`]). Notes of that are
@@ -197,7 +198,15 @@ fn tell_if_stuck(deps: &Deps, keys: &JobKeys, marker: &Marker, now_ms: i64) -> b
         Some((first, _)) => {
             format!("{} partitions wait for a worker, the first is {first}", marker.watch.still.len())
         }
-        None => "it waits for a reducer".to_owned(),
+        None => match marker.watch.nodes.first_key_value() {
+            Some((first, _)) => {
+                format!(
+                    "{} nodes of its output wait for a reducer, the first is {first}",
+                    marker.watch.nodes.len()
+                )
+            }
+            None => "it waits for a reducer".to_owned(),
+        },
     };
     tracing::error!(
         job = %keys.job_id(), minutes = still_ms / 60_000,

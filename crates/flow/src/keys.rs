@@ -11,6 +11,10 @@
 //! <prefix>jobs/<job>/groups/<group>.json
 //! <prefix>jobs/<job>/lease.json                        who is reducing
 //! <prefix>jobs/<job>/concat.json                       how the output is put together
+//! <prefix>jobs/<job>/concat/<node>.json                how a node of it is, where it is made of nodes
+//! <prefix>jobs/<job>/concat/leases/<node>.json         who is making that
+//! <prefix>jobs/<job>/concat/made/<node>.json           that it is made
+//! <prefix>jobs/<job>/nodes/<node>                      the node itself, gone when the output is complete
 //! <prefix>jobs/<job>/cancel.json                       that it is to stop
 //! <prefix>jobs/<job>/joblog.tsv                        a line for each try at a chunk
 //! <prefix>jobs/<job>/result.json                       how it ended
@@ -130,8 +134,8 @@ const DOCUMENTS: [&str; 8] = [
     "redrive.json",
 ];
 
-/// Whether a key that is made here may end in `suffix`: as a document, by its name or its number, as a chunk result, or as
-/// the marker of a job whose id has no `.`. An id with one comes from a caller's token, and may end in anything;
+/// Whether a key that is made here may end in `suffix`: as a document, by its name or its number, as a chunk result or a node,
+/// or as the marker of a job whose id has no `.`. An id with one comes from a caller's token, and may end in anything;
 /// [`job_of_marker`] tells such a marker. No is certain, yes is not. Infra's check of jobs has the same rule.
 pub fn may_end_in(suffix: &str) -> bool {
     let last = suffix.rsplit('/').next().unwrap_or_default();
@@ -221,7 +225,7 @@ impl JobKeys {
         self.below(format_args!("hops/"))
     }
 
-    /// What one attempt's process printed.
+    /// What one attempt's process printed; small results of several chunks together, under what would be the first one's key.
     pub fn chunk_result(&self, index: u64, cut: u32, hop: u32, attempt: u32) -> ObjectUri {
         self.below(format_args!("chunks/{index:09}.{cut:04}.{hop:04}.{attempt:03}"))
     }
@@ -264,6 +268,36 @@ impl JobKeys {
     /// How the output is put together.
     pub fn concat(&self) -> ObjectUri {
         self.below(format_args!("concat.json"))
+    }
+
+    /// How a node of the output is put together.
+    pub fn node_plan(&self, node: u32) -> ObjectUri {
+        self.below(format_args!("concat/{node:06}.json"))
+    }
+
+    /// Who is making a node of the output, and until when.
+    pub fn node_lease(&self, node: u32) -> ObjectUri {
+        self.below(format_args!("concat/leases/{node:06}.json"))
+    }
+
+    /// That a node of the output is made.
+    pub fn node_made(&self, node: u32) -> ObjectUri {
+        self.below(format_args!("concat/made/{node:06}.json"))
+    }
+
+    /// The prefix of the records of nodes that are made.
+    pub fn nodes_made(&self) -> ObjectUri {
+        self.below(format_args!("concat/made/"))
+    }
+
+    /// A node of the output.
+    pub fn node(&self, node: u32) -> ObjectUri {
+        self.below(format_args!("nodes/{node:06}"))
+    }
+
+    /// The prefix of the nodes of the output.
+    pub fn nodes(&self) -> ObjectUri {
+        self.below(format_args!("nodes/"))
     }
 
     /// That the job is to stop.
@@ -312,7 +346,8 @@ mod tests {
             (keys.done(3, 45), keys.group(1_234_567), keys.lease()),
             (keys.concat(), keys.result(), keys.chunk_result(9, 0, 0, 1)),
             (keys.hop(98, 3), keys.cancel(), keys.joblog()),
-            (keys.redrive(), keys.redrive(), keys.redrive()),
+            (keys.redrive(), keys.node_plan(3), keys.node(4)),
+            (keys.node_lease(5), keys.node_made(6), keys.nodes()),
             (keys.active(), keys.active(), keys.active()),
         ];
         for ObjectUri { key, .. } in all.into_iter().flat_map(|(one, other, third)| [one, other, third]) {

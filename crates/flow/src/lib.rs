@@ -12,7 +12,7 @@
 //! | [`partition::Partition`] | the worker's payload |
 //! | [`chunk::Chunk`] | the child's environment |
 //! | [`result::ChunkResult`], [`done::Done`], [`done::Group`] | `<job>/done/…`, `<job>/groups/…` |
-//! | [`concat::ConcatPlan`] | `<job>/concat.json` |
+//! | [`concat::ConcatPlan`], [`node::Node`] | `<job>/concat.json`, `<job>/concat/…` |
 //! | [`joblog::Line`] | `<job>/joblog.tsv` |
 //! | [`report::Report`] | `<job>/result.json` |
 //! | [`verification::Verification`] | the dispatcher's answer |
@@ -36,6 +36,7 @@ pub mod result;
 
 pub mod concat;
 pub mod joblog;
+pub mod node;
 pub mod report;
 pub mod verification;
 

@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::attempt::Tried;
+use crate::goal::Goal;
 use crate::hop::hops_before;
 
 /// Whether a done record is the partition's outcome.
@@ -107,7 +108,7 @@ pub async fn advance_group(deps: &Deps, job_id: &JobId, grouping: Grouping, grou
         return Ok(());
     }
     tracing::info!(job = %job_id, groups = complete.len(), "all partitions are done");
-    start_reducer(deps, job_id, Tried::FIRST).await
+    start_reducer(deps, job_id, Goal::Output, Tried::FIRST).await
 }
 
 async fn read_done(deps: &Deps, bucket: &str, keys: Vec<String>) -> Result<Vec<Done>, Error> {
@@ -131,12 +132,12 @@ where
     Ok(stream::iter(reads).buffered(READS_IN_FLIGHT).try_collect().await?)
 }
 
-/// Invokes the reducer, for this try at reducing a job.
+/// Invokes the reducer, for this try at putting together a job's output or a node of it.
 ///
 /// # Errors
 /// When it cannot be invoked.
-pub async fn start_reducer(deps: &Deps, job_id: &JobId, tried: Tried) -> Result<(), Error> {
-    let Tried { hop, attempt } = tried;
-    let payload = Reduce { version: Version, reduce: job_id.clone(), hop, attempt };
+pub async fn start_reducer(deps: &Deps, job_id: &JobId, goal: Goal, tried: Tried) -> Result<(), Error> {
+    let (node, Tried { hop, attempt }) = (goal.node(), tried);
+    let payload = Reduce { version: Version, reduce: job_id.clone(), node, hop, attempt };
     deps.send(&deps.functions.reducer, &payload).await
 }

@@ -2,7 +2,6 @@
 
 use fanfold_flow::keys::JobKeys;
 use fanfold_flow::report::{Report, Status};
-use fanfold_flow::uri::ObjectUri;
 use fanfold_runtime::{Deps, Error, Metric, Of};
 use fanfold_store::{Created, ErrorKind, StoreExt};
 
@@ -49,14 +48,16 @@ fn measure(deps: &Deps, report: &Report) {
 
 /// Takes away what nobody needs once the report is there, and at last the marker, so that a sweep finds what is left where
 /// this ends half way. The marker of a job that was stopped stays: a worker that has not seen yet that it is to stop may
-/// still write something, which a later sweep takes away by [`clean_up_for_good`].
+/// still write something, which a later sweep takes away by [`clean_up_for_good`]. So does that of a job whose output was
+/// made of nodes, each by a reducer of its own.
 ///
 /// # Errors
 /// When the store fails. Calling it again is safe.
 pub async fn clean_up(deps: &Deps, keys: &JobKeys, report: &Report) -> Result<(), Error> {
+    let had_nodes = remove_leftovers(deps, keys, report).await?;
     match report.status {
-        Status::Succeeded | Status::Failed => clean_up_for_good(deps, keys, report).await,
-        Status::Cancelled => remove_leftovers(deps, keys, report).await,
+        Status::Succeeded | Status::Failed if !had_nodes => remove_marker(deps, keys).await,
+        Status::Succeeded | Status::Failed | Status::Cancelled => Ok(()),
     }
 }
 
@@ -66,56 +67,41 @@ pub async fn clean_up(deps: &Deps, keys: &JobKeys, report: &Report) -> Result<()
 /// When the store fails. Calling it again is safe.
 pub async fn clean_up_for_good(deps: &Deps, keys: &JobKeys, report: &Report) -> Result<(), Error> {
     remove_leftovers(deps, keys, report).await?;
-    let active = keys.active();
-    deps.store.delete(&active.bucket, std::slice::from_ref(&active.key)).await?;
-    Ok(())
+    remove_marker(deps, keys).await
 }
 
-/// Takes away what nobody needs once the report is there, the marker excepted: unfinished uploads; and the chunk results,
-/// with those of the runs that this one redrives, unless a redrive may still need them.
+async fn remove_marker(deps: &Deps, keys: &JobKeys) -> Result<(), Error> {
+    let active = keys.active();
+    Ok(deps.store.delete(&active.bucket, std::slice::from_ref(&active.key)).await?)
+}
+
+/// Takes away what nobody needs once the report is there, the marker excepted: unfinished uploads; the nodes of an output;
+/// and the chunk results, with those of the runs that this one redrives, unless a redrive may still need them. Says whether
+/// there were nodes.
 ///
 /// # Errors
 /// When the store fails. Calling it again is safe.
-pub async fn remove_leftovers(deps: &Deps, keys: &JobKeys, report: &Report) -> Result<(), Error> {
-    if let Some(lease) = Lease::current(deps, &keys.lease()).await? {
+async fn remove_leftovers(deps: &Deps, keys: &JobKeys, report: &Report) -> Result<bool, Error> {
+    let lease = Lease::current(deps, &keys.lease()).await?;
+    let had_nodes = lease.as_ref().is_some_and(|lease| lease.nodes().is_some());
+    if let Some(lease) = lease {
         lease.drop_upload(deps).await?;
     }
-    // Of chunk results, and of a joblog.
+    // Of chunk results, of nodes, and of a joblog.
     let folder = keys.folder();
     for upload in deps.store.list_uploads(&folder.bucket, &folder.key).await? {
         deps.store.abort_upload(&upload).await?;
     }
-    if let Some(output) = &report.output {
-        drop_uploads_to(deps, &output.uri).await?;
+    if had_nodes {
+        let nodes = keys.nodes();
+        deps.store.delete_prefix(&nodes.bucket, &nodes.key).await?;
     }
     if report.can_be_redriven() {
-        return Ok(());
+        return Ok(had_nodes);
     }
     for job_id in report.earlier.iter().chain([&report.job_id]) {
         let chunks = deps.keys(job_id).chunk_results();
         deps.store.delete_prefix(&chunks.bucket, &chunks.key).await?;
     }
-    Ok(())
-}
-
-/// Drops unfinished uploads to the place of an output that is complete: a reducer may have died between the beginning of its
-/// upload and the note of that in its lease. The price: where another run writes to the same place at the same moment, its
-/// upload goes too, and its reducer has to begin again.
-///
-/// # Errors
-/// When the store fails.
-pub async fn drop_uploads_to(deps: &Deps, output: &ObjectUri) -> Result<(), Error> {
-    let uploads = match deps.store.list_uploads(&output.bucket, &output.key).await {
-        Ok(uploads) => uploads,
-        // Whose bucket it is may not let us look; then its lifecycle has to.
-        Err(error) if error.kind() == ErrorKind::Denied => {
-            tracing::warn!(%output, "failed to look for unfinished uploads of the output: {error}");
-            return Ok(());
-        }
-        Err(error) => return Err(error.into()),
-    };
-    for upload in uploads.into_iter().filter(|upload| upload.at == *output) {
-        deps.store.abort_upload(&upload).await?;
-    }
-    Ok(())
+    Ok(had_nodes)
 }

@@ -14,7 +14,6 @@ use fanfold_store::{Created, ErrorKind, StoreExt, Upload};
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::Tried;
-use crate::finish::drop_uploads_to;
 
 /// Who reduces, until when, and what is under way.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,6 +31,9 @@ pub struct Lease {
     /// The unfinished upload of what is reduced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     upload: Option<Upload>,
+    /// Of how many nodes the output is made, where it is: each has a lease of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    nodes: Option<u32>,
     /// Whether somebody else held it before.
     #[serde(skip)]
     was_taken_over: bool,
@@ -57,6 +59,7 @@ impl Lease {
             holder: deps.world.random(),
             expires_ms: budget.deadline_ms(),
             upload: None,
+            nodes: None,
             was_taken_over: false,
         };
         if deps.store.create_json(at, &lease).await? == Created::New {
@@ -71,7 +74,8 @@ impl Lease {
         }
         // An event that comes late is about what was reached since: no attempt is counted twice.
         let reached = Tried { attempt: current.tried.attempt.max(1), ..current.tried };
-        let lease = Self { tried: tried.max(reached), upload: current.upload, was_taken_over: true, ..lease };
+        let Self { upload, nodes, .. } = current;
+        let lease = Self { tried: tried.max(reached), upload, nodes, was_taken_over: true, ..lease };
         match deps.store.rewrite_json(at, &lease, etag).await {
             Ok(_) => Ok(Some(lease)),
             Err(error) if matches!(error.kind(), ErrorKind::PreconditionFailed | ErrorKind::Conflict) => {
@@ -101,6 +105,11 @@ impl Lease {
     /// The upload that is under way, if one was noted.
     pub fn upload(&self) -> Option<&Upload> {
         self.upload.as_ref()
+    }
+
+    /// Of how many nodes the output is made, once that was noted.
+    pub fn nodes(&self) -> Option<u32> {
+        self.nodes
     }
 
     /// Whether somebody else held it before, who may have begun what is not noted.
@@ -151,6 +160,15 @@ impl Lease {
         Ok(Tried { attempt: 1, ..self.tried })
     }
 
+    /// The same where the next hop is for when this many nodes are made.
+    ///
+    /// # Errors
+    /// As for [`hand_on`](Self::hand_on).
+    pub async fn leave_to_nodes(&mut self, deps: &Deps, at: &ObjectUri, nodes: u32) -> Result<(), Error> {
+        self.nodes = Some(nodes);
+        self.hand_on(deps, at).await.map(drop)
+    }
+
     async fn rewrite(&self, deps: &Deps, at: &ObjectUri) -> Result<(), Error> {
         let (current, etag): (Self, _) = deps.store.get_json_tagged(at).await?;
         if current.holder != self.holder {
@@ -185,4 +203,26 @@ impl Lease {
 
 fn taken_over() -> Error {
     Error::new(Code::Internal, "go on reducing: another reducer has taken over")
+}
+
+/// Drops all unfinished uploads to this place: for who may have begun one that is noted nowhere, or has taken over from somebody
+/// who may. Never once the job has ended, for then a redrive of it may be writing there. The price: where another job writes
+/// to the same place at that very moment, its upload goes too, and its reducer has to begin again.
+///
+/// # Errors
+/// When the store fails.
+pub async fn drop_uploads_to(deps: &Deps, at: &ObjectUri) -> Result<(), Error> {
+    let uploads = match deps.store.list_uploads(&at.bucket, &at.key).await {
+        Ok(uploads) => uploads,
+        // Whose bucket it is may not let us look; then its lifecycle has to.
+        Err(error) if error.kind() == ErrorKind::Denied => {
+            tracing::warn!(%at, "failed to look for unfinished uploads: {error}");
+            return Ok(());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    for upload in uploads.into_iter().filter(|upload| upload.at == *at) {
+        deps.store.abort_upload(&upload).await?;
+    }
+    Ok(())
 }

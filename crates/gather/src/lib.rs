@@ -16,10 +16,12 @@ mod close;
 mod commit;
 mod earlier;
 mod finish;
+mod goal;
 mod hop;
 mod joblog;
 mod lane;
 mod lease;
+mod node;
 mod progress;
 
 pub use account::{Account, NoOutput, output_of};
@@ -29,9 +31,11 @@ pub use attempt::{
 pub use close::close_groups;
 pub use commit::{Commit, advance, advance_group, commit, commit_hop, read_groups, start_reducer};
 pub use earlier::{Left, read_account, read_left};
-pub use finish::{clean_up, clean_up_for_good, drop_uploads_to, finish, remove_leftovers, report_of};
+pub use finish::{clean_up, clean_up_for_good, finish, report_of};
+pub use goal::Goal;
 pub use hop::at_its_hop;
 pub use joblog::write_joblog;
 pub use lane::Lane;
-pub use lease::Lease;
+pub use lease::{Lease, drop_uploads_to};
+pub use node::{advance_nodes, nodes_made, read_nodes};
 pub use progress::{done_in, is_cancelled, is_done, merged_groups};

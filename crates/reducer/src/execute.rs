@@ -2,12 +2,15 @@
 
 use fanfold_flow::concat::ConcatPlan;
 use fanfold_flow::uri::ObjectUri;
-use fanfold_gather::{Lease, drop_uploads_to};
-use fanfold_runtime::{Deps, Error};
+use fanfold_gather::{Lease, NoOutput, drop_uploads_to};
+use fanfold_runtime::{Deps, Error, backoff};
 use fanfold_store::concat::{Assembly, Bounds, ConcatError, Progress};
 use fanfold_store::{Condition, ETag, ErrorKind, Part, StoreError, Upload};
 
 use crate::time::Times;
+
+/// How often an upload is begun, before that is left to the next reducer.
+const BEGINNINGS: u32 = 3;
 
 /// What came of a plan.
 #[derive(Debug)]
@@ -23,6 +26,8 @@ pub(crate) enum Made {
 pub(crate) enum Trouble {
     /// It was put together wrongly, or not at all.
     Concat(ConcatError),
+    /// The job fails of it.
+    Own(NoOutput),
     /// Anything else.
     Other(Error),
 }
@@ -99,11 +104,21 @@ impl Work<'_> {
 
     /// Begins an upload, and notes it.
     async fn begin(&mut self, at: &ObjectUri) -> Result<Upload, Trouble> {
+        // Whoever had the lease may have died between these two requests.
         if self.lease.was_taken_over() {
-            // Whoever had the lease may have died between these two requests.
             drop_uploads_to(self.deps, at).await?;
         }
-        let upload = self.deps.store.create_upload(at, None).await?;
+        let mut failures = 0;
+        let upload = loop {
+            match self.deps.store.create_upload(at, None).await {
+                Ok(upload) => break upload,
+                // It may have been begun all the same.
+                Err(error) if error.is_transient() && failures + 1 < BEGINNINGS => failures += 1,
+                Err(error) => return Err(error.into()),
+            }
+            tokio::time::sleep(backoff(self.deps.world.as_ref(), failures)).await;
+            drop_uploads_to(self.deps, at).await?;
+        };
         if let Err(error) = self.lease.note(self.deps, &self.lease_at, &upload).await {
             // Nobody else knows of it.
             self.give_up(&upload).await;
@@ -141,7 +156,7 @@ impl Work<'_> {
     /// Drops an upload that nobody can go on with.
     async fn give_up(&self, upload: &Upload) {
         if let Err(unaborted) = self.deps.store.abort_upload(upload).await {
-            // The failure that led here is the one to tell. What is left is found when the output is there.
+            // The failure that led here is the one to tell. Whoever takes over looks for what is left.
             tracing::warn!("failed to drop an unfinished upload: {unaborted}");
         }
     }

@@ -7,9 +7,10 @@ use fanfold_flow::job::Job;
 use fanfold_flow::keys::JobKeys;
 use fanfold_flow::limits::REDUCER_HOPS_MAX;
 use fanfold_flow::plan::Plan;
-use fanfold_flow::report::Report;
+use fanfold_flow::report::{Output, Report};
 use fanfold_gather::{
-    Lease, NoOutput, Tried, clean_up, finish, read_account, report_of, start_reducer, write_joblog,
+    Account, Goal, Lease, NoOutput, Tried, advance_nodes, clean_up, finish, read_account, report_of,
+    start_reducer, write_joblog,
 };
 use fanfold_runtime::{Budget, Deps, Error};
 use fanfold_store::StoreExt;
@@ -17,12 +18,14 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::account;
-use crate::execute::Work;
+use crate::execute::{Trouble, Work};
+use crate::nodes;
 use crate::output::{Came, Order, output};
 use crate::time::Times;
+use crate::verdict::verdict;
 
-/// Reduces a job whose groups are all there, unless somebody did or does, within these limits of S3. When time is up, another
-/// invocation goes on with what was made.
+/// Reduces a job whose groups are all there, unless somebody did or does, within these limits of S3; or makes a node of its
+/// output. When time is up, another invocation goes on with what was made.
 ///
 /// # Errors
 /// When store or invoke fail; the same event may be sent again. That the job failed is no error: the report says it.
@@ -30,7 +33,7 @@ use crate::time::Times;
 /// # Cancellation
 /// The output appears or does not; whoever reduces next goes on with an upload under way.
 pub async fn handle(event: Value, deps: &Deps, limits: &Limits, budget: Budget) -> Result<(), Error> {
-    let Reduce { reduce: job_id, hop, attempt, .. } = Reduce::deserialize(&event)
+    let Reduce { reduce: job_id, node, hop, attempt, .. } = Reduce::deserialize(&event)
         .map_err(|error| Error::caused(Code::InvalidJob, "read the event as the reducer's payload", error))?;
     let times = Times::new(budget, deps.world.as_ref());
     let keys = deps.keys(&job_id);
@@ -38,73 +41,123 @@ pub async fn handle(event: Value, deps: &Deps, limits: &Limits, budget: Budget) 
         // Whoever put it may have died before the rest.
         return clean_up(deps, &keys, &report).await;
     }
-    let lease_at = keys.lease();
+    let goal = Goal::of(node);
+    let lease_at = goal.lease(&keys);
     let Some(lease) = Lease::take(deps, &lease_at, Tried { hop, attempt }, budget).await? else {
-        tracing::info!(job = %job_id, hop, attempt, "somebody else reduces");
+        tracing::info!(job = %job_id, %goal, hop, attempt, "somebody else reduces");
         return Ok(());
     };
     let mut work = Work { deps, lease, lease_at, times };
-    let error = match reduce(&mut work, &keys, limits).await {
-        Ok(()) => return Ok(()),
-        Err(error) => error,
+    let reduced = match goal {
+        Goal::Output => reduce(&mut work, &keys, limits).await,
+        Goal::Node(number) => make_node(&mut work, &keys, number).await,
     };
+    let Err(error) = reduced else { return Ok(()) };
     // Whoever was first has deleted the chunk results, or its output stands in the way of this one.
     match report_of(deps, &keys).await? {
         Some(report) => {
-            tracing::info!(job = %job_id, hop, attempt, "the job has ended, in spite of a failure here: {}", error.chain());
+            tracing::info!(job = %job_id, %goal, hop, attempt, "the job has ended, in spite of a failure here: {}", error.chain());
             clean_up(deps, &keys, &report).await
         }
         None if !work.lease.is_held(deps, &work.lease_at).await? => {
-            tracing::info!(job = %job_id, hop, attempt, "another reducer has taken over: {}", error.chain());
+            tracing::info!(job = %job_id, %goal, hop, attempt, "another reducer has taken over: {}", error.chain());
             Ok(())
         }
         None => Err(error),
     }
 }
 
+/// A job of which every chunk has its outcome.
+struct Gathered {
+    job: Job,
+    plan: Plan,
+    account: Account,
+}
+
+impl Gathered {
+    async fn read(deps: &Deps, keys: &JobKeys) -> Result<Self, Error> {
+        let job = deps.store.get_json(&keys.job()).await?;
+        let plan = deps.store.get_json(&keys.plan()).await?;
+        let account = read_account(deps, &plan).await?;
+        Ok(Self { job, plan, account })
+    }
+
+    /// Ends the job, with this output or for this reason without one.
+    async fn end(self, deps: &Deps, keys: &JobKeys, ended: Result<Output, NoOutput>) -> Result<(), Error> {
+        let Self { job, plan, account } = self;
+        // As late as can be: of several invocations only the last has to.
+        let joblog = write_joblog(deps, keys, &plan, &job, &account).await;
+        let report = account.report(&job, &plan, ended, deps.world.now_ms());
+        finish(deps, keys, Report { joblog, ..report }).await
+    }
+}
+
 async fn reduce(work: &mut Work<'_>, keys: &JobKeys, limits: &Limits) -> Result<(), Error> {
     let deps = work.deps;
-    let job: Job = deps.store.get_json(&keys.job()).await?;
-    let plan: Plan = deps.store.get_json(&keys.plan()).await?;
-    let account = read_account(deps, &plan).await?;
+    let gathered = Gathered::read(deps, keys).await?;
+    let Gathered { job, plan, account } = &gathered;
     let results = account.in_order();
-    let defects = account::defects(&results, &account.failures, &plan);
+    let defects = account::defects(&results, &account.failures, plan);
     if !defects.is_empty() {
         return Err(Error::new(Code::Internal, format!("account for every index: {}", defects.join("; "))));
     }
-    let ended = match account::verdict(&account, &job, &plan) {
-        Ok(()) => {
-            let order = Order { job: &job, plan: &plan, results: &results, keys, limits };
-            match output(work, order).await? {
-                Came::ToAnEnd(ended) => ended,
-                Came::Partly { made, of } if work.lease.tried().hop + 1 < REDUCER_HOPS_MAX => {
-                    return hand_on(work, keys, made, of).await;
-                }
-                Came::Partly { made, of } => Err(without_end(made, of)),
-            }
-        }
+    let ended = match account::verdict(account, job, plan) {
+        Ok(()) => match output(work, Order { job, plan, results: &results, keys, limits }).await? {
+            Came::ToAnEnd(ended) => ended,
+            Came::LeftToNodes => return Ok(()),
+            Came::Partly { made, of } => match hand_on(work, keys, Goal::Output, made, of).await {
+                Ok(()) => return Ok(()),
+                Err(trouble) => Err(verdict(trouble, Goal::Output, plan, &results)?),
+            },
+        },
         Err(failure) => Err(failure),
     };
-    // As late as can be: of several invocations only the last has to.
-    let joblog = write_joblog(deps, keys, &plan, &job, &account).await;
-    let report = account.report(&job, &plan, ended, deps.world.now_ms());
-    finish(deps, keys, Report { joblog, ..report }).await
+    drop(results);
+    gathered.end(deps, keys, ended).await
 }
 
-/// Leaves the rest of the upload to another invocation.
-async fn hand_on(work: &mut Work<'_>, keys: &JobKeys, made: usize, of: usize) -> Result<(), Error> {
+/// Makes a node of the output, and has the output put together where it is the last one. What ends the job is told here too.
+async fn make_node(work: &mut Work<'_>, keys: &JobKeys, number: u32) -> Result<(), Error> {
+    let (deps, goal) = (work.deps, Goal::Node(number));
+    let came = match nodes::make(work, keys, number).await {
+        Ok(nodes::Came::ToItsEnd) => {
+            return match report_of(deps, keys).await? {
+                // Another node failed meanwhile, and nobody needs this one.
+                Some(report) => clean_up(deps, keys, &report).await,
+                None => advance_nodes(deps, keys).await,
+            };
+        }
+        Ok(nodes::Came::Partly { made, of }) => hand_on(work, keys, goal, made, of).await,
+        Err(trouble) => Err(trouble),
+    };
+    let trouble = match came {
+        Ok(()) => return Ok(()),
+        Err(Trouble::Other(error)) => return Err(error),
+        Err(trouble) => trouble,
+    };
+    let gathered = Gathered::read(deps, keys).await?;
+    let failure = verdict(trouble, goal, &gathered.plan, &gathered.account.in_order())?;
+    gathered.end(deps, keys, Err(failure)).await
+}
+
+/// Leaves the rest of an upload to another invocation; not without end.
+async fn hand_on(
+    work: &mut Work<'_>,
+    keys: &JobKeys,
+    goal: Goal,
+    made: usize,
+    of: usize,
+) -> Result<(), Trouble> {
+    if work.lease.tried().hop + 1 >= REDUCER_HOPS_MAX {
+        let code = Code::Store;
+        let message = format!(
+            "after {REDUCER_HOPS_MAX} invocations of the reducer, {made} of {of} parts of {goal} are there; give the reducer \
+             more time, or find out why the store takes so long; {}",
+            code.advice()
+        );
+        return Err(Trouble::Own(NoOutput { code, message }));
+    }
     let next = work.lease.hand_on(work.deps, &work.lease_at).await?;
-    tracing::info!(job = %keys.job_id(), hop = next.hop, made, of, "time is up; another reducer goes on with the upload");
-    start_reducer(work.deps, keys.job_id(), next).await
-}
-
-/// Why there is no output of which not all parts are there after all hops.
-fn without_end(made: usize, of: usize) -> NoOutput {
-    let code = Code::Store;
-    let message = format!(
-        "after {REDUCER_HOPS_MAX} invocations of the reducer, {made} of the output's {of} parts are there; give the reducer \
-         more time, or find out why the store takes so long; {}",
-        code.advice()
-    );
-    NoOutput { code, message }
+    tracing::info!(job = %keys.job_id(), %goal, hop = next.hop, made, of, "time is up; another reducer goes on with the upload");
+    Ok(start_reducer(work.deps, keys.job_id(), goal, next).await?)
 }

@@ -14,6 +14,7 @@
 mod account;
 mod execute;
 mod handle;
+mod nodes;
 mod output;
 mod time;
 mod verdict;

@@ -8,11 +8,12 @@ use fanfold_flow::plan::Plan;
 use fanfold_flow::report::Output;
 use fanfold_flow::result::ChunkResult;
 use fanfold_flow::uri::ObjectUri;
-use fanfold_gather::{NoOutput, output_of};
+use fanfold_gather::{Goal, NoOutput, output_of};
 use fanfold_runtime::{Deps, Error};
 use fanfold_store::{Condition, Created, ETag, StoreExt};
 
 use crate::execute::{Made, Work};
+use crate::nodes::{Nodes, nodes};
 use crate::verdict::verdict;
 
 /// What the output is made for, and of.
@@ -37,47 +38,85 @@ pub(crate) enum Came {
         /// All parts.
         of: usize,
     },
+    /// Its nodes are being made, by others.
+    LeftToNodes,
+}
+
+/// What it is made of, as one upload, beside what the nodes below that took.
+struct Pieces {
+    elements: Vec<Element>,
+    concat: ConcatPlan,
+    streamed_in_nodes: u64,
 }
 
 /// Puts the output together.
 ///
 /// # Errors
-/// When store or plan fail in a way that may go well the next time. What was made stays for that.
+/// When store, functions or plan fail in a way that may go well the next time. What was made stays for that.
 pub(crate) async fn output(work: &mut Work<'_>, order: Order<'_>) -> Result<Came, Error> {
     let Order { job, plan, results, keys, limits } = order;
-    let elements = match concat::elements(plan.format, plan.compress, results) {
-        Ok(elements) => elements,
-        Err(error) => return Ok(none(Code::ResultMalformed, error.to_string())),
+    let pieces = match pieces(work, order).await? {
+        Ok(pieces) => pieces,
+        Err(came) => return Ok(came),
     };
-    let concat = match concat::make(&elements, limits) {
-        Ok(concat) => concat,
-        Err(error) => {
-            let code = Code::OutputTooLarge;
-            return Ok(none(code, format!("{error}; {}", code.advice())));
-        }
-    };
-    must_be_right(&concat, &elements, limits)?;
-    let concat = match concat {
-        Concat::Whole(concat) => concat,
-        Concat::Nodes(nodes) => {
-            let code = Code::OutputTooLarge;
-            return Ok(none(code, format!("the output takes {} uploads", nodes.len())));
-        }
-    };
+    let Pieces { elements, concat, streamed_in_nodes } = pieces;
     let concat = settled(work.deps, &keys.concat(), concat, &elements, limits).await?;
     let condition = condition(job, plan, work.deps).await?;
     match work.execute(&concat, &plan.output, condition).await {
-        Ok(Made::Object(etag)) => Ok(Came::ToAnEnd(Ok(output_of(plan, &concat, &etag)))),
+        Ok(Made::Object(etag)) => {
+            let output = output_of(plan, &concat, &etag);
+            let streamed_bytes = output.streamed_bytes + streamed_in_nodes;
+            Ok(Came::ToAnEnd(Ok(Output { streamed_bytes, ..output })))
+        }
         Ok(Made::Partly(made)) => Ok(Came::Partly { made, of: concat.parts.len() }),
-        Err(trouble) => Ok(Came::ToAnEnd(Err(verdict(trouble, plan, results)?))),
+        Err(trouble) => Ok(Came::ToAnEnd(Err(verdict(trouble, Goal::Output, plan, results)?))),
     }
+}
+
+/// What the output is made of; else how far it came without that.
+async fn pieces(work: &mut Work<'_>, order: Order<'_>) -> Result<Result<Pieces, Came>, Error> {
+    let Order { plan, results, keys, limits, .. } = order;
+    let elements = match concat::elements(plan.format, plan.compress, results) {
+        Ok(elements) => elements,
+        Err(error) => return Ok(Err(none(Code::ResultMalformed, error.to_string()))),
+    };
+    let plans = match planned(&elements, limits)? {
+        Ok(Concat::Whole(concat)) => return Ok(Ok(Pieces { elements, concat, streamed_in_nodes: 0 })),
+        Ok(Concat::Nodes(plans)) => plans,
+        Err(came) => return Ok(Err(came)),
+    };
+    let (elements, streamed_in_nodes) = match nodes(work, keys, &plans).await? {
+        Nodes::Made { elements, streamed_bytes } => (elements, streamed_bytes),
+        Nodes::UnderWay => return Ok(Err(Came::LeftToNodes)),
+    };
+    match planned(&elements, limits)? {
+        Ok(Concat::Whole(concat)) => Ok(Ok(Pieces { elements, concat, streamed_in_nodes })),
+        Ok(Concat::Nodes(above)) => {
+            let message =
+                format!("plan the output over {} nodes: it takes {} uploads", plans.len(), above.len());
+            Err(Error::new(Code::Internal, message))
+        }
+        Err(came) => Ok(Err(came)),
+    }
+}
+
+/// How elements are put together. Nothing is executed that was not checked, by what does not know how it was made.
+fn planned(elements: &[Element], limits: &Limits) -> Result<Result<Concat, Came>, Error> {
+    let concat = match concat::make(elements, limits) {
+        Ok(concat) => concat,
+        Err(error) => {
+            let code = Code::OutputTooLarge;
+            return Ok(Err(none(code, format!("{error}; {}", code.advice()))));
+        }
+    };
+    must_be_right(&concat, elements, limits)?;
+    Ok(Ok(concat))
 }
 
 fn none(code: Code, message: String) -> Came {
     Came::ToAnEnd(Err(NoOutput { code, message }))
 }
 
-/// Nothing is executed that was not checked, by what does not know how it was made.
 fn must_be_right(concat: &Concat, elements: &[Element], limits: &Limits) -> Result<(), Error> {
     let defects = concat::defects(concat, elements, limits);
     if defects.is_empty() {
@@ -86,7 +125,7 @@ fn must_be_right(concat: &Concat, elements: &[Element], limits: &Limits) -> Resu
     Err(Error::new(Code::Internal, format!("make a right concat plan: {}", defects.join("; "))))
 }
 
-/// The plan by which all go on who put this object together: that of the first, so that a part is the same whoever makes it.
+/// The plan by which all go on who put the output together: that of the first, so that a part is the same whoever makes it.
 async fn settled(
     deps: &Deps,
     at: &ObjectUri,

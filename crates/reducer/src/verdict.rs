@@ -4,7 +4,7 @@ use fanfold_flow::code::Code;
 use fanfold_flow::concat::Range;
 use fanfold_flow::plan::Plan;
 use fanfold_flow::result::ChunkResult;
-use fanfold_gather::NoOutput;
+use fanfold_gather::{Goal, NoOutput};
 use fanfold_runtime::Error;
 use fanfold_store::concat::ConcatError;
 use fanfold_store::{ErrorKind, Operation, StoreError};
@@ -13,9 +13,15 @@ use crate::execute::Trouble;
 
 /// The job's own failure, if trying again would not mend it; else the error that the next try is made for. What the store
 /// caught is told with where it was caught, and whose results are concerned.
-pub(crate) fn verdict(trouble: Trouble, plan: &Plan, results: &[&ChunkResult]) -> Result<NoOutput, Error> {
+pub(crate) fn verdict(
+    trouble: Trouble,
+    goal: Goal,
+    plan: &Plan,
+    results: &[&ChunkResult],
+) -> Result<NoOutput, Error> {
     let error = match trouble {
         Trouble::Concat(error) => error,
+        Trouble::Own(failure) => return Ok(failure),
         Trouble::Other(error) => return Err(error),
     };
     let (code, whose) = match &error {
@@ -30,7 +36,8 @@ pub(crate) fn verdict(trouble: Trouble, plan: &Plan, results: &[&ChunkResult]) -
         ConcatError::Store(store) if is_in_the_way(store) => (Code::OutputExists, String::new()),
         ConcatError::SourceGone { .. } | ConcatError::Store(_) => return Err(as_error(error)),
     };
-    let message = format!("{} {}{whose}; {}", code.meaning(), chain(error), code.advice());
+    let place = goal.node().map_or_else(String::new, |_| format!(", in {goal}"));
+    let message = format!("{} {}{whose}{place}; {}", code.meaning(), chain(error), code.advice());
     Ok(NoOutput { code, message })
 }
 

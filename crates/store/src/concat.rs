@@ -19,7 +19,7 @@ mod queue;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use fanfold_flow::concat::{self as flow, ConcatPlan, Segment};
+use fanfold_flow::concat::{self as flow, ConcatPlan, Limits, Segment};
 use fanfold_flow::crc::Crc64;
 use fanfold_flow::uri::ObjectUri;
 use futures::TryStreamExt;
@@ -53,9 +53,9 @@ impl Default for Bounds {
             // A copy is a round trip of some 100 ms and then work of the service's own; 24 of them at 8 MiB or more keep
             // S3 as busy as one client can, and stay below what makes it answer 503.
             copies_in_flight: 24,
-            // Two of the largest parts that plans have, of 20 MiB: with what is in memory twice while it is put in order, this
-            // stays below the 128 MiB that the smallest function has.
-            streamed_bytes_in_flight: 40 << 20,
+            // Two of the largest parts that plans have: with what is in memory twice while it is put in order, this stays well
+            // below the 128 MiB that the smallest function has.
+            streamed_bytes_in_flight: 2 * Limits::S3.streamed_bytes,
             // Small pieces take a round trip each, whatever their size.
             reads_in_flight: 48,
         }

@@ -62,7 +62,8 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Begins a multipart upload.
     ///
     /// # Errors
-    /// `NotFound` when there is no such bucket.
+    /// `NotFound` when there is no such bucket. After a transient error an upload may have been begun of which nobody has the
+    /// id; [`list_uploads`](Self::list_uploads) finds it.
     async fn create_upload(&self, at: &ObjectUri, content_type: Option<&str>) -> Result<Upload, StoreError>;
 
     /// Uploads a part, with its CRC64NVME. A part of the same number is replaced.

@@ -27,6 +27,7 @@ async fn small_pages_and_small_pieces_conform() {
     let settings = MemorySettings {
         page_objects: NonZeroUsize::new(7).unwrap(),
         body_piece_bytes: NonZeroUsize::new(10_007).unwrap(),
+        ..MemorySettings::default()
     };
     holds(Arc::new(MemoryStore::with_settings([BUCKET], settings))).await;
 }

@@ -16,6 +16,9 @@ pub(crate) enum Artefact {
     Group,
     Lease,
     Concat,
+    NodePlan,
+    NodeMade,
+    Node,
     Cancel,
     Joblog,
     Result,
@@ -62,6 +65,10 @@ impl Artefact {
             ("", "lease.json") => Self::Lease,
             ("", "concat.json") => Self::Concat,
             ("", "cancel.json") => Self::Cancel,
+            ("concat", name) if name.starts_with("leases/") => Self::Lease,
+            ("concat", name) if name.starts_with("made/") => Self::NodeMade,
+            ("concat", _) => Self::NodePlan,
+            ("nodes", _) => Self::Node,
             ("", "joblog.tsv") => Self::Joblog,
             ("", "result.json") => Self::Result,
             ("", "redrive.json") => Self::Redrive,
@@ -83,12 +90,13 @@ impl Artefact {
             | Self::Hop
             | Self::Done
             | Self::Group
+            | Self::Concat
+            | Self::NodePlan
+            | Self::NodeMade
             | Self::Cancel
             | Self::Result
             | Self::Redrive => true,
-            Self::ChunkResult | Self::Lease | Self::Concat | Self::Joblog | Self::Marker | Self::Users => {
-                false
-            }
+            Self::ChunkResult | Self::Lease | Self::Node | Self::Joblog | Self::Marker | Self::Users => false,
         }
     }
 }

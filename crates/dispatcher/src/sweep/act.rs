@@ -39,17 +39,17 @@ pub(super) async fn act(
                 advance_group(deps, keys.job_id(), marker.grouping, group).await?;
                 swept.merged += 1;
             }
-            Action::Reduce { over } if over.attempt < REDUCER_ATTEMPTS => {
-                start_reducer(deps, keys.job_id(), over.next()).await?;
+            Action::Reduce { goal, over } if over.attempt < REDUCER_ATTEMPTS => {
+                start_reducer(deps, keys.job_id(), goal, over.next()).await?;
                 swept.reducers += 1;
             }
-            Action::Reduce { over } => {
+            Action::Reduce { goal, over } => {
                 let reason = format!("the last of {REDUCER_ATTEMPTS} tries: {OVERDUE}");
-                end_without_reducer(keys, over, &reason, deps, budget).await?;
+                end_without_reducer(keys, goal, over, &reason, deps, budget).await?;
                 swept.given_up += 1;
             }
-            Action::EndUnreduced { over } => {
-                end_without_reducer(keys, over, &never_started("reducer"), deps, budget).await?;
+            Action::EndUnreduced { goal, over } => {
+                end_without_reducer(keys, goal, over, &never_started("reducer"), deps, budget).await?;
                 swept.given_up += 1;
             }
             Action::TryAgain { partition, over } => partitions.push((partition, over, true)),

@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use fanfold_flow::partition::Grouping;
-use fanfold_gather::Tried;
+use fanfold_gather::{Goal, Tried};
 
 use super::look::{Piece, Seen};
 use crate::marker::{Marker, Note, Tally, Watch};
@@ -69,10 +69,10 @@ pub(super) enum Action {
     TryAgain { partition: u64, over: Tried },
     /// Record it as failed: what should follow never started.
     GiveUp { partition: u64, over: Tried },
-    /// Have the job reduced again; this try was the last.
-    Reduce { over: Tried },
-    /// End the job: what should reduce it never started.
-    EndUnreduced { over: Tried },
+    /// Have the output or a node of it put together again; this try was the last.
+    Reduce { goal: Goal, over: Tried },
+    /// End the job: what should do so never started.
+    EndUnreduced { goal: Goal, over: Tried },
 }
 
 /// What follows from what was seen: the notes for the next sweep, and what to do now. The notes are to be kept first, so
@@ -83,6 +83,7 @@ pub(super) fn decide(marker: &Marker, seen: &Seen, graces: Graces, now_ms: i64) 
         Seen::Piece(piece) => about_piece(marker, piece, graces, now_ms),
         Seen::Reducing => (Watch { moved_ms: now_ms, ..at_the_end(watch) }, Vec::new()),
         Seen::Unreduced(over) => about_reducer(watch, *over, graces, now_ms),
+        Seen::Nodes { running, still } => about_nodes(watch, *running, still, graces, now_ms),
     }
 }
 
@@ -99,14 +100,45 @@ fn at_the_end(watch: &Watch) -> Watch {
 fn about_reducer(watch: &Watch, over: Tried, graces: Graces, now_ms: i64) -> (Watch, Vec<Action>) {
     let known = watch.reducing.filter(|note| note.over == over);
     let (note, step) = next(known, over, now_ms, graces, now_ms);
-    let action = match step {
-        Step::Wait => None,
-        Step::Send => Some(Action::Reduce { over }),
-        Step::GiveUp => Some(Action::EndUnreduced { over }),
-    };
+    let action = about_goal(Goal::Output, over, &step);
     // It came this far, or another attempt was made and is over.
     let moved_ms = if known.is_none() { now_ms } else { watch.moved_ms };
     (Watch { reducing: Some(note), moved_ms, ..at_the_end(watch) }, action.into_iter().collect())
+}
+
+/// Each node is like an output of its own; but as long as others move, none is given up for never having started.
+fn about_nodes(
+    watch: &Watch,
+    running: u64,
+    still: &[(u32, Tried)],
+    graces: Graces,
+    now_ms: i64,
+) -> (Watch, Vec<Action>) {
+    let mut next_watch = at_the_end(watch);
+    let mut actions = Vec::new();
+    let is_known = |(node, over): &(u32, Tried)| watch.nodes.get(node).is_some_and(|note| note.over == *over);
+    if running > 0 || !still.iter().all(is_known) {
+        next_watch.moved_ms = now_ms;
+    }
+    for (node, over) in still.iter().copied().take(NOTES_MAX) {
+        let known = watch.nodes.get(&node).copied().filter(|note| note.over == over);
+        let (note, step) = next(known, over, now_ms, graces, now_ms);
+        next_watch.nodes.insert(node, note);
+        let step = match step {
+            Step::GiveUp if !is_stuck(&next_watch, now_ms) => Step::Send,
+            step => step,
+        };
+        actions.extend(about_goal(Goal::Node(node), over, &step));
+    }
+    (next_watch, actions)
+}
+
+fn about_goal(goal: Goal, over: Tried, step: &Step) -> Option<Action> {
+    match step {
+        Step::Wait => None,
+        Step::Send => Some(Action::Reduce { goal, over }),
+        Step::GiveUp => Some(Action::EndUnreduced { goal, over }),
+    }
 }
 
 fn about_piece(marker: &Marker, piece: &Piece, graces: Graces, now_ms: i64) -> (Watch, Vec<Action>) {

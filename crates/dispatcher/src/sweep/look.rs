@@ -4,7 +4,9 @@ use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 
 use fanfold_flow::keys::JobKeys;
-use fanfold_gather::{Lease, Tried, done_in, is_done, last_attempts, merged_groups, read_attempt};
+use fanfold_gather::{
+    Goal, Lease, Tried, done_in, is_done, last_attempts, merged_groups, nodes_made, read_attempt,
+};
 use fanfold_runtime::{Deps, Error};
 use futures::{StreamExt, TryStreamExt, stream};
 
@@ -30,6 +32,13 @@ pub(super) enum Seen {
     Reducing,
     /// All groups are merged, nobody reduces, and this try at it was the last.
     Unreduced(Tried),
+    /// The output is made of nodes, and waits for some of them.
+    Nodes {
+        /// How many reducers are at nodes.
+        running: u64,
+        /// Nodes at which nobody is: by number, with their last try.
+        still: Vec<(u32, Tried)>,
+    },
 }
 
 impl Seen {
@@ -39,6 +48,7 @@ impl Seen {
             Self::Piece(piece) => piece.running,
             Self::Reducing => 1,
             Self::Unreduced(_) => 0,
+            Self::Nodes { running, .. } => *running,
         }
     }
 }
@@ -71,7 +81,7 @@ pub(super) async fn look(
     let merged = merged_groups(deps, keys).await?;
     let groups = marker.grouping.groups();
     if merged.len() as u64 >= groups {
-        return look_at_lease(deps, keys, graces).await;
+        return look_at_output(deps, keys, graces).await;
     }
     let from = marker.watch.from_group.min(groups);
     let tally = Tally { groups: merged.len() as u64, ..Tally::default() };
@@ -92,12 +102,49 @@ pub(super) async fn look(
     Ok(Seen::Piece(eye.piece))
 }
 
-async fn look_at_lease(deps: &Deps, keys: &JobKeys, graces: Graces) -> Result<Seen, Error> {
-    Ok(match Lease::current(deps, &keys.lease()).await? {
-        Some(lease) if !is_over(lease.expires_ms, graces, deps) => Seen::Reducing,
-        Some(lease) => Seen::Unreduced(lease.tried()),
-        None => Seen::Unreduced(Tried::NEVER),
-    })
+async fn look_at_output(deps: &Deps, keys: &JobKeys, graces: Graces) -> Result<Seen, Error> {
+    let Some(lease) = Lease::current(deps, &keys.lease()).await? else {
+        return Ok(Seen::Unreduced(Tried::NEVER));
+    };
+    if !is_over(lease.expires_ms, graces, deps) {
+        return Ok(Seen::Reducing);
+    }
+    match lease.nodes() {
+        Some(nodes) => look_at_nodes(deps, keys, nodes, lease.tried(), graces).await,
+        None => Ok(Seen::Unreduced(lease.tried())),
+    }
+}
+
+/// An output of so many nodes, the last try at which was `over`.
+async fn look_at_nodes(
+    deps: &Deps,
+    keys: &JobKeys,
+    nodes: u32,
+    over: Tried,
+    graces: Graces,
+) -> Result<Seen, Error> {
+    let made = nodes_made(deps, keys).await?;
+    let missing = (0..nodes).filter(|node| !made.contains(node));
+    let reads: Vec<_> = missing
+        .map(|node| async move {
+            let lease = Lease::current(deps, &Goal::Node(node).lease(keys)).await?;
+            Ok::<_, Error>((node, lease))
+        })
+        .collect();
+    if reads.is_empty() {
+        return Ok(Seen::Unreduced(over));
+    }
+    let leases: Vec<(u32, Option<Lease>)> =
+        stream::iter(reads).buffered(READS_IN_FLIGHT).try_collect().await?;
+    let (mut running, mut still) = (0, Vec::new());
+    for (node, lease) in leases {
+        match lease {
+            Some(lease) if !is_over(lease.expires_ms, graces, deps) => running += 1,
+            Some(lease) => still.push((node, lease.tried())),
+            None => still.push((node, Tried::NEVER)),
+        }
+    }
+    Ok(Seen::Nodes { running, still })
 }
 
 fn is_over(expires_ms: i64, graces: Graces, deps: &Deps) -> bool {

@@ -13,6 +13,9 @@ pub struct Reduce {
     pub version: Version,
     /// The run.
     pub reduce: JobId,
+    /// The [node](crate::node) of the output that is to be made; none is the output itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<u32>,
     /// How often the time of a reducer was up before, and it was handed on.
     #[serde(default, skip_serializing_if = "is_first")]
     pub hop: u32,

@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use fanfold_flow::limits::{KEY_BYTES, KEYS_PER_REQUEST};
+use fanfold_flow::limits::{KEY_BYTES, KEYS_PER_REQUEST, PART_BYTES_MIN};
 use fanfold_flow::uri::ObjectUri;
 use futures::StreamExt;
 
@@ -33,13 +33,15 @@ pub struct MemoryStore {
     state: Mutex<State>,
 }
 
-/// How large the pieces are in which a [`MemoryStore`] answers.
+/// How large the pieces are in which a [`MemoryStore`] answers, and those of which it puts objects together.
 #[derive(Clone, Debug)]
 pub struct MemorySettings {
     /// Most objects of one page of a list. S3 has 1,000.
     pub page_objects: NonZeroUsize,
     /// Most bytes of one piece of a body.
     pub body_piece_bytes: NonZeroUsize,
+    /// Least bytes of a part that is not the last; and ranges are copied only out of objects of more than this. S3 has 5 MiB.
+    pub part_bytes_min: u64,
 }
 
 impl Default for MemorySettings {
@@ -48,6 +50,7 @@ impl Default for MemorySettings {
             page_objects: NonZeroUsize::new(KEYS_PER_REQUEST).unwrap_or(NonZeroUsize::MIN),
             // About what a socket gives at once, so that readers meet bodies in several pieces.
             body_piece_bytes: NonZeroUsize::new(64 << 10).unwrap_or(NonZeroUsize::MIN),
+            part_bytes_min: PART_BYTES_MIN,
         }
     }
 }
@@ -243,7 +246,7 @@ impl Store for MemoryStore {
             if let Some(wanted) = source_etag {
                 found.check_etag(wanted, operation, source)?;
             }
-            found.copy(source, range)?
+            found.copy(source, range, self.settings.part_bytes_min)?
         };
         let copied = copied.into_object();
         let mut state = self.lock();
@@ -262,7 +265,8 @@ impl Store for MemoryStore {
         let written = state.step();
         let bucket = state.bucket(&upload.at.bucket, operation)?;
         let pending = bucket.pending(upload, operation)?;
-        let (object, begun) = (pending.assemble(parts, &options)?, pending.begun);
+        let (object, begun) =
+            (pending.assemble(parts, &options, self.settings.part_bytes_min)?, pending.begun);
         bucket.check(&upload.at, &options.condition, operation)?;
         bucket.check_untouched_since(begun, &upload.at, &options.condition)?;
         let etag = object.info.etag.clone();

@@ -5,7 +5,6 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use fanfold_flow::crc::{Crc64, RunningCrc};
-use fanfold_flow::limits::PART_BYTES_MIN;
 use fanfold_flow::uri::ObjectUri;
 
 use super::precondition;
@@ -86,16 +85,21 @@ impl Object {
     }
 
     /// S3's rules for the range of a copy, which are stricter than those for a read.
-    pub(super) fn copy(&self, at: &ObjectUri, range: Option<Range<u64>>) -> Result<Copied, StoreError> {
+    pub(super) fn copy(
+        &self,
+        at: &ObjectUri,
+        range: Option<Range<u64>>,
+        part_bytes_min: u64,
+    ) -> Result<Copied, StoreError> {
         let Some(range) = range else { return Ok(Copied(self.segments.clone())) };
         let size = self.info.size;
         let refuse = |message: String| {
             Err(StoreError::new(ErrorKind::Invalid, Operation::CopyPart, at, message)
                 .with_code("InvalidRequest"))
         };
-        if size <= PART_BYTES_MIN {
+        if size <= part_bytes_min {
             return refuse(format!(
-                "a range may be copied only from objects over 5 MiB, this one has {size} bytes; \
+                "a range may be copied only from objects over {part_bytes_min} bytes, this one has {size}; \
                  leave the range out to copy the whole"
             ));
         }

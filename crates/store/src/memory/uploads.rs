@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fanfold_flow::limits::{PART_BYTES_MIN, UPLOAD_PARTS};
+use fanfold_flow::limits::UPLOAD_PARTS;
 use fanfold_flow::uri::ObjectUri;
 
 use super::Bucket;
@@ -59,7 +59,12 @@ impl Pending {
     }
 
     /// The object that these parts make, by all of S3's rules; the upload stays as it is.
-    pub(super) fn assemble(&self, named: &[Part], options: &CompleteOptions) -> Result<Object, StoreError> {
+    pub(super) fn assemble(
+        &self,
+        named: &[Part],
+        options: &CompleteOptions,
+        part_bytes_min: u64,
+    ) -> Result<Object, StoreError> {
         if named.is_empty() {
             return Err(self.refuse(ErrorKind::Invalid, "MalformedXML", "no part is named".to_owned()));
         }
@@ -69,9 +74,9 @@ impl Pending {
         }
         let parts = named.iter().map(|part| self.find(part)).collect::<Result<Vec<_>, _>>()?;
         let but_last = &parts[..parts.len() - 1];
-        if let Some(small) = but_last.iter().position(|part| part.info.size < PART_BYTES_MIN) {
+        if let Some(small) = but_last.iter().position(|part| part.info.size < part_bytes_min) {
             let message = format!(
-                "part {} has {} bytes; all but the last need {PART_BYTES_MIN}",
+                "part {} has {} bytes; all but the last need {part_bytes_min}",
                 named[small].number, but_last[small].info.size
             );
             return Err(self.refuse(ErrorKind::TooSmall, "EntityTooSmall", message));

@@ -7,6 +7,8 @@
 //! - the time a try may take grows with the bytes that it moves; server-side copies and completions, which are silent
 //!   for long, have time limits of their own and no protection against stalled streams;
 //! - tries that the SDK repeats come from a token bucket of this client's own, ten times the SDK's default of 500;
+//! - beginning an upload is tried once, since a try whose answer was lost leaves an upload that nobody knows of: that is for
+//!   who can look for it;
 //! - every body that is sent is in memory with its CRC64NVME in a header, so it can be sent again and needs no
 //!   aws-chunked trailer, which many other stores refuse.
 
@@ -232,6 +234,11 @@ fn silent_time(time: Duration) -> Builder {
     Builder::new()
         .timeout_config(attempt_time(time))
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+}
+
+/// For a request that leaves something behind each time that it is done: whoever makes it must know that it was made again.
+fn once() -> Builder {
+    Builder::new().retry_config(RetryConfig::standard().with_max_attempts(1))
 }
 
 /// A checksum as S3 writes it: base64 of the big-endian bytes.

@@ -14,7 +14,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::errors::failed;
 use super::objects::{bytes as count, head, headers, incomplete, key_of};
-use super::{COMPLETE, COPY, decode, encode, silent_time, upload_time};
+use super::{COMPLETE, COPY, decode, encode, once, silent_time, upload_time};
 use crate::error::{ErrorKind, Operation, StoreError};
 use crate::object::ETag;
 use crate::upload::{CompleteOptions, Part, Upload};
@@ -35,6 +35,8 @@ pub(super) async fn create(
         .set_content_type(content_type.map(str::to_owned))
         .checksum_algorithm(ChecksumAlgorithm::Crc64Nvme)
         .checksum_type(ChecksumType::FullObject)
+        .customize()
+        .config_override(once())
         .send()
         .await
         .map_err(|error| failed(Operation::CreateUpload, at, error))?;
