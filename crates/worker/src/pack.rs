@@ -29,13 +29,13 @@ pub(crate) use object::Kind;
 const PACK_BYTES: u64 = 8 << 20;
 
 /// Results that are in memory at once, ended or not, for each process that runs at once: while one is on its way to the
-/// store, the next is made.
+/// store, the next is made. Each has at most 15 MiB there, being a large one.
 const RESULTS_PER_PROCESS: u32 = 2;
 
 /// How much memory the results of a partition may take.
 #[derive(Debug)]
 pub(crate) struct Room {
-    /// A permit for each result that a process prints or that is on its way out of this process's hands.
+    /// A permit for each result that is being printed, or that is large and on its way to the store, or waits to be held.
     results: Semaphore,
     /// A permit for each byte that is held.
     bytes: Arc<Semaphore>,
@@ -43,10 +43,10 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    /// For so many processes at once: what a pack takes, and one small result more for each of them, since each may be the
-    /// one for which its neighbours wait.
+    /// For so many processes at once: a run that is about to become two packs, and one small result more for each process,
+    /// since each may be the one for which its neighbours wait.
     pub(crate) fn new(processes: u32) -> Self {
-        let held = PACK_BYTES + u64::from(processes) * HELD_BYTES_MAX;
+        let held = 2 * PACK_BYTES + (u64::from(processes) + 1) * HELD_BYTES_MAX;
         Self {
             results: Semaphore::new((processes * RESULTS_PER_PROCESS) as usize),
             bytes: Arc::new(Semaphore::new(usize::try_from(held).unwrap_or(usize::MAX))),

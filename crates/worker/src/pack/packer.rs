@@ -20,7 +20,8 @@ pub(crate) struct Bounds {
 ///
 /// Results that stand one after another in the output are neighbours when nothing can come between them any more. A run of
 /// neighbours in one object is one range of it, however many results it has, so the packer waits for those that are yet to come
-/// between others, as long as there is room. When there might be too little for one more result, all that is held goes.
+/// between others, as long as there is room. Of a run it keeps what makes the last pack, so that no small one is left at the end.
+/// When there might be too little room for one more result, all that is held goes.
 #[derive(Debug)]
 pub(crate) struct Packer<T> {
     bounds: Bounds,
@@ -71,67 +72,61 @@ impl<T> Packer<T> {
         self.slots.insert(place, Slot::Held { bytes, what });
     }
 
-    /// Takes out what is to be stored now: runs that are long enough; or all, where there may be no room for another result.
+    /// Takes out what is to be stored now: packs of runs that are long enough; or all, where there may be no room for another
+    /// result.
     pub(crate) fn take_full(&mut self) -> Vec<Vec<T>> {
         let mut packs = Vec::new();
-        if self.held_bytes >= self.bounds.pack {
-            for run in self.long_runs() {
-                packs.extend(self.take(&run));
+        if self.held_bytes >= 2 * self.bounds.pack {
+            for run in self.runs() {
+                let mut cut = self.cut(&run);
+                let _kept = cut.pop();
+                packs.extend(cut);
             }
         }
+        let mut taken = self.take(packs);
         if self.held_bytes + self.bounds.result > self.bounds.held {
-            packs.extend(self.take_all());
+            taken.extend(self.take_all());
         }
-        packs
+        taken
     }
 
     /// Takes out all that is held.
     pub(crate) fn take_all(&mut self) -> Vec<Vec<T>> {
         let held = self.slots.iter().filter(|(_, slot)| matches!(slot, Slot::Held { .. }));
         let places: Vec<Place> = held.map(|(place, _)| *place).collect();
-        self.take(&places)
+        let packs = self.cut(&places);
+        self.take(packs)
     }
 
-    /// The runs of neighbours that have enough for a pack.
-    fn long_runs(&self) -> Vec<Vec<Place>> {
-        let (mut long, mut run, mut run_bytes) = (Vec::new(), Vec::new(), 0);
-        let mut end = |run: &mut Vec<Place>, run_bytes: &mut u64| {
-            let run = std::mem::take(run);
-            if std::mem::take(run_bytes) >= self.bounds.pack {
-                long.push(run);
-            }
-        };
+    /// What is held, by runs of neighbours.
+    fn runs(&self) -> Vec<Vec<Place>> {
+        let (mut runs, mut run) = (Vec::new(), Vec::new());
         let mut last_index = 0;
         for (place, slot) in &self.slots {
             // A redrive does over only some indexes; the results of those between are elsewhere.
             if place.0 > last_index + 1 {
-                end(&mut run, &mut run_bytes);
+                runs.push(std::mem::take(&mut run));
             }
             last_index = place.0;
             match slot {
-                Slot::ToCome | Slot::Stored => end(&mut run, &mut run_bytes),
+                Slot::ToCome | Slot::Stored => runs.push(std::mem::take(&mut run)),
                 Slot::Empty => {}
-                Slot::Held { bytes, .. } => {
-                    run.push(*place);
-                    run_bytes += bytes;
-                }
+                Slot::Held { .. } => run.push(*place),
             }
         }
-        end(&mut run, &mut run_bytes);
-        long
+        runs.push(run);
+        runs
     }
 
-    /// Takes out what is held at these places, in packs that are each worth an object, if all of it is.
-    fn take(&mut self, places: &[Place]) -> Vec<Vec<T>> {
+    /// Cuts what is held at these places into packs, each worth an object if all of it is.
+    fn cut(&self, places: &[Place]) -> Vec<Vec<Place>> {
         let (mut packs, mut pack, mut pack_bytes) = (Vec::new(), Vec::new(), 0);
         let mut left_bytes: u64 = places.iter().map(|place| self.bytes_at(place)).sum();
         for place in places {
-            let Some(slot) = self.slots.get_mut(place) else { continue };
-            let Slot::Held { bytes, what } = std::mem::replace(slot, Slot::Stored) else { continue };
-            self.held_bytes -= bytes;
+            let bytes = self.bytes_at(place);
             left_bytes -= bytes;
             pack_bytes += bytes;
-            pack.push(what);
+            pack.push(*place);
             if pack_bytes >= self.bounds.pack && left_bytes >= self.bounds.pack {
                 packs.push(std::mem::take(&mut pack));
                 pack_bytes = 0;
@@ -141,6 +136,28 @@ impl<T> Packer<T> {
             packs.push(pack);
         }
         packs
+    }
+
+    /// Takes out what is held at the places of these packs.
+    fn take(&mut self, packs: Vec<Vec<Place>>) -> Vec<Vec<T>> {
+        packs
+            .into_iter()
+            .map(|pack| pack.into_iter().filter_map(|place| self.take_from(place)).collect())
+            .collect()
+    }
+
+    fn take_from(&mut self, place: Place) -> Option<T> {
+        let slot = self.slots.get_mut(&place)?;
+        match std::mem::replace(slot, Slot::Stored) {
+            Slot::Held { bytes, what } => {
+                self.held_bytes -= bytes;
+                Some(what)
+            }
+            other => {
+                *slot = other;
+                None
+            }
+        }
     }
 
     fn bytes_at(&self, place: &Place) -> u64 {
