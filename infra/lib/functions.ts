@@ -36,10 +36,10 @@ export function workerMemoryMb(props: FanfoldPipelineProps): number {
 
 /**
  * Lambda stops a chain of invocations that comes through the same function some 16 times. A worker goes on with its
- * lane in invocations of itself, and the dispatcher fans out by itself and tries again what failed. A chain meets the
- * reducer once for each of its three attempts.
+ * lane in invocations of itself, and the dispatcher fans out by itself and tries again what failed. A reducer whose time is
+ * up goes on with its upload in another invocation, as often as its own limit says (crates/flow/src/limits.rs).
  */
-const CONTINUES_ITSELF: Readonly<Record<Role, boolean>> = { dispatcher: true, worker: true, reducer: false };
+const CONTINUES_ITSELF: Readonly<Record<Role, boolean>> = { dispatcher: true, worker: true, reducer: true };
 
 /** Makes the three functions. Their permissions come later, from what they work on. */
 export function makeFunctions(

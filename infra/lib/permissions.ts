@@ -59,19 +59,27 @@ export function workerPermissions(work: WorkPlace, { worker, reducer }: Function
   ];
 }
 
-/** What the reducer does with the artefacts. */
-export function reducerPermissions(work: WorkPlace): Permission[] {
+/** What the reducer does with the artefacts, and with itself. */
+export function reducerPermissions(work: WorkPlace, { reducer }: FunctionArns): Permission[] {
   return [
     {
-      neededBy: 'job, plan, groups and lease (crates/reducer/src/handle.rs, crates/gather/src/commit.rs, lease.rs); chunk results, streamed or copied (crates/reducer/src/execute.rs)',
+      neededBy: 'job, plan, groups and lease (crates/reducer/src/handle.rs, crates/gather/src/commit.rs, lease.rs); chunk results and nodes, streamed or copied (crates/store/src/concat.rs)',
       ...artefacts(work, ['s3:GetObject'], 'jobs/*'),
     },
     {
-      neededBy: 'lease, concat plan, joblog and report (crates/reducer/src/handle.rs, crates/gather/src/lease.rs, joblog.rs, finish.rs)',
+      neededBy: 'lease, concat plans, nodes, joblog and report (crates/reducer/src/output.rs, nodes.rs, crates/gather/src/lease.rs, joblog.rs, finish.rs)',
       ...artefacts(work, ['s3:PutObject'], 'jobs/*'),
     },
-    { neededBy: 'chunk results, to delete them (crates/gather/src/finish.rs)', ...list(work) },
+    {
+      neededBy: 'the parts of a node that another reducer has made (crates/store/src/concat/parts.rs)',
+      ...artefacts(work, ['s3:ListMultipartUploadParts'], 'jobs/*/nodes/*'),
+    },
+    { neededBy: 'which nodes are made (crates/gather/src/node.rs); chunk results, to delete them (finish.rs)', ...list(work) },
     ...cleanUp(work, 'crates/reducer/src/handle.rs'),
+    {
+      neededBy: 'the rest of an upload when time is up, and nodes (crates/reducer/src/handle.rs, nodes.rs, crates/gather/src/node.rs)',
+      ...invoke(reducer),
+    },
     ...useKey(work, ['kms:Decrypt', 'kms:GenerateDataKey'], 'artefacts under a KMS key (crates/store/src/s3/objects.rs)'),
   ];
 }
@@ -83,6 +91,8 @@ function cleanUp(work: WorkPlace, callers: string): Permission[] {
     { neededBy: neededBy('the marker of the job'), ...artefacts(work, ['s3:DeleteObject'], 'active/*') },
     { neededBy: neededBy('chunk results, once the output is complete'), ...artefacts(work, ['s3:DeleteObject'], 'jobs/*/chunks/*') },
     { neededBy: neededBy('parts of results that dead workers left'), ...artefacts(work, ['s3:AbortMultipartUpload'], 'jobs/*/chunks/*') },
+    { neededBy: neededBy('the nodes of an output, once the job has ended'), ...artefacts(work, ['s3:DeleteObject'], 'jobs/*/nodes/*') },
+    { neededBy: neededBy('parts of nodes that were not finished'), ...artefacts(work, ['s3:AbortMultipartUpload'], 'jobs/*/nodes/*') },
     {
       neededBy: 'parts of a joblog that was not finished (crates/gather/src/joblog.rs, finish.rs)',
       ...artefacts(work, ['s3:AbortMultipartUpload'], 'jobs/*/joblog.tsv'),
@@ -122,16 +132,16 @@ export function workerOnInput(place: DataPlace): Permission[] {
 export function dispatcherOnOutput(place: DataPlace): Permission[] {
   return [
     {
-      neededBy: 'whether an object is in the way (crates/dispatcher/src/submit.rs), is what a dead reducer was to write (recover.rs), or is still what the workers wrote (verify.rs)',
+      neededBy: 'whether an object is in the way (crates/dispatcher/src/submit.rs), is what a dead reducer was to write (recover/reducer.rs), or is still what the workers wrote (verify.rs)',
       ...objects(place, ['s3:GetObject']),
     },
     { neededBy: 'to be told that there is none (crates/dispatcher/src/submit.rs)', ...list(place) },
     {
-      neededBy: 'the parts of an output that a dead reducer left (crates/gather/src/lease.rs, for crates/dispatcher/src/recover.rs)',
+      neededBy: 'the parts of an output that a dead reducer left (crates/gather/src/lease.rs, for crates/dispatcher/src/recover/reducer.rs)',
       ...objects(place, ['s3:AbortMultipartUpload']),
     },
     {
-      neededBy: 'uploads of an output that a dead reducer left, to find them (crates/gather/src/finish.rs)',
+      neededBy: 'uploads of an output that a dead reducer began and noted nowhere, to find them (crates/gather/src/lease.rs)',
       actions: ['s3:ListBucketMultipartUploads'],
       // S3 knows no condition on the prefix for this action.
       resources: [place.bucket.bucketArn],
@@ -148,6 +158,10 @@ export function reducerOnOutput(place: DataPlace): Permission[] {
       ...objects(place, ['s3:PutObject']),
     },
     {
+      neededBy: 'the parts of an output that another reducer has made (crates/store/src/concat/parts.rs)',
+      ...objects(place, ['s3:ListMultipartUploadParts']),
+    },
+    {
       neededBy: 'whether an output is there whose answer was lost (crates/store/src/surely.rs)',
       ...objects(place, ['s3:GetObject']),
     },
@@ -157,7 +171,7 @@ export function reducerOnOutput(place: DataPlace): Permission[] {
     },
     // S3 decrypts the parts to put them together.
     {
-      neededBy: 'uploads of an output that a dead reducer left, to find them (crates/gather/src/finish.rs)',
+      neededBy: 'uploads of an output that a dead reducer began and noted nowhere, to find them (crates/gather/src/lease.rs)',
       actions: ['s3:ListBucketMultipartUploads'],
       // S3 knows no condition on the prefix for this action.
       resources: [place.bucket.bucketArn],

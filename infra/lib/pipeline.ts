@@ -135,7 +135,7 @@ export class FanfoldPipeline extends Construct {
     const secrets = Object.values(props.secrets ?? {});
     permit(dispatcher.role, ...permissions.dispatcherPermissions(work, arns));
     permit(worker.role, ...permissions.workerPermissions(work, arns), ...secrets.flatMap(permissions.readSecret));
-    permit(reducer.role, ...permissions.reducerPermissions(work));
+    permit(reducer.role, ...permissions.reducerPermissions(work, arns));
     for (const place of [input, ...(props.inputs ?? [])]) this.allowInput(place);
     for (const place of [output, ...(props.outputs ?? [])]) this.allowOutput(place);
   }

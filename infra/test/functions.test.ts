@@ -16,7 +16,7 @@ describe('the functions of a pipeline, as they are by default', () => {
   it.each([
     ['dispatcher', 1769, 'Allow'],
     ['worker', 3008, 'Allow'],
-    ['reducer', 1769, 'Terminate'],
+    ['reducer', 1769, 'Allow'],
   ])('%s has %d MB, 15 minutes, and its RecursiveLoop is %s', (role, memory, loop) => {
     const id = role[0]!.toUpperCase() + role.slice(1);
     expect(only(template, FUNCTION, id)).toMatchObject({

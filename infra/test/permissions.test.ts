@@ -130,7 +130,7 @@ describe('each permission names the code that needs it', () => {
   const all: Permission[] = [
     ...permissions.dispatcherPermissions(work, arns),
     ...permissions.workerPermissions(work, arns),
-    ...permissions.reducerPermissions(work),
+    ...permissions.reducerPermissions(work, arns),
     ...permissions.dispatcherOnInput(work),
     ...permissions.workerOnInput(work),
     ...permissions.dispatcherOnOutput(work),

@@ -95,7 +95,12 @@ describe('other buckets', () => {
     expect(resources('Worker').join()).not.toContain(':::outgoing');
     expect(resources('Reducer').join()).not.toContain(':::incoming');
     const written = resources('Reducer').filter((line: string) => line.endsWith(':::outgoing/*'));
-    expect(written.flatMap((line: string) => line.split(' ').slice(0, -1)).sort()).toEqual(['s3:AbortMultipartUpload', 's3:GetObject', 's3:PutObject']);
+    expect(written.flatMap((line: string) => line.split(' ').slice(0, -1)).sort()).toEqual([
+      's3:AbortMultipartUpload',
+      's3:GetObject',
+      's3:ListMultipartUploadParts',
+      's3:PutObject',
+    ]);
   });
 
   it('with a key of their own may be decrypted and encrypted', () => {
