@@ -41,7 +41,7 @@ pub(crate) fn markdown(rows: &[Row]) -> String {
     let first = rows.first().and_then(Row::median).map(|took| took.time);
     for row in rows {
         let Row { name, outcome, .. } = row;
-        let numbers = row.median().map_or_else(|| "| | | |".to_owned(), |took| numbers(&took, first));
+        let numbers = row.median().map_or_else(|| "| | | | |".to_owned(), |took| numbers(&took, first));
         // Writing to a string cannot fail.
         let _written = writeln!(text, "| {name} {numbers} {} |", in_words(outcome));
     }
