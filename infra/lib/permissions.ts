@@ -132,7 +132,7 @@ export function workerOnInput(place: DataPlace): Permission[] {
 export function dispatcherOnOutput(place: DataPlace): Permission[] {
   return [
     {
-      neededBy: 'whether an object is in the way (crates/dispatcher/src/submit.rs), is what a dead reducer was to write (recover/reducer.rs), or is still what the workers wrote (verify.rs)',
+      neededBy: 'whether an object is in the way (crates/dispatcher/src/submit.rs), is what a dead reducer was to write (crates/dispatcher/src/recover/reducer.rs), or is still what the workers wrote (crates/dispatcher/src/verify.rs)',
       ...objects(place, ['s3:GetObject']),
     },
     { neededBy: 'to be told that there is none (crates/dispatcher/src/submit.rs)', ...list(place) },
