@@ -21,7 +21,7 @@ pub(crate) struct Bounds {
 /// Results that stand one after another in the output are neighbours when nothing can come between them any more. A run of
 /// neighbours in one object is one range of it, however many results it has, so the packer waits for those that are yet to come
 /// between others, as long as there is room. Of a run it keeps what makes the last pack, so that no small one is left at the end.
-/// When there might be too little room for one more result, all that is held goes.
+/// When there might be too little room for one more result, what makes a pack goes, and if that is not enough, all that is held.
 #[derive(Debug)]
 pub(crate) struct Packer<T> {
     bounds: Bounds,
@@ -84,10 +84,22 @@ impl<T> Packer<T> {
             }
         }
         let mut taken = self.take(packs);
-        if self.held_bytes + self.bounds.result > self.bounds.held {
+        if self.is_short_of_room() {
+            // Others wait on for those between them.
+            let mut runs = self.runs();
+            runs.retain(|run| self.bytes_of(run) >= self.bounds.pack);
+            let packs = runs.iter().flat_map(|run| self.cut(run)).collect();
+            taken.extend(self.take(packs));
+        }
+        if self.is_short_of_room() {
             taken.extend(self.take_all());
         }
         taken
+    }
+
+    /// Whether there may be no room for another result.
+    fn is_short_of_room(&self) -> bool {
+        self.held_bytes + self.bounds.result > self.bounds.held
     }
 
     /// Takes out all that is held.
@@ -121,7 +133,7 @@ impl<T> Packer<T> {
     /// Cuts what is held at these places into packs, each worth an object if all of it is.
     fn cut(&self, places: &[Place]) -> Vec<Vec<Place>> {
         let (mut packs, mut pack, mut pack_bytes) = (Vec::new(), Vec::new(), 0);
-        let mut left_bytes: u64 = places.iter().map(|place| self.bytes_at(place)).sum();
+        let mut left_bytes = self.bytes_of(places);
         for place in places {
             let bytes = self.bytes_at(place);
             left_bytes -= bytes;
@@ -158,6 +170,10 @@ impl<T> Packer<T> {
                 None
             }
         }
+    }
+
+    fn bytes_of(&self, places: &[Place]) -> u64 {
+        places.iter().map(|place| self.bytes_at(place)).sum()
     }
 
     fn bytes_at(&self, place: &Place) -> u64 {

@@ -151,6 +151,18 @@ fn results_between_which_others_stand_or_may_come_are_no_neighbours() {
     }
 }
 
+#[test]
+fn neighbours_wait_for_one_that_comes_late_while_others_are_stored() {
+    let mut packer = Packer::new(BOUNDS, (0..40).map(|index| (index, 0)));
+    let mut packs = Vec::new();
+    for index in (0..40).filter(|index| *index != 1).chain([1]) {
+        packer.hold((index, 0), BOUNDS.result - 1, index);
+        packs.extend(packer.take_full());
+    }
+    packs.extend(packer.take_all());
+    assert!(packs.len() > 5 && packs.iter().any(|pack| pack.starts_with(&[0, 1])), "{packs:?}");
+}
+
 /// What a program that ended has left in this format, printed in pieces of this size.
 async fn printed(wanted: Wanted, text: &[u8], piece_bytes: usize, is_last: bool) -> (Printed, ChunkResult) {
     let mut output =
