@@ -27,7 +27,8 @@ pub(super) fn cuts(row: &Row<'_>, gap: ops::Range<usize>, is_last: bool, limits:
     for span in gap.clone() {
         let end = start + row.span_bytes(span);
         while end > part_start + limits.streamed_bytes {
-            part_start = if row.range(span).is_some() { start } else { part_start + limits.streamed_bytes };
+            let is_border = row.range(span).is_some() && start > part_start;
+            part_start = if is_border { start } else { part_start + limits.streamed_bytes };
             cuts.push(part_start);
         }
         start = end;

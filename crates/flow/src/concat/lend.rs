@@ -18,14 +18,15 @@
 //! - A gap with a streamed stretch in it has `m` bytes and lacks nothing: the stretch behind it has lent nothing, and
 //!   the cheapest state before it is all that counts.
 //! - A gap that lacks something costs the same bytes whoever lends them. Lent from the left alone or from the right
-//!   alone it takes one read, from both two. So there are three ways: all from the left, where one state is best; all from
-//!   the right, where the cheapest state is best; and all that the left one still has and the rest from the right. The
-//!   third adds the same to all states of the frontier, which so is moved as a whole, and each state is made once and
-//!   dropped once: the walk takes time in proportion to the row.
-//! - What is lent can also save a copy where a stretch is longer than one copy (`copy_bytes`) by less than that. Such a
-//!   stretch is rich: it can lend to both sides whatever they lack, `2 (m - 1)`; and it saves one at most. At a rich stretch one state is enough: the cheapest, of equal ones that
-//!   which has lent most; another costs at least the one request more that it could save. For the same reason to lend
-//!   from both sides of a gap, which costs a read, is no better beside a rich stretch than to let that one lend all.
+//!   alone it takes one read, from both two. So there are three ways: all from the left, where of the states that can the
+//!   cheapest is best; all from the right, where the cheapest of all is; and from both, then all that the left one still
+//!   has, since it has no other use for it. The third way adds the same to all states of the frontier, which so is moved
+//!   as a whole, and each state is made once and dropped once: the walk takes time in proportion to the row.
+//! - What is lent can also save a copy, where a stretch is longer than some copies (`copy_bytes`) by less than that: one
+//!   copy at most. Such a stretch is rich: it can lend to both sides whatever they lack. There one state is enough, the
+//!   cheapest, of equal ones the one that has lent most: any other costs at least the one request more that it could
+//!   save. For the same reason to lend from both sides of a gap is no better beside a rich stretch than to let that one
+//!   lend all.
 
 use std::collections::VecDeque;
 use std::ops;

@@ -40,14 +40,14 @@ pub fn make(elements: &[Element], limits: &Limits) -> Result<Concat, TooLarge> {
         return Err(too_large);
     }
     let row = Row::new(elements);
-    if let Some(plan) = in_one_upload(elements, &row, limits) {
+    if let Some(plan) = in_one_upload(&row, limits) {
         return Ok(Concat::Whole(plan));
     }
-    nodes(elements, &row, limits).map(Concat::Nodes).ok_or(too_large)
+    nodes(&row, limits).map(Concat::Nodes).ok_or(too_large)
 }
 
-/// The plan for these elements, which are this row, unless it needs more parts than an upload may have.
-pub(super) fn in_one_upload(elements: &[Element], row: &Row<'_>, limits: &Limits) -> Option<ConcatPlan> {
+/// The plan for a row, unless it needs more parts than an upload may have.
+pub(super) fn in_one_upload(row: &Row<'_>, limits: &Limits) -> Option<ConcatPlan> {
     let bytes = row.bytes(0..row.len());
     // What is smaller than a part is put, not uploaded in parts.
     let copied = if bytes < limits.part_bytes_min { Vec::new() } else { copied(row, limits) };
@@ -56,7 +56,7 @@ pub(super) fn in_one_upload(elements: &[Element], row: &Row<'_>, limits: &Limits
     }
     let stretches = Parts::of(row, &copied, limits);
     let parts = copies_split(stretches, limits)?;
-    let crc = Crc64::of_all(elements.iter().map(|element| (element.crc(), element.bytes())));
+    let crc = Crc64::of_all(row.elements().iter().map(|element| (element.crc(), element.bytes())));
     Some(ConcatPlan { version: Version, parts, bytes, crc })
 }
 
@@ -71,18 +71,23 @@ fn copies_split(stretches: Vec<Part>, limits: &Limits) -> Option<Vec<Part>> {
         parts <= u64::from(limits.parts)
     };
     let copy_bytes = least(limits.copy_bytes, limits.part_bytes_max, fits)?;
-    let split = |part: Part| {
-        let requests = requests(&part, copy_bytes);
+    let mut parts = Vec::new();
+    for part in stretches {
         match part {
-            Part::Copy(range) if requests > 1 => in_equal_parts(&range, requests),
-            part @ (Part::Copy(_) | Part::Stream(_)) => vec![part],
+            Part::Copy(range) if range.bytes() > copy_bytes => {
+                in_equal_parts(&range, range.bytes().div_ceil(copy_bytes), &mut parts);
+            }
+            part @ (Part::Copy(_) | Part::Stream(_)) => parts.push(part),
         }
-    };
-    Some(stretches.into_iter().flat_map(split).collect())
+    }
+    Some(parts)
 }
 
 /// The least number from `low` to `high` that is enough, if any is; what is more than enough is enough.
 fn least(mut low: u64, mut high: u64, is_enough: impl Fn(u64) -> bool) -> Option<u64> {
+    if is_enough(low) {
+        return Some(low);
+    }
     if !is_enough(high) {
         return None;
     }
@@ -97,11 +102,11 @@ fn least(mut low: u64, mut high: u64, is_enough: impl Fn(u64) -> bool) -> Option
     Some(low)
 }
 
-fn in_equal_parts(range: &Range, count: u64) -> Vec<Part> {
+fn in_equal_parts(range: &Range, count: u64, parts: &mut Vec<Part>) {
     let border =
         |position: u64| (u128::from(range.bytes()) * u128::from(position) / u128::from(count)) as u64;
     let part = |position: u64| range.part(border(position), border(position + 1) - border(position));
-    (0..count).map(|position| Part::Copy(part(position))).collect()
+    parts.extend((0..count).map(|position| Part::Copy(part(position))));
 }
 
 /// Parts, of which each copied one is still a whole stretch.
@@ -171,7 +176,8 @@ impl<'a> Parts<'a> {
 
     fn end_part(&mut self) {
         if !self.segments.is_empty() {
-            self.parts.push(Part::Stream(std::mem::take(&mut self.segments)));
+            // Most streamed parts have few segments, and there may be a million: none has room for more than it has.
+            self.parts.push(Part::Stream(self.segments.drain(..).collect()));
         }
     }
 }

@@ -5,22 +5,20 @@ use super::row::Row;
 use super::{ConcatPlan, Element, Limits, Range};
 use crate::uri::ObjectUri;
 
-/// Plans objects in between, which one after another are these elements, which are this row; none where that does
-/// not help.
+/// Plans objects in between, which one after another are this row; none where that does not help.
 ///
 /// Each is planned by itself, so that its last part may be small. They end between spans, so between elements, and
 /// their CRCs follow from those of elements. Every one but the last has the bytes of a part: all of it is copied.
-pub(super) fn nodes(elements: &[Element], row: &Row<'_>, limits: &Limits) -> Option<Vec<ConcatPlan>> {
+pub(super) fn nodes(row: &Row<'_>, limits: &Limits) -> Option<Vec<ConcatPlan>> {
     let mut nodes = Vec::new();
     let mut start = 0;
     for end in ends(row, limits) {
         let end = row.element(end);
-        let elements = &elements[start..end];
-        nodes.push(in_one_upload(elements, &Row::new(elements), limits)?);
+        nodes.push(in_one_upload(&Row::new(&row.elements()[start..end]), limits)?);
         start = end;
     }
     let pieces: Vec<Element> = nodes.iter().enumerate().map(|(number, node)| piece(number, node)).collect();
-    in_one_upload(&pieces, &Row::new(&pieces), limits).map(|_| nodes)
+    in_one_upload(&Row::new(&pieces), limits).map(|_| nodes)
 }
 
 /// A node as it will be, but for its address.

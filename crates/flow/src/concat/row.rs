@@ -35,6 +35,10 @@ impl<'a> Row<'a> {
         Self { elements, spans }
     }
 
+    pub(super) fn elements(&self) -> &'a [Element] {
+        self.elements
+    }
+
     /// How many spans.
     pub(super) fn len(&self) -> usize {
         self.spans.len() - 1
