@@ -117,7 +117,8 @@ fn a_worker_that_died_is_known_by_its_payload() {
 
 #[test]
 fn a_reducer_that_died_is_known_by_its_payload() {
-    let reduce = Reduce { version: Version, reduce: JobId::from_token("run-1"), node: None, hop: 0, attempt: 2 };
+    let reduce =
+        Reduce { version: Version, reduce: JobId::from_token("run-1"), node: None, hop: 0, attempt: 2 };
     let Ok(Event::ReducerFailed(failed)) = Event::recognise(&on_failure(&reduce)) else { panic!() };
     assert_eq!(failed.payload, reduce);
 }
