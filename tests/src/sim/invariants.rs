@@ -183,11 +183,11 @@ fn calls_are_linear(world: &World, runs: &[Run<'_>]) {
     }
 }
 
-/// A line of metrics follows its record, so that it is lost with who dies between the two; and what is committed in a job that
-/// is just being stopped is measured, and counts for nothing.
+/// A line of metrics follows its record, so that it is lost with who dies between the two, or whose time is up there, as a slow
+/// machine's may be; and what is committed in a job that is just being stopped is measured, and counts for nothing.
 fn metrics_add_up(world: &World, runs: &[Run<'_>]) {
     let faults = world.faults();
-    let of_lost = [Fault::Death, Fault::SentAgain, Fault::AnswerLost, Fault::Late];
+    let of_lost = [Fault::Death, Fault::SentAgain, Fault::AnswerLost, Fault::Late, Fault::SlowMachine];
     let may_lack = of_lost.into_iter().any(|fault| faults.of(fault) > 0);
     let sum = |of: fn(&Run<'_>) -> u64| runs.iter().map(of).sum::<u64>() as f64;
     let succeeded = |run: &Run<'_>| u64::from(run.report.status == Status::Succeeded);
