@@ -37,11 +37,15 @@ const READS_IN_FLIGHT: usize = 16;
 pub async fn commit(deps: &Deps, job: &Job, partition: &Partition, last: Done) -> Result<Commit, Error> {
     let keys = deps.keys(&partition.job_id);
     let done = last.after(hops_before(deps, &keys, partition).await?);
-    let committed = write_once(deps, &keys.done(partition.group(), partition.number), &done).await?;
-    if committed == Commit::First {
+    let written = write_once(deps, &keys.done(partition.group(), partition.number), &done).await?;
+    // A worker's record names its attempt, which no other has: one that says the same is its own. What is given up in the place
+    // of workers that died can be said twice in the same words, by two who were told of it in the same millisecond. Then it is
+    // measured by the one whose write was done, and by neither where the answer to that was lost.
+    let is_by_a_worker = done.environments.last().is_some_and(Option::is_some);
+    if written == Written::New || written == Written::Same && is_by_a_worker {
         measure(deps, job, partition, &done);
     }
-    Ok(committed)
+    Ok(written.into())
 }
 
 /// Ends a hop whose time was up: the first record counts.
@@ -50,20 +54,39 @@ pub async fn commit(deps: &Deps, job: &Job, partition: &Partition, last: Done) -
 /// As for [`commit`].
 pub async fn commit_hop(deps: &Deps, partition: &Partition, hop: &Hop) -> Result<Commit, Error> {
     let at = deps.keys(&partition.job_id).hop(partition.number, hop.hop);
-    write_once(deps, &at, hop).await
+    Ok(write_once(deps, &at, hop).await?.into())
 }
 
-/// Writes a record of which the first counts; one that is there already is ours if it is the same, since the answer to a
-/// write may be lost.
-async fn write_once<T>(deps: &Deps, at: &ObjectUri, record: &T) -> Result<Commit, Error>
+/// What became of a record of which the first counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Written {
+    /// It was the first.
+    New,
+    /// One that says the same was there: ours, since the answer to a write may be lost.
+    Same,
+    /// Another one was there.
+    Lost,
+}
+
+impl From<Written> for Commit {
+    fn from(written: Written) -> Self {
+        match written {
+            Written::New | Written::Same => Self::First,
+            Written::Lost => Self::Lost,
+        }
+    }
+}
+
+/// Writes a record of which the first counts.
+async fn write_once<T>(deps: &Deps, at: &ObjectUri, record: &T) -> Result<Written, Error>
 where
     T: Serialize + DeserializeOwned + PartialEq + Send + Sync,
 {
     if deps.store.create_json(at, record).await? == Created::New {
-        return Ok(Commit::First);
+        return Ok(Written::New);
     }
     let winner: T = deps.store.get_json(at).await?;
-    Ok(if winner == *record { Commit::First } else { Commit::Lost })
+    Ok(if winner == *record { Written::Same } else { Written::Lost })
 }
 
 fn measure(deps: &Deps, job: &Job, partition: &Partition, done: &Done) {
