@@ -1,8 +1,11 @@
 //! Hops: a partition that takes longer than one invocation, and where it goes on.
 
-use fanfold_flow::done::Hop;
+use std::collections::BTreeSet;
+
+use fanfold_flow::done::{Done, Hop};
 use fanfold_flow::keys::JobKeys;
 use fanfold_flow::partition::Partition;
+use fanfold_flow::result::ChunkResult;
 use fanfold_runtime::{Deps, Error};
 use fanfold_store::StoreExt;
 
@@ -33,4 +36,22 @@ pub async fn at_its_hop(deps: &Deps, keys: &JobKeys, planned: Partition) -> Resu
     };
     let hop: Hop = deps.store.get_json(&keys.hop(planned.number, last)).await?;
     Ok(planned.after(&hop))
+}
+
+/// The results that the hops before this one left, of a partition that is done, and that its outcome does not have. Nobody reads
+/// them: their worker was taken for dead and went on, and another attempt brought the partition to its end without them.
+///
+/// # Errors
+/// When the store fails, or the partition has no outcome.
+pub async fn left_unread(deps: &Deps, partition: &Partition) -> Result<Vec<ChunkResult>, Error> {
+    let keys = deps.keys(&partition.job_id);
+    let before = hops_before(deps, &keys, partition).await?;
+    if before.is_empty() {
+        return Ok(Vec::new());
+    }
+    let outcome: Done = deps.store.get_json(&keys.done(partition.group(), partition.number)).await?;
+    let object = |result: &ChunkResult| result.stored.as_ref().map(|stored| stored.object.key.clone());
+    let read: BTreeSet<String> = outcome.results.iter().filter_map(object).collect();
+    let left = before.into_iter().flat_map(|hop| hop.done.results);
+    Ok(left.filter(|result| object(result).is_some_and(|key| !read.contains(&key))).collect())
 }

@@ -33,7 +33,7 @@ pub use commit::{Commit, advance, advance_group, commit, commit_hop, read_groups
 pub use earlier::{Left, read_account, read_left};
 pub use finish::{clean_up, clean_up_for_good, finish, report_of};
 pub use goal::Goal;
-pub use hop::at_its_hop;
+pub use hop::{at_its_hop, left_unread};
 pub use joblog::write_joblog;
 pub use lane::Lane;
 pub use lease::{Lease, drop_uploads_to};

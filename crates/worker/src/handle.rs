@@ -10,9 +10,11 @@ use fanfold_flow::done::{Done, Failure, Hop};
 use fanfold_flow::job::Job;
 use fanfold_flow::limits::HOPS_MAX;
 use fanfold_flow::partition::Partition;
+use fanfold_flow::result::ChunkResult;
 use fanfold_flow::version::Version;
 use fanfold_gather::{
-    Claim, Commit, Lane, Sent, advance, claim_attempt, commit, commit_hop, is_cancelled, is_done, was_claimed,
+    Claim, Commit, Lane, Sent, advance, claim_attempt, commit, commit_hop, is_cancelled, is_done,
+    left_unread, was_claimed,
 };
 use fanfold_pool::{Usage, usage};
 use fanfold_runtime::{Budget, Deps, Error, Metric, Of};
@@ -84,6 +86,7 @@ async fn run(work: &Work<'_>) -> Result<Ran, Error> {
         return Ok(Ran::NotOurs);
     }
     if is_done {
+        delete_results(deps, left_unread(deps, partition).await?).await?;
         advance(deps, partition).await?;
         return Ok(Ran::ToItsEnd);
     }
@@ -115,7 +118,7 @@ async fn end(work: &Work<'_>, done: Done) -> Result<Ran, Error> {
     let committed = commit(deps, job, partition, done.clone()).await?;
     if committed == Commit::Lost {
         tracing::info!(job = %partition.job_id, partition = partition.number, "another attempt was first");
-        delete_results(deps, done).await?;
+        delete_results(deps, done.results).await?;
     }
     advance(deps, partition).await?;
     // Where this attempt was taken for dead, the one after it may be running its processes. Then the lane is its, or there
@@ -134,7 +137,7 @@ async fn hop(work: &Work<'_>, done: Done, rest: Vec<Chunk>) -> Result<Ran, Error
     let hop = Hop { version: Version, hop: partition.hop, done, rest };
     if commit_hop(deps, partition, &hop).await? == Commit::Lost {
         tracing::info!(job = %partition.job_id, partition = partition.number, hop = hop.hop, "another attempt was first");
-        delete_results(deps, hop.done).await?;
+        delete_results(deps, hop.done.results).await?;
         return Ok(Ran::NotOurs);
     }
     tracing::info!(
@@ -169,12 +172,15 @@ fn measure(work: &Work<'_>, before: io::Result<Usage>, after: io::Result<Usage>)
     }
 }
 
-/// Deletes what a partition's attempt has stored and nobody will read.
-async fn delete_results(deps: &Deps, done: Done) -> Result<(), Error> {
-    let stored = done.results.into_iter().filter_map(|result| result.stored);
+/// Deletes what attempts at a partition have stored and nobody will read.
+async fn delete_results(deps: &Deps, results: Vec<ChunkResult>) -> Result<(), Error> {
+    let stored = results.into_iter().filter_map(|result| result.stored);
     // Results may share an object.
     let keys: BTreeSet<String> = stored.map(|stored| stored.object.key).collect();
     let keys: Vec<String> = keys.into_iter().collect();
+    if keys.is_empty() {
+        return Ok(());
+    }
     Ok(deps.store.delete(&deps.work.bucket, &keys).await?)
 }
 
