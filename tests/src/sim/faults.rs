@@ -122,7 +122,9 @@ impl PerFault<u64> {
 pub struct Rates {
     rates: PerFault<f64>,
     /// The function of which invocations die most often, if one does.
-    weakest: Option<Role>,
+    pub(crate) weakest: Option<Role>,
+    /// What stands in the keys at which requests are late most often, if they are at some.
+    pub(crate) late_below: Option<&'static str>,
     /// After so long nothing goes wrong any more, so that a job must end.
     pub until: Duration,
 }
@@ -130,11 +132,11 @@ pub struct Rates {
 impl Rates {
     /// A world in which nothing goes wrong.
     pub fn none() -> Self {
-        Self { rates: PerFault::default(), weakest: None, until: Duration::ZERO }
+        Self { rates: PerFault::default(), weakest: None, late_below: None, until: Duration::ZERO }
     }
 
     /// Some faults, each more or less often. Only some at once: with all of them in every world, rare ones would hide
-    /// behind frequent ones. Now and then those that only together bring two invocations to the same thing.
+    /// behind frequent ones.
     pub(crate) fn draw(random: &mut Rng) -> Self {
         let until = Duration::from_secs(60 * random.u64(1..=120));
         let weight = *[0.1, 0.3, 1.0].get(random.usize(..3)).unwrap_or(&1.0);
@@ -145,25 +147,14 @@ impl Rates {
             }
         }
         let weakest = Role::ALL.get(random.usize(..6)).copied();
-        let drawn = Self { rates, weakest, until };
-        match random.u32(..6) {
-            0 => {
-                drawn.with(&[(Fault::EventTwice, 0.5), (Fault::StartFails, 0.25), (Fault::SlowMachine, 0.3)])
-            }
-            1 => Self { weakest: Some(Role::Reducer), ..drawn }.with(&[
-                (Fault::EventTwice, 0.5),
-                (Fault::StartFails, 0.06),
-                (Fault::Death, 0.005),
-            ]),
-            _ => drawn,
-        }
+        Self { rates, weakest, late_below: None, until }
     }
 
-    fn with(mut self, more: &[(Fault, f64)]) -> Self {
-        for (fault, rate) in more {
+    /// Has these faults happen so often.
+    pub(crate) fn set(&mut self, rates: &[(Fault, f64)]) {
+        for (fault, rate) in rates {
             self.rates.0[fault.place()] = *rate;
         }
-        self
     }
 
     /// The rate of one, with events.
@@ -171,10 +162,16 @@ impl Rates {
         self.rates.of(fault)
     }
 
+    /// How many times as often a request to this place is late as others are.
+    pub(crate) fn lateness(&self, at: &str) -> f64 {
+        if self.late_below.is_some_and(|part| at.contains(part)) { 10.0 } else { 1.0 }
+    }
+
     /// The rate of one, in an invocation of this function.
     pub(crate) fn within(&self, role: Role, fault: Fault) -> f64 {
         let is_death = matches!(fault, Fault::Death | Fault::StartFails);
-        if is_death && self.weakest == Some(role) { 5.0 * self.of(fault) } else { self.of(fault) }
+        // Where none ever started, and each death were told twice, what is sent would double with every try.
+        if is_death && self.weakest == Some(role) { (5.0 * self.of(fault)).min(0.5) } else { self.of(fault) }
     }
 }
 

@@ -91,7 +91,7 @@ fn drawn(life: &Life, call: &Call<'_>) -> Decision {
         let timeout = life.random().bool();
         return Decision::LoseAnswer(if timeout { ErrorKind::Timeout } else { ErrorKind::Unavailable });
     }
-    if strikes(Fault::Late) {
+    if life.strikes(Fault::Late, life.world.scenario.rates.lateness(call.at)) {
         let most = if life.random().u32(..4) == 0 { MINUTE * 3 } else { Duration::from_secs(5) };
         return Decision::Delay(life.draw(most));
     }

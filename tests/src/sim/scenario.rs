@@ -10,7 +10,10 @@ use serde_json::{Value, json};
 use super::clock::rng;
 use super::faults::Rates;
 
+mod coincidence;
 mod input;
+
+use coincidence::Coincidence;
 
 pub(crate) use input::translated;
 pub use input::{Format, Input};
@@ -142,7 +145,7 @@ impl Scenario {
         let cut = random.u32(..4) > 0;
         let program = Program::draw(&input, &machines, format, random);
         let failing = program.failing.len() as u64;
-        Self {
+        let mut scenario = Self {
             seed,
             format,
             max_concurrency: (random.u32(..3) == 0).then(|| random.u32(1..=5)),
@@ -157,7 +160,11 @@ impl Scenario {
             mended: random.bool(),
             surprises: surprises(&input, random),
             input,
+        };
+        if let Some(coincidence) = Coincidence::draw(random) {
+            coincidence.bring(&mut scenario, random);
         }
+        scenario
     }
 
     /// A job over a range in a world in which all goes well and requests take no time: so many partitions of one chunk each.
@@ -263,7 +270,7 @@ impl Program {
             0 => random.u64(..1_000),
             _ => random.u64(..20),
         };
-        let is_whole = !input.has_records && format == Format::Bytes && input.object.is_none();
+        let is_whole = !input.has_records && format == Format::Bytes && input.objects.is_empty();
         let is_large = is_whole && random.u32(..3) == 0;
         let failing = failing(input.chunks, random);
         let mut large = BTreeSet::new();
@@ -327,7 +334,7 @@ fn surprises(input: &Input, random: &mut Rng) -> Vec<(Duration, Surprise)> {
     happens(Surprise::Cancelled, 16, 60);
     happens(Surprise::Cancelled, 16, 1_800);
     happens(Surprise::OutputTaken, 10, 60);
-    if input.object.is_some() {
+    if !input.objects.is_empty() {
         happens(Surprise::InputReplaced, 20, 60);
     }
     surprises.sort_by_key(|(at, _)| *at);
@@ -339,7 +346,7 @@ impl fmt::Display for Scenario {
         let Self { input, program, machines, rates, surprises, .. } = self;
         writeln!(f, "the job:   {}", self.job())?;
         writeln!(f, "its input: {} records in {} chunks", input.records(), input.chunks)?;
-        if let Some((key, bytes)) = &input.object {
+        for (key, bytes) in &input.objects {
             writeln!(f, "           {key}: {:?}", String::from_utf8_lossy(bytes))?;
         }
         writeln!(f, "a program: {program:?}")?;

@@ -13,8 +13,8 @@ use super::BUCKET;
 pub struct Input {
     /// The job's `source`.
     pub source: Value,
-    /// The object that it names, where it names one.
-    pub object: Option<(String, Vec<u8>)>,
+    /// The objects that it names, in the order in which their records come, by key.
+    pub objects: Vec<(String, Vec<u8>)>,
     /// What every process is given first.
     header: Vec<u8>,
     /// The records, in order.
@@ -32,6 +32,14 @@ struct Record {
     /// The chunk in whose nominal range it begins.
     chunk: u64,
     bytes: Vec<u8>,
+}
+
+/// How objects are cut into chunks.
+struct Cut {
+    chunk_bytes: usize,
+    /// How many bytes of each are its header.
+    header_bytes: usize,
+    is_csv: bool,
 }
 
 /// How results become one output.
@@ -55,6 +63,11 @@ impl Format {
             Self::Csv => "csv",
             Self::JsonArray => "json-array",
         }
+    }
+
+    /// Whether a result begins on a line of its own.
+    fn is_of_lines(self) -> bool {
+        matches!(self, Self::Lines | Self::Csv)
     }
 }
 
@@ -86,7 +99,7 @@ impl Input {
     fn of(records: Vec<Record>) -> Self {
         Self {
             source: Value::Null,
-            object: None,
+            objects: Vec::new(),
             header: Vec::new(),
             records,
             chunks: 0,
@@ -96,71 +109,92 @@ impl Input {
     }
 
     fn lines(random: &mut Rng) -> Self {
-        let mut text = Vec::new();
-        for _ in 0..random.usize(..60) {
-            text.extend(word(random, 14));
-            text.push(b'\n');
-        }
-        if random.bool() {
-            text.pop();
-        }
-        Self::in_object(text, 0, random, json!({ "split": "lines" }))
+        let objects = several(random);
+        let text = |random: &mut Rng| lines(random.usize(..60 / objects), random);
+        let texts = (0..objects).map(|_| text(random)).collect();
+        Self::in_objects(
+            texts,
+            Cut { chunk_bytes: random.usize(6..=64), header_bytes: 0, is_csv: false },
+            random,
+        )
+    }
+
+    /// Objects that are small beside a chunk, so that one worker is given many.
+    pub(crate) fn small_objects(random: &mut Rng) -> Self {
+        let objects = random.usize(12..=20);
+        let texts = (0..objects).map(|_| lines(random.usize(1..=2), random)).collect();
+        let chunk_bytes = random.usize(50..=80);
+        Self::in_objects(texts, Cut { chunk_bytes, header_bytes: 0, is_csv: false }, random)
     }
 
     /// Quotes stand in it with commas and escaped quotes within; now and then with a line feed, at which no chunk may end.
     fn csv(random: &mut Rng) -> Self {
-        let has_header = random.bool();
+        let header = if random.bool() { &b"key,\"the value\"\n"[..] } else { b"" };
         let breaks_lines = random.u32(..4) == 0;
-        let mut text = Vec::new();
-        if has_header {
-            text.extend(b"key,\"the value\"\n");
-        }
-        let header_bytes = text.len();
-        for _ in 0..random.usize(1..50) {
-            text.extend(word(random, 6));
-            match random.u32(..4) {
-                0 => text.extend(b",\"a,\"\"b\"\"\""),
-                1 if breaks_lines => text.extend(b",\"a\nb\""),
-                _ => text.extend(b",c"),
+        let objects = several(random);
+        let text = |random: &mut Rng| {
+            let mut text = header.to_vec();
+            for _ in 0..random.usize(1..=50 / objects) {
+                text.extend(word(random, 6));
+                match random.u32(..4) {
+                    0 => text.extend(b",\"a,\"\"b\"\"\""),
+                    1 if breaks_lines => text.extend(b",\"a\nb\""),
+                    _ => text.extend(b",c"),
+                }
+                text.push(b'\n');
             }
-            text.push(b'\n');
-        }
-        Self::in_object(text, header_bytes, random, json!({ "split": "csv", "header": has_header }))
+            text
+        };
+        let texts = (0..objects).map(|_| text(random)).collect();
+        let cut = Cut { chunk_bytes: random.usize(6..=64), header_bytes: header.len(), is_csv: true };
+        Self::in_objects(texts, cut, random)
     }
 
-    /// An object that is never split.
+    /// Objects that are never split.
     fn undivided(random: &mut Rng) -> Self {
-        let mut text = word(random, 40);
-        text.push(b'\n');
-        let mut whole = Self::in_object(text.clone(), 0, random, json!({ "split": "none" }));
-        whole.records = vec![Record { chunk: 0, bytes: text }];
-        (whole.chunks, whole.has_records) = (1, false);
-        whole
+        let objects = several(random);
+        let texts: Vec<Vec<u8>> = (0..objects).map(|_| [word(random, 40), b"\n".to_vec()].concat()).collect();
+        let chunks = texts.iter().zip(0..);
+        let records = chunks.map(|(text, chunk)| Record { chunk, bytes: text.clone() }).collect();
+        let (uri, objects) = named(texts, random);
+        let chunk_bytes = random.usize(6..=64);
+        Self {
+            source: json!({ "objects": { "uri": uri, "chunk_bytes": chunk_bytes, "split": "none" } }),
+            chunks: objects.len() as u64,
+            objects,
+            ..Self::of(records)
+        }
     }
 
-    /// An object, in chunks of some bytes.
-    fn in_object(text: Vec<u8>, header_bytes: usize, random: &mut Rng, split: Value) -> Self {
-        let chunk_bytes = random.usize(6..=64);
-        let is_csv = split["split"] == "csv";
-        let mut records = Vec::new();
-        let mut start = header_bytes;
-        while start < text.len() {
-            let end = record_end(&text, start, is_csv);
-            records.push(Record { chunk: (start / chunk_bytes) as u64, bytes: text[start..end].to_vec() });
-            start = end;
+    /// Objects, in chunks of some bytes.
+    fn in_objects(texts: Vec<Vec<u8>>, cut: Cut, random: &mut Rng) -> Self {
+        let Cut { chunk_bytes, header_bytes, is_csv } = cut;
+        let (mut records, mut chunks) = (Vec::new(), 0);
+        for text in &texts {
+            let mut start = header_bytes;
+            while start < text.len() {
+                let end = record_end(text, start, is_csv);
+                let chunk = chunks + (start / chunk_bytes) as u64;
+                records.push(Record { chunk, bytes: text[start..end].to_vec() });
+                start = end;
+            }
+            chunks += text.len().div_ceil(chunk_bytes).max(1) as u64;
         }
-        let key = "in/object";
-        let mut objects = json!({ "uri": format!("s3://{BUCKET}/{key}"), "chunk_bytes": chunk_bytes });
-        if let (Some(objects), Some(split)) = (objects.as_object_mut(), split.as_object()) {
-            objects.extend(split.clone());
+        let header = texts.first().map(|text| text[..header_bytes].to_vec());
+        let cuts_a_record = is_csv && texts.iter().any(|text| cuts_a_record(text, chunk_bytes));
+        let (uri, objects) = named(texts, random);
+        let mut source = json!({ "uri": uri, "chunk_bytes": chunk_bytes, "split": "lines" });
+        if is_csv {
+            source["split"] = "csv".into();
+            source["header"] = (header_bytes > 0).into();
         }
         Self {
-            source: json!({ "objects": objects }),
-            header: text[..header_bytes].to_vec(),
-            chunks: text.len().div_ceil(chunk_bytes).max(1) as u64,
+            source: json!({ "objects": source }),
+            header: header.unwrap_or_default(),
+            chunks,
             has_records: true,
-            cuts_a_record: is_csv && cuts_a_record(&text, chunk_bytes),
-            object: Some((key.to_owned(), text)),
+            cuts_a_record,
+            objects,
             ..Self::of(records)
         }
     }
@@ -169,7 +203,7 @@ impl Input {
         let chunk = random.usize(1..=4);
         let values: Vec<Value> = (0..random.usize(..50)).map(|number| item(number, random)).collect();
         let source = json!({ "items": { "values": values, "chunk": chunk } });
-        Self::of_items(&values, chunk, source, None)
+        Self::of_items(&values, chunk, source, Vec::new())
     }
 
     fn item_lines(random: &mut Rng) -> Self {
@@ -178,10 +212,10 @@ impl Input {
         let text: String = values.iter().map(|value| format!("{value}\n")).collect();
         let key = "in/items.jsonl";
         let source = json!({ "items": { "uri": format!("s3://{BUCKET}/{key}"), "chunk": chunk } });
-        Self::of_items(&values, chunk, source, Some((key.to_owned(), text.into_bytes())))
+        Self::of_items(&values, chunk, source, vec![(key.to_owned(), text.into_bytes())])
     }
 
-    fn of_items(values: &[Value], chunk: usize, source: Value, object: Option<(String, Vec<u8>)>) -> Self {
+    fn of_items(values: &[Value], chunk: usize, source: Value, objects: Vec<(String, Vec<u8>)>) -> Self {
         let record = |(place, value): (usize, &Value)| Record {
             chunk: (place / chunk) as u64,
             bytes: format!("{value}\n").into_bytes(),
@@ -189,7 +223,7 @@ impl Input {
         let records: Vec<Record> = values.iter().enumerate().map(record).collect();
         Self {
             source,
-            object,
+            objects,
             chunks: values.len().div_ceil(chunk) as u64,
             has_records: true,
             ..Self::of(records)
@@ -234,11 +268,17 @@ impl Input {
         }
         let mut records = self.records.iter().peekable();
         for chunk in (0..self.chunks).filter(|chunk| !failed.contains(chunk)) {
+            let mut result = Vec::new();
             while records.next_if(|record| record.chunk < chunk).is_some() {}
             while let Some(record) = records.next_if(|record| record.chunk == chunk) {
-                output.extend(record.bytes.iter().map(|byte| translated(*byte)));
+                result.extend(record.bytes.iter().map(|byte| translated(*byte)));
             }
-            output.extend(tail(chunk));
+            result.extend(tail(chunk));
+            let lacks_line_feed = output.last().is_some_and(|last| *last != b'\n');
+            if format.is_of_lines() && lacks_line_feed && !result.is_empty() {
+                output.push(b'\n');
+            }
+            output.extend(result);
         }
         output
     }
@@ -251,6 +291,40 @@ pub(crate) fn translated(byte: u8) -> u8 {
         b'A'..=b'Z' => (byte - b'A' + 13) % 26 + b'A',
         other => other,
     }
+}
+
+/// How many objects a source has: most often one.
+fn several(random: &mut Rng) -> usize {
+    if random.u32(..3) > 0 { 1 } else { random.usize(2..=6) }
+}
+
+/// Objects with keys, in order, and the address that means all of them: one that is whole, all in a folder, those that a
+/// glob finds, or a list in an order of its own.
+fn named(texts: Vec<Vec<u8>>, random: &mut Rng) -> (Value, Vec<(String, Vec<u8>)>) {
+    let count = texts.len();
+    let is_list = random.u32(..3) == 0;
+    let key = |place: usize| format!("in/{:02}.txt", if is_list { count - place } else { place });
+    let uri = |key: &str| format!("s3://{BUCKET}/{key}");
+    let address = match random.bool() {
+        _ if is_list => (0..count).map(|place| uri(&key(place))).collect(),
+        _ if count == 1 => uri(&key(0)).into(),
+        true => uri("in/").into(),
+        false => uri("in/*.txt").into(),
+    };
+    (address, texts.into_iter().enumerate().map(|(place, text)| (key(place), text)).collect())
+}
+
+/// So many lines, of which the last may lack its line feed.
+fn lines(count: usize, random: &mut Rng) -> Vec<u8> {
+    let mut text = Vec::new();
+    for _ in 0..count {
+        text.extend(word(random, 14));
+        text.push(b'\n');
+    }
+    if random.bool() {
+        text.pop();
+    }
+    text
 }
 
 fn word(random: &mut Rng, length_max: usize) -> Vec<u8> {
