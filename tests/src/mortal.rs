@@ -2,6 +2,9 @@
 //!
 //! A death is a port that refuses everything from some request on: what the handler does after that nobody can see, as if it
 //! had ended there. The last request may have been done before the end.
+//!
+//! [`crate::sim`] has far more go wrong, but by lot, and with Lambda's own nets in place. What it does not show is shown here:
+//! that each request in turn may be the last, none left out, and that the sweep suffices where no death is ever told.
 
 use std::collections::VecDeque;
 use std::fmt;
