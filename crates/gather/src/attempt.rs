@@ -117,13 +117,15 @@ pub async fn claim_attempt(
     }
 }
 
-/// Whether somebody has started this attempt at a partition's hop.
+/// Whether a later attempt than this one at a partition's hop was started, at this hop or a later one: then this one was taken
+/// for dead, or for lost.
 ///
 /// # Errors
 /// When the store fails.
-pub async fn was_claimed(deps: &Deps, partition: &Partition, attempt: u32) -> Result<bool, Error> {
-    let Partition { job_id, number, hop, .. } = partition;
-    Ok(deps.store.exists(&deps.keys(job_id).attempt(*number, *hop, attempt)).await?)
+pub async fn is_superseded(deps: &Deps, partition: &Partition, attempt: u32) -> Result<bool, Error> {
+    let Partition { ref job_id, number, hop, .. } = *partition;
+    let last = last_attempts(deps, &deps.keys(job_id), number..number + 1).await?;
+    Ok(last.get(&number).is_some_and(|last| *last > Tried { hop, attempt }))
 }
 
 /// The last attempt at a partition that was started; none when none was.

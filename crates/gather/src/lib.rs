@@ -26,7 +26,7 @@ mod progress;
 
 pub use account::{Account, NoOutput, output_of};
 pub use attempt::{
-    Attempt, Claim, Sent, Tried, claim_attempt, last_attempt, last_attempts, read_attempt, was_claimed,
+    Attempt, Claim, Sent, Tried, claim_attempt, is_superseded, last_attempt, last_attempts, read_attempt,
 };
 pub use close::close_groups;
 pub use commit::{Commit, advance, advance_group, commit, commit_hop, read_groups, start_reducer};

@@ -14,7 +14,7 @@ use fanfold_flow::result::ChunkResult;
 use fanfold_flow::version::Version;
 use fanfold_gather::{
     Claim, Commit, Lane, Sent, advance, claim_attempt, commit, commit_hop, is_cancelled, is_done,
-    left_unread, was_claimed,
+    is_superseded, left_unread,
 };
 use fanfold_pool::{Usage, usage};
 use fanfold_runtime::{Budget, Deps, Error, Metric, Of};
@@ -79,6 +79,10 @@ async fn run(work: &Work<'_>) -> Result<Ran, Error> {
         tracing::info!(%job, partition = number, hop = partition.hop, "this event came before; leaving it");
         return Ok(Ran::NotOurs);
     }
+    if is_out_of_lane(work, partition.attempt).await? {
+        tracing::info!(%job, partition = number, hop = partition.hop, "a later attempt is at it; leaving it");
+        return Ok(Ran::NotOurs);
+    }
     let (is_done, is_cancelled) =
         tokio::try_join!(is_done(deps, &keys, partition.group(), number), is_cancelled(deps, &keys))?;
     if is_cancelled {
@@ -121,14 +125,17 @@ async fn end(work: &Work<'_>, done: Done) -> Result<Ran, Error> {
         delete_results(deps, done.results).await?;
     }
     advance(deps, partition).await?;
-    // Where this attempt was taken for dead, the one after it may be running its processes. Then the lane is its, or there
-    // would be two partitions of it at once: it claims first and then looks for an outcome, and so one of the two sees the
-    // other.
-    let is_first_of_its_lane = committed == Commit::First && job.max_concurrency.is_some();
-    if is_first_of_its_lane && was_claimed(deps, partition, attempt + 1).await? {
+    if committed == Commit::First && is_out_of_lane(work, attempt).await? {
         return Ok(Ran::NotOurs);
     }
     Ok(Ran::ToItsEnd)
+}
+
+/// Whether the partition's lane is a later attempt's than this one, which was taken for dead or lost while its event waited: the
+/// later one may be running its processes, and if this one went on there would be two partitions of the lane at once. Each
+/// claims first and then looks, and so one of the two sees the other.
+async fn is_out_of_lane(work: &Work<'_>, attempt: u32) -> Result<bool, Error> {
+    Ok(work.job.max_concurrency.is_some() && is_superseded(work.deps, work.partition, attempt).await?)
 }
 
 /// Ends a hop whose time was up, and tells what goes on.

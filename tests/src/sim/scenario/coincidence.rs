@@ -21,6 +21,8 @@ pub(super) enum Coincidence {
     /// A try at a hop begins so late that the hop ends without it, and is at work beside the try of the same number at the
     /// next hop, which begins with the same chunk.
     TriedBesideTheNextHop,
+    /// The same in a job's only lane, where whoever is first goes on with the next partition.
+    TriedLateInALane,
 }
 
 impl Coincidence {
@@ -31,6 +33,7 @@ impl Coincidence {
             4..8 => Some(Self::ReducersToldDead),
             8..10 => Some(Self::StoppedAtTheLastStep),
             10..12 => Some(Self::TriedBesideTheNextHop),
+            12..14 => Some(Self::TriedLateInALane),
             _ => None,
         }
     }
@@ -49,6 +52,10 @@ impl Coincidence {
             }
             Self::StoppedAtTheLastStep => stopped_at_the_last_step(scenario, random),
             Self::TriedBesideTheNextHop => tried_beside_the_next_hop(scenario, random),
+            Self::TriedLateInALane => {
+                tried_beside_the_next_hop(scenario, random);
+                scenario.max_concurrency = Some(1);
+            }
         }
     }
 }
