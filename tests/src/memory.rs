@@ -165,7 +165,7 @@ fn kept(lines: Arc<Mutex<Vec<Value>>>) -> Metrics {
 }
 
 /// What the functions of a world in memory are given.
-pub(crate) fn deps(store: Arc<dyn Store>, invoke: Arc<dyn Invoke>, world: Arc<dyn World>) -> Deps {
+pub fn deps(store: Arc<dyn Store>, invoke: Arc<dyn Invoke>, world: Arc<dyn World>) -> Deps {
     Deps {
         store,
         invoke,

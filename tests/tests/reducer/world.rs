@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use fanfold_flow::concat::{ConcatPlan, Limits};
 use fanfold_flow::crc::Crc64;
-use fanfold_flow::done::{Done, Environment, Group};
+use fanfold_flow::done::{Done, Group};
 use fanfold_flow::keys::JobKeys;
 use fanfold_flow::literal::Literal;
 use fanfold_flow::plan::Plan;
@@ -18,7 +18,7 @@ use fanfold_flow::result::{ChunkResult, Stored};
 use fanfold_flow::uri::ObjectUri;
 use fanfold_flow::version::Version;
 use fanfold_invoke::{Answer, Invoke, InvokeError, Mode, RequestId};
-use fanfold_runtime::{Budget, Deps, Error, Functions, Metrics};
+use fanfold_runtime::{Budget, Deps, Error};
 use fanfold_store::counting::{Counting, Counts};
 use fanfold_store::faults::{Call, Decide, Decision, Faulty, Pass};
 use fanfold_store::memory::{MemorySettings, MemoryStore};
@@ -26,7 +26,7 @@ use fanfold_store::{ErrorKind, Operation, PutOptions, Store, StoreExt};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-pub(crate) const BUCKET: &str = "world";
+pub(crate) use e2e::memory::BUCKET;
 
 /// When time begins, in milliseconds since 1970 (UTC).
 const EPOCH_MS: i64 = 1_793_610_000_000;
@@ -260,20 +260,8 @@ impl World {
     }
 
     fn deps(&self, store: Arc<dyn Store>, life: &Life, request_id: &str) -> Deps {
-        Deps {
-            store,
-            invoke: Arc::new(Sender(self.outbox.clone(), life.clone())),
-            world: self.clock.clone(),
-            work: ObjectUri::new(BUCKET, "work/"),
-            functions: Functions {
-                dispatcher: "dispatcher".to_owned(),
-                worker: "worker".to_owned(),
-                reducer: "reducer".to_owned(),
-            },
-            metrics: Metrics::off(),
-            environment: Environment::default(),
-            request_id: request_id.to_owned(),
-        }
+        let invoke = Arc::new(Sender(self.outbox.clone(), life.clone()));
+        Deps { request_id: request_id.to_owned(), ..e2e::memory::deps(store, invoke, self.clock.clone()) }
     }
 
     fn budget(&self, time: Duration) -> Budget {
