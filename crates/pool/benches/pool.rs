@@ -62,7 +62,13 @@ impl Output for Discarding {
 
 fn pool() -> Pool {
     let processes = NonZeroUsize::new(6).expect("six is not zero");
-    Pool::new(Settings { processes, bytes_in_flight: 6 << 20, grace: Duration::from_secs(1) })
+    Pool::new(Settings {
+        processes,
+        bytes_in_flight: 6 << 20,
+        grace: Duration::from_secs(1),
+        memory_bytes: Some(1 << 40),
+        process_memory_bytes: None,
+    })
 }
 
 fn runtime() -> Runtime {

@@ -6,6 +6,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::fork::FrameError;
 use crate::leftovers::Leftover;
 
 /// Why a process was not started. Nothing has been read from the input when this is returned.
@@ -74,6 +75,33 @@ pub enum StartError {
         /// The path.
         program: PathBuf,
     },
+    /// What a task needs could not be loaded.
+    #[error("the task {task} was not loaded: {reason}")]
+    TaskNotLoaded {
+        /// The task.
+        task: String,
+        /// Why, in the task's own words if it has any.
+        reason: String,
+    },
+    /// The system did not fork a process for a call, most often for lack of processes, descriptors or memory.
+    #[error("no process was forked for the task {task}")]
+    NotForked {
+        /// The task.
+        task: String,
+        /// The system's word.
+        #[source]
+        source: io::Error,
+    },
+    /// What a task is to be called with is too long.
+    #[error("the task cannot be called with so long a message")]
+    Message {
+        /// How long it is.
+        #[source]
+        source: FrameError,
+    },
+    /// A simulated pool has only commands.
+    #[error("a simulated pool calls no tasks")]
+    Simulated,
     /// The system refused, most often for lack of processes, descriptors or memory.
     #[error("the system did not start {program:?}")]
     System {
@@ -152,6 +180,16 @@ pub enum RunError<I, O> {
         grace: Duration,
         /// Who held it, as far as can be seen.
         holders: Vec<Leftover>,
+    },
+    /// A forked process wrote what is no frame, most likely because its task writes to a descriptor that is not its own; it
+    /// was killed.
+    #[error("process {pid} wrote into the pipe of its results what does not belong there")]
+    Frame {
+        /// The process.
+        pid: u32,
+        /// What is wrong with it.
+        #[source]
+        source: FrameError,
     },
     /// Whether anything of the run is left could not be made out, or it could not be killed.
     #[error("cleaning up after process {pid} failed")]

@@ -4,11 +4,11 @@
 //! not asked for more than the program wants to read. Where the input may end early, that is by the [`Pace`]; else the
 //! pipe is kept full.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use bytes::{Buf, Bytes};
+use bytes::Buf;
 use rustix::io::ioctl_fionread;
 use rustix::pipe::fcntl_getpipe_size;
 use tokio::io::Interest;
@@ -16,6 +16,10 @@ use tokio::net::unix::pipe;
 
 use crate::input::Input;
 use crate::pace::{self, Pace};
+
+/// Pieces put into the pipe in a row before the other pipes of the same task, and other tasks, get their turn. As many as are
+/// read in a row: else whoever gives small pieces would get less done in a turn than those that flood their output.
+const PIECES_IN_A_ROW: u32 = 8;
 
 /// How feeding ended, where nothing failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +66,7 @@ async fn write_all<I: Input>(
 ) -> Result<Fed, FeedFailure<I::Error>> {
     let pipe_bytes = fcntl_getpipe_size(stdin).map_err(|error| FeedFailure::Pipe(error.into()))?;
     let mut pace = input.may_end_early().then(|| Pace::new(pipe_bytes));
+    let mut pieces_in_a_row = 0;
     loop {
         let asking = async {
             let room_bytes = match &mut pace {
@@ -87,13 +92,17 @@ async fn write_all<I: Input>(
             pace.gave(piece_bytes);
         }
         // An input that is always ready must not keep the output waiting.
-        tokio::task::yield_now().await;
+        pieces_in_a_row += 1;
+        if pieces_in_a_row == PIECES_IN_A_ROW {
+            pieces_in_a_row = 0;
+            tokio::task::yield_now().await;
+        }
     }
 }
 
 /// Waits until the program has read so much that it should be given more. The system tells when a pipe is no longer full, but
 /// not when little is left in it, so this looks again and again.
-async fn room(pace: &mut Pace, stdin: &pipe::Sender) -> io::Result<usize> {
+pub(crate) async fn room(pace: &mut Pace, stdin: &pipe::Sender) -> io::Result<usize> {
     let began = Instant::now();
     loop {
         let unread_bytes = ioctl_fionread(stdin)?;
@@ -110,16 +119,19 @@ async fn room(pace: &mut Pace, stdin: &pipe::Sender) -> io::Result<usize> {
 
 /// How putting a piece into the pipe ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Put {
+pub(crate) enum Put {
     /// All of it is in.
     All,
     /// The program closed its end first.
     ReaderGone,
 }
 
-async fn put(mut piece: Bytes, stdin: &pipe::Sender, fed_bytes: &AtomicU64) -> io::Result<Put> {
+/// Puts all of `piece` into the pipe, and counts in `fed_bytes` what is in.
+pub(crate) async fn put(mut piece: impl Buf, stdin: &pipe::Sender, fed_bytes: &AtomicU64) -> io::Result<Put> {
     while piece.has_remaining() {
-        match stdin.try_write(&piece) {
+        let mut slices = [IoSlice::new(&[]); 2];
+        let filled = piece.chunks_vectored(&mut slices);
+        match stdin.try_write_vectored(&slices[..filled]) {
             Ok(written) => {
                 piece.advance(written);
                 fed_bytes.fetch_add(written as u64, Ordering::Relaxed);

@@ -32,9 +32,18 @@ impl Leash {
         self.pid.as_raw_pid().unsigned_abs()
     }
 
+    pub(crate) fn process(&self) -> Pid {
+        self.pid
+    }
+
     /// Waits for the process to end, and reaps it. Can be dropped and called again.
     pub(crate) async fn wait(&mut self) -> io::Result<ExitStatus> {
         self.child.wait().await
+    }
+
+    /// Kills the process and what descends from it. It is still to be waited for.
+    pub(crate) fn kill(&self) -> io::Result<()> {
+        leftovers::kill_family(&self.mark, self.pid).map(drop)
     }
 
     /// Kills what still holds the pipe open after the process has ended.

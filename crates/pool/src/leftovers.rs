@@ -67,6 +67,12 @@ impl Member {
         Member { pid, started_ticks: stat.started_ticks, name: stat.name }
     }
 
+    /// A process that this one has just forked; none if it has ended.
+    pub(crate) fn forked(pid: Pid, by: Pid) -> Option<Member> {
+        let stat = procfs::stat(pid).filter(|stat| !stat.ended && stat.parent == Some(by))?;
+        Some(Member::new(pid, stat))
+    }
+
     /// Whether it has not ended. One that has ended and is not reaped does not count.
     fn lives(&self) -> bool {
         Member::of(self.pid).is_some_and(|now| now.started_ticks == self.started_ticks)
@@ -107,6 +113,24 @@ impl From<Member> for Leftover {
 /// Gives what was killed.
 pub(crate) fn sweep(mark: &Mark, dying: Vec<Member>) -> io::Result<Vec<Leftover>> {
     kill_until_none(dying, || find(mark, None))
+}
+
+/// Kills whatever carries the mark, or descends from what does, but for `root`, until none of it exists. Gives what was
+/// killed.
+pub(crate) fn sweep_but(mark: &Mark, root: Pid) -> io::Result<Vec<Leftover>> {
+    kill_until_none(Vec::new(), || find(mark, Some(root)))
+}
+
+/// Kills a process and what descends from it, and returns when they are gone. What descends from one that has ended is not
+/// found.
+pub(crate) fn put_down(root: Member) -> io::Result<()> {
+    if !root.lives() {
+        return Ok(());
+    }
+    let descendants = with_descendants(Vec::new(), Some(root.pid), &procfs::processes()?);
+    let family: Vec<Member> = [root].into_iter().chain(descendants).collect();
+    kill(&family)?;
+    kill_until_none(family, || Ok(Vec::new())).map(drop)
 }
 
 /// Kills `root`, whatever descends from it, and whatever carries the mark. For while `root` lives, and with it

@@ -32,6 +32,11 @@
 //! - **A death for lack of memory is inferred**: SIGKILL that is not the pool's own, while the kernel's count of such deaths
 //!   went up. Price: where two processes of a machine are killed in the same moment, one of them for lack of memory, both seem to be. See
 //!   [`Ended::out_of_memory`].
+//! - **Memory admits, by what processes were seen to take** ([`Settings::memory_bytes`]); what one was told it may take
+//!   is kept by the pool, and not by `RLIMIT_AS`, which counts addresses: Go, the JVM and V8 reserve gigabytes of those that they
+//!   never touch. Price: the first processes start unseen, unless a limit is told; and in the tenth of a second between two looks
+//!   a process can take some hundred MiB more than it may. The kernel's own limits (cgroups) would see to the byte; Lambda gives
+//!   its functions none.
 //! - **A pool can be simulated** ([`Pool::simulated`]) and is the same type then, so that what stands on it is tested with the code
 //!   that ships, in paused time. Price: a branch for each run, and a module that only tests use.
 //!
@@ -39,15 +44,19 @@
 //! input, and EPIPE or SIGPIPE on their next write.
 //!
 //! Linux only: /proc is what makes the third decision possible.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
+mod admission;
+mod cgroup;
 mod error;
 mod feed;
+mod fork;
 mod input;
 mod leash;
 mod leftovers;
 mod log;
 mod mark;
+mod memory;
 mod oom;
 mod outlet;
 mod output;
@@ -62,6 +71,7 @@ mod spawn;
 mod usage;
 
 pub use error::{RunError, StandardStream, StartError};
+pub use fork::{ForkServer, ForkedTask, FrameError, Task, TaskInput, TaskOutput, serve_forks};
 pub use input::Input;
 pub use leftovers::Leftover;
 pub use log::{LINE_BYTES_MAX, Log, TAIL_BYTES, Tail};

@@ -6,6 +6,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::cgroup;
+
 /// The line that counts processes killed for lack of memory, in /proc/vmstat as in a cgroup's memory.events
 /// (Documentation/admin-guide/cgroup-v2.rst: "killed by any kind of OOM killer").
 const COUNTER: &str = "oom_kill";
@@ -29,9 +31,7 @@ pub(crate) struct OomCounts {
 impl OomCounters {
     /// Finds out where the counts are.
     pub(crate) fn find() -> OomCounters {
-        let read = |path: &str| fs::read_to_string(path).ok();
-        let group = read("/proc/self/cgroup").zip(read("/proc/self/mountinfo"));
-        OomCounters { group: group.and_then(|(groups, mounts)| events_path(&groups, &mounts)) }
+        OomCounters { group: cgroup::folder().map(|folder| folder.join("memory.events")) }
     }
 
     /// Reads the counts: measured, 30 µs.
@@ -57,22 +57,6 @@ fn parse_count(text: &str) -> Option<u64> {
     value.trim().parse().ok()
 }
 
-/// The path of `memory.events`, by `/proc/self/cgroup` and `/proc/self/mountinfo` (cgroups(7), proc_pid_mountinfo(5)).
-fn events_path(groups: &str, mounts: &str) -> Option<PathBuf> {
-    let group = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
-    mounts.lines().find_map(|line| {
-        let (mount, file_system) = line.split_once(" - ")?;
-        if !file_system.starts_with("cgroup2 ") {
-            return None;
-        }
-        let mut fields = mount.split(' ').skip(3);
-        let (root, mount_point) = (fields.next()?, fields.next()?);
-        // The part of the tree that is mounted, which in a container need not be the whole.
-        let below = Path::new(group).strip_prefix(root).ok()?;
-        Some(Path::new(mount_point).join(below).join("memory.events"))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,27 +69,6 @@ mod tests {
         for text in ["", "oom_kill", "oom_kill many", "xoom_kill 3", "oom_kill_disable 1"] {
             assert_eq!(parse_count(text), None, "{text}");
         }
-    }
-
-    #[test]
-    fn the_file_of_the_cgroup_is_found_through_whatever_part_of_the_tree_is_mounted() {
-        let mount = |root: &str, point: &str| {
-            format!(
-                "22 1 8:1 / / rw - ext4 /dev/sda rw\n31 22 0:26 {root} {point} rw,nosuid shared:4 - cgroup2 cgroup2 rw\n"
-            )
-        };
-        let cases = [
-            ("0::/user.slice/app\n", "/", Some("/sys/fs/cgroup/user.slice/app/memory.events")),
-            ("4:memory:/a\n0::/\n", "/", Some("/sys/fs/cgroup/memory.events")),
-            ("0::/docker/1234/job\n", "/docker/1234", Some("/sys/fs/cgroup/job/memory.events")),
-            ("0::/elsewhere\n", "/docker/1234", None),
-            ("4:memory:/only/version/1\n", "/", None),
-        ];
-        for (groups, root, expected) in cases {
-            let found = events_path(groups, &mount(root, "/sys/fs/cgroup"));
-            assert_eq!(found.as_deref(), expected.map(Path::new), "{groups} {root}");
-        }
-        assert_eq!(events_path("0::/", "22 1 8:1 / / rw - ext4 /dev/sda rw\n"), None);
     }
 
     #[test]

@@ -4,36 +4,53 @@
 //! and that a pipe which nobody seems to hold any more is not waited for.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::BytesMut;
+use rustix::io::Errno;
 use tokio::net::unix::pipe;
 use tokio::sync::Notify;
 
+use crate::fork::FrameError;
 use crate::output::Output;
 
 /// Reads in a row before the other pipes of the same task get their turn. A program that floods one pipe
 /// always has more to read, so without a limit its input and its other pipe would wait for ever.
 const READS_IN_A_ROW: u32 = 8;
 
+/// Bytes that are read at once of what is left in a pipe in the end.
+const LAST_READ_BYTES: usize = 16 << 10;
+
 /// Whether a pipe that is empty is still worth waiting for.
 #[derive(Debug, Default)]
 pub(crate) struct Patience {
+    ended: AtomicBool,
     over: Notify,
 }
 
 impl Patience {
     /// From now on only what is in the pipe is read.
     pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
         // Remembered, should nobody be waiting at the moment.
         self.over.notify_one();
+    }
+
+    /// Whether patience is over.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+
+    /// Waits until patience is over. Tells it once.
+    pub(crate) async fn is_over(&self) {
+        self.over.notified().await;
     }
 }
 
 /// The reading end of a pipe that a process writes to.
 #[derive(Debug)]
 pub(crate) struct Outlet<'a> {
-    receiver: pipe::Receiver,
+    receiver: &'a pipe::Receiver,
     patience: &'a Patience,
     /// Whether the end of patience was noticed.
     impatient: bool,
@@ -52,7 +69,7 @@ pub(crate) enum Read {
 }
 
 impl<'a> Outlet<'a> {
-    pub(crate) fn new(receiver: pipe::Receiver, patience: &'a Patience) -> Outlet<'a> {
+    pub(crate) fn new(receiver: &'a pipe::Receiver, patience: &'a Patience) -> Outlet<'a> {
         Outlet { receiver, patience, impatient: false, reads_in_a_row: 0 }
     }
 
@@ -63,6 +80,9 @@ impl<'a> Outlet<'a> {
             tokio::task::yield_now().await;
         }
         loop {
+            if self.impatient {
+                return self.read_what_is_there(buffer);
+            }
             match self.receiver.try_read_buf(buffer) {
                 Ok(0) => return Ok(Read::End),
                 Ok(_) => {
@@ -73,13 +93,24 @@ impl<'a> Outlet<'a> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             }
-            if self.impatient {
-                return Ok(Read::Held);
-            }
             tokio::select! {
                 ready = self.receiver.readable() => ready?,
-                () = self.patience.over.notified() => self.impatient = true,
+                () = self.patience.is_over() => self.impatient = true,
             }
+        }
+    }
+
+    /// Asks the system itself: the runtime may not have heard yet of what was written in the last moment.
+    fn read_what_is_there(&self, buffer: &mut BytesMut) -> io::Result<Read> {
+        let before = buffer.len();
+        buffer.resize(before + LAST_READ_BYTES, 0);
+        let read = rustix::io::retry_on_intr(|| rustix::io::read(self.receiver, &mut buffer[before..]));
+        buffer.truncate(before + read.unwrap_or(0));
+        match read {
+            Ok(0) => Ok(Read::End),
+            Ok(_) => Ok(Read::Bytes),
+            Err(Errno::AGAIN) => Ok(Read::Held),
+            Err(error) => Err(error.into()),
         }
     }
 }
@@ -93,6 +124,8 @@ pub(crate) enum DrainError<O> {
     Pipe(io::Error),
     /// The pipe was held open beyond all patience.
     Held,
+    /// A forked process wrote what is no frame.
+    Frame(FrameError),
 }
 
 /// Hands everything that the process writes to `output`, in pieces of at most `piece_bytes`, and counts in

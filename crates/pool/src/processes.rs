@@ -1,9 +1,11 @@
 //! What the runs of a pool of processes share.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::admission::{Admission, Bounds};
 use crate::leftovers::{self, Leftover};
 use crate::mark::PoolMark;
 use crate::oom::{OomCounters, OomCounts};
@@ -21,6 +23,7 @@ pub(crate) struct Processes {
     /// How long standard output may stay open after the process has ended.
     pub(crate) grace: Duration,
     pub(crate) mark: PoolMark,
+    pub(crate) admission: Arc<Admission>,
     oom_counters: OomCounters,
     /// How often the leftovers were killed, runs under way among them.
     killings: AtomicU64,
@@ -34,11 +37,12 @@ pub(crate) struct Before {
 }
 
 impl Processes {
-    pub(crate) fn new(piece_bytes: usize, grace: Duration) -> Processes {
+    pub(crate) fn new(piece_bytes: usize, grace: Duration, memory: Bounds) -> Processes {
         Processes {
             piece_bytes,
             grace,
             mark: PoolMark::new(),
+            admission: Admission::new(memory),
             oom_counters: OomCounters::find(),
             killings: AtomicU64::new(0),
         }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use futures::future::{Fuse, FusedFuture};
 use futures::{FutureExt, TryFutureExt};
 
+use crate::admission::Watched;
 use crate::error::{RunError, StandardStream};
 use crate::feed::{Fed, FeedError, FeedFailure, feed};
 use crate::input::Input;
@@ -31,8 +32,11 @@ use crate::spawn::{self, Started};
 pub struct Ended {
     /// Its process id, which may by now be another's.
     pub pid: u32,
-    /// How it ended.
+    /// How it ended. Of a call of a task: 0 where the task has done it, 1 where it gave an error, 101 where it panicked;
+    /// else how its process ended within the call.
     pub exit: Exit,
+    /// Why a call of a task has failed, in its own words; none for a command, which writes to standard error.
+    pub words: Option<String>,
     /// Whether it was killed for lack of memory: it ended by a SIGKILL that did not come from
     /// [`Pool::kill_leftovers`](crate::Pool::kill_leftovers), or was a shell that said so of its command by exit code 137,
     /// and while it ran the kernel's count of out-of-memory kills went up (`oom_kill` in /proc/vmstat and, where it can be
@@ -41,6 +45,10 @@ pub struct Ended {
     /// The counts do not say who was killed. So this is also true where somebody sent SIGKILL while the kernel
     /// killed another process of the machine; and it is false where memory ran out in a descendant whose parent did not end of it.
     pub out_of_memory: bool,
+    /// Where it was killed because it took more memory than
+    /// [`Settings::process_memory_bytes`](crate::Settings::process_memory_bytes): how much that was, in bytes, its descendants
+    /// included.
+    pub memory_exceeded: Option<u64>,
     /// How its standard input ended.
     pub input: InputEnd,
     /// Bytes put into its standard input. As many as fit into the pipe, at most 1 MiB, may never have been read.
@@ -115,13 +123,15 @@ where
     let Started { leash, stdin, stdout, stderr, stdout_id } =
         spawn::start(program, processes.mark.next_run())?;
     let pid = leash.pid();
+    // Declared before what kills and reaps the process, so dropped after it.
+    let watched = processes.admission.watch(leash.process());
     let (fed_bytes, taken_bytes, logged_bytes) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let (output_patience, log_patience) = (Patience::default(), Patience::default());
     let (lived, leftovers) = {
-        let stdout = Outlet::new(stdout, &output_patience);
-        let draining = outlet::drain(stdout, output, piece_bytes, &taken_bytes)
-            .map_err(|error| drain_error(error, pid, grace));
-        let logging = log::drain(Outlet::new(stderr, &log_patience), log, &logged_bytes)
+        let draining =
+            outlet::drain(Outlet::new(&stdout, &output_patience), output, piece_bytes, &taken_bytes)
+                .map_err(|error| drain_error(error, pid, grace));
+        let logging = log::drain(Outlet::new(&stderr, &log_patience), log, &logged_bytes)
             .map_err(|error| pipe_error(StandardStream::Error, pid, error));
         let mut feeding = pin!(feed(input, stdin, &fed_bytes).fuse());
         let mut draining = pin!(draining.fuse());
@@ -130,7 +140,7 @@ where
         // could take the early end of its input for the whole of it, and finish.
         let mut leash = leash;
 
-        let lived = live(&mut leash, feeding.as_mut(), draining.as_mut(), logging.as_mut()).await?;
+        let lived = live(&mut leash, &watched, feeding.as_mut(), draining.as_mut(), logging.as_mut()).await?;
         // Whoever else has the other end will see the end of it.
         feeding.set(Fuse::terminated());
         let still_open = StillOpen { grace, pipe: &stdout_id, patience: &output_patience };
@@ -143,11 +153,15 @@ where
         (lived, leftovers)
     };
     let bytes_in = fed_bytes.into_inner();
-    let exit = lived.status.into();
+    let exit: Exit = lived.status.into();
+    // It may have come to its end by itself a moment before.
+    let memory_exceeded = lived.memory_exceeded.filter(|_| !exit.success());
     Ok(Ended {
         pid,
         exit,
-        out_of_memory: processes.ran_out_of_memory(exit, before),
+        words: None,
+        out_of_memory: memory_exceeded.is_none() && processes.ran_out_of_memory(exit, before),
+        memory_exceeded,
         input: match lived.fed {
             Fed::All => InputEnd::AllFed,
             Fed::ReaderGone => InputEnd::StoppedReading { fed_bytes: bytes_in },
@@ -164,11 +178,13 @@ where
 struct Lived {
     status: ExitStatus,
     fed: Fed,
+    memory_exceeded: Option<u64>,
 }
 
 /// The first phase: serves all three pipes until the process has ended.
 async fn live<I, O>(
     leash: &mut Leash,
+    watched: &Watched,
     mut feeding: Pin<&mut impl FusedFuture<Output = Result<Fed, FeedError<I>>>>,
     mut draining: Pin<&mut impl FusedFuture<Output = Result<(), RunError<I, O>>>>,
     mut logging: Pin<&mut impl FusedFuture<Output = Result<(), RunError<I, O>>>>,
@@ -176,11 +192,16 @@ async fn live<I, O>(
     let pid = leash.pid();
     // What is not told otherwise before the process ends.
     let mut fed = Fed::ReaderGone;
+    let mut memory_exceeded = None;
     loop {
         tokio::select! {
             status = leash.wait() => {
                 let status = status.map_err(|source| RunError::Wait { pid, source })?;
-                return Ok(Lived { status, fed });
+                return Ok(Lived { status, fed, memory_exceeded });
+            }
+            taken_bytes = watched.over_limit(), if memory_exceeded.is_none() => {
+                memory_exceeded = Some(taken_bytes);
+                leash.kill().map_err(|source| RunError::Leftovers { pid, source })?;
             }
             end = &mut feeding, if !feeding.is_terminated() => match end {
                 Ok(end) => fed = end,
@@ -232,21 +253,22 @@ async fn finish_output<I, O>(
     Ok(())
 }
 
-fn feed_error<I, O>(error: FeedFailure<I>, pid: u32) -> RunError<I, O> {
+pub(crate) fn feed_error<I, O>(error: FeedFailure<I>, pid: u32) -> RunError<I, O> {
     match error {
         FeedFailure::Input(error) => RunError::Input(error),
         FeedFailure::Pipe(source) => pipe_error(StandardStream::Input, pid, source),
     }
 }
 
-fn drain_error<I, O>(error: DrainError<O>, pid: u32, grace: Duration) -> RunError<I, O> {
+pub(crate) fn drain_error<I, O>(error: DrainError<O>, pid: u32, grace: Duration) -> RunError<I, O> {
     match error {
         DrainError::Output(error) => RunError::Output(error),
         DrainError::Pipe(source) => pipe_error(StandardStream::Output, pid, source),
+        DrainError::Frame(source) => RunError::Frame { pid, source },
         DrainError::Held => RunError::OutputHeld { pid, grace, holders: Vec::new() },
     }
 }
 
-fn pipe_error<I, O>(stream: StandardStream, pid: u32, source: io::Error) -> RunError<I, O> {
+pub(crate) fn pipe_error<I, O>(stream: StandardStream, pid: u32, source: io::Error) -> RunError<I, O> {
     RunError::Pipe { stream, pid, source }
 }

@@ -175,7 +175,9 @@ impl Simulated {
         Ok(Ended {
             pid: running.pid,
             exit: exit.unwrap_or(Exit::Signal(SIGKILL)),
+            words: None,
             out_of_memory: exit == Some(Exit::Signal(SIGKILL)),
+            memory_exceeded: None,
             input: if moved.all_fed { InputEnd::AllFed } else { InputEnd::StoppedReading { fed_bytes } },
             bytes_in: fed_bytes,
             bytes_out: moved.out_bytes,

@@ -8,7 +8,7 @@ use nix::sys::time::TimeValLike;
 
 /// What all processes took that this one has started and waited for since it began (getrusage(2), `RUSAGE_CHILDREN`).
 /// A process that somebody else started counts as soon as its parent has waited for it and is waited for itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Processor time in user and in kernel mode, of all of them.
     pub cpu: Duration,
@@ -27,7 +27,16 @@ pub fn usage() -> io::Result<Usage> {
     let microseconds = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
     Ok(Usage {
         cpu: Duration::from_micros(u64::try_from(microseconds).unwrap_or(0)),
-        // The kernel counts in KiB.
-        peak_memory_bytes: u64::try_from(usage.max_rss()).unwrap_or(0) << 10,
+        peak_memory_bytes: kib(usage.max_rss()),
     })
+}
+
+/// The most memory that this process itself has held, in bytes.
+pub(crate) fn own_peak_memory_bytes() -> io::Result<u64> {
+    Ok(kib(getrusage(UsageWho::RUSAGE_SELF)?.max_rss()))
+}
+
+/// The kernel's count of KiB, in bytes.
+fn kib(count: i64) -> u64 {
+    u64::try_from(count).unwrap_or(0) << 10
 }

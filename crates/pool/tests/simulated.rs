@@ -84,7 +84,13 @@ fn echoes() -> (Pool, Arc<Counts>) {
     let echoes = Echoes::default();
     let counts = Arc::clone(&echoes.counts);
     let processes = NonZeroUsize::new(2).unwrap();
-    let settings = Settings { processes, bytes_in_flight: 8 << 10, grace: SECOND };
+    let settings = Settings {
+        processes,
+        bytes_in_flight: 8 << 10,
+        grace: SECOND,
+        memory_bytes: None,
+        process_memory_bytes: None,
+    };
     (Pool::simulated(settings, Arc::new(echoes)), counts)
 }
 

@@ -18,11 +18,18 @@ pub(crate) fn pool() -> Pool {
 }
 
 pub(crate) fn pool_of(processes: usize, grace: Duration) -> Pool {
-    Pool::new(Settings {
+    Pool::new(Settings { grace, ..settings(processes) })
+}
+
+/// For so many processes at once, without bounds on memory.
+pub(crate) fn settings(processes: usize) -> Settings {
+    Settings {
         processes: NonZeroUsize::new(processes).expect("a pool has processes"),
         bytes_in_flight: 1 << 20,
-        grace,
-    })
+        grace: Duration::from_secs(20),
+        memory_bytes: None,
+        process_memory_bytes: None,
+    }
 }
 
 pub(crate) fn program<A: Into<OsString>>(argv: impl IntoIterator<Item = A>) -> Program {
@@ -123,7 +130,17 @@ pub(crate) async fn run_with(
 
 /// The children of this process, zombies included, as /proc tells: independent of the pool's own books.
 pub(crate) fn children_of_this_process() -> Vec<String> {
-    let me = std::process::id().to_string();
+    stats_of_children(std::process::id())
+}
+
+/// The numbers of a process's children.
+pub(crate) fn children_of(pid: u32) -> Vec<u32> {
+    let number = |stat: String| stat.split_once(' ')?.0.parse().ok();
+    stats_of_children(pid).into_iter().filter_map(number).collect()
+}
+
+fn stats_of_children(pid: u32) -> Vec<String> {
+    let me = pid.to_string();
     let mut children = Vec::new();
     for entry in fs::read_dir("/proc").expect("/proc can be read").flatten() {
         let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
@@ -133,6 +150,13 @@ pub(crate) fn children_of_this_process() -> Vec<String> {
         }
     }
     children
+}
+
+/// The memory of a process in which every page counts for as much as its share among those that have it.
+pub(crate) fn pss_bytes(pid: u32) -> u64 {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("the process lives");
+    let pss = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).expect("there is a sum");
+    pss.trim().trim_end_matches(" kB").parse::<u64>().expect("it is a number") << 10
 }
 
 /// Whether a process runs: it exists and is no zombie.

@@ -1,0 +1,219 @@
+//! Memory decides how many run at once, and ends what takes more than it may.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
+mod harness;
+
+use std::convert::Infallible;
+use std::fs;
+use std::time::Duration;
+
+use bytes::Bytes;
+use fanfold_pool::{Ended, Exit, Pool, Program, Settings};
+use futures::future::join_all;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use harness::{Telling, line, no_input, processes_with, program, run, scripted, settings, shell, tag};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+/// What a process touches, in MiB, and the most that it takes with all else that it has.
+const TOUCHED_MIB: u64 = 64;
+const PROCESS_BYTES: u64 = (TOUCHED_MIB + 12) << 20;
+
+/// Memory for two of them.
+const MEMORY_BYTES: u64 = 2 * PROCESS_BYTES + PROCESS_BYTES / 2;
+
+/// Longer than who waits for memory lets pass between two looks, by far.
+const MANY_LOOKS: Duration = Duration::from_millis(500);
+
+fn pool(memory_bytes: u64, process_memory_bytes: Option<u64>) -> Pool {
+    Pool::new(Settings { memory_bytes: Some(memory_bytes), process_memory_bytes, ..settings(6) })
+}
+
+/// A program that takes its memory, says so, and ends when its input does.
+fn holding() -> Program {
+    scripted([&format!("touch-mb={TOUCHED_MIB}"), "write=1", "read-all"])
+}
+
+/// A shell that starts the program, which is `"$0" "$@"` to it, as `script` says.
+fn by_shell(script: &str, mut program: Program) -> Program {
+    program.argv.splice(0..0, ["sh".into(), "-c".into(), script.into()]);
+    program
+}
+
+/// How a process is told to end: by the end of its input, when this is dropped.
+type Hold = UnboundedSender<Result<Bytes, Infallible>>;
+
+/// Runs a program whose input goes on until told; `said` is sent what it prints.
+async fn held(
+    pool: &Pool,
+    program: &Program,
+    told: UnboundedReceiver<Result<Bytes, Infallible>>,
+    said: UnboundedSender<Bytes>,
+) -> Ended {
+    let mut input =
+        Box::pin(futures::stream::unfold(told, async |mut told| Some((told.recv().await?, told))));
+    pool.run(program, &mut input, &mut Telling(said), &mut |_: &[u8]| ()).await.unwrap()
+}
+
+/// The memory of these processes together, in bytes, as the kernel's simplest count has it.
+fn resident_bytes(pids: &[u32]) -> u64 {
+    let status = |pid| fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let kib = |text: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        line.trim().strip_suffix(" kB")?.parse::<u64>().ok()
+    };
+    pids.iter().filter_map(|&pid| kib(&status(pid))).sum::<u64>() << 10
+}
+
+/// Runs six programs that hold their memory until told to go, of which two fit, and lets them go one by one.
+async fn never_more_than_two(pool: &Pool, name: &str) {
+    let mut program = holding();
+    let tag = tag(&mut program, name);
+    let (told, mut said) = unbounded_channel();
+    let mut holds: Vec<Hold> = Vec::new();
+    let mut runs = FuturesUnordered::new();
+    for _ in 0..6 {
+        let (hold, goes_on) = unbounded_channel();
+        holds.push(hold);
+        runs.push(held(pool, &program, goes_on, told.clone()));
+    }
+    drop(told);
+    let (mut ready, mut ended) = (0, 0);
+    holds.reverse();
+    while ended < 6 {
+        let expected = (ended + 2).min(6);
+        while ready < expected {
+            tokio::select! {
+                piece = said.recv() => ready += piece.unwrap().len(),
+                ended = runs.next() => panic!("nobody was told to end: {ended:?}"),
+            }
+        }
+        // A third that should wait would take its memory by now, and say so.
+        let other = tokio::time::timeout(MANY_LOOKS, async {
+            tokio::select! {
+                _ = said.recv(), if ready < 6 => (),
+                _ = runs.next() => (),
+            }
+        });
+        assert!(other.await.is_err(), "{ready} have started, and {ended} have ended");
+        let running = processes_with(&tag);
+        assert_eq!(running.len(), ready - ended);
+        assert!(resident_bytes(&running) <= MEMORY_BYTES);
+        // In the order in which they came.
+        drop(holds.pop());
+        assert!(runs.next().await.unwrap().exit.success());
+        ended += 1;
+    }
+    assert!(runs.is_empty());
+}
+
+#[tokio::test]
+async fn with_memory_for_two_a_third_starts_when_one_has_ended() {
+    never_more_than_two(&pool(MEMORY_BYTES, Some(PROCESS_BYTES)), "limited").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_process_took_is_expected_of_the_next() {
+    let pool = pool(MEMORY_BYTES, None);
+    // Of one that has ended, the kernel tells; nobody looked at it.
+    let alone = scripted([&format!("touch-mb={TOUCHED_MIB}")]);
+    assert!(run(&pool, &alone).await.0.unwrap().exit.success());
+    never_more_than_two(&pool, "learned").await;
+}
+
+#[tokio::test]
+async fn what_does_not_fit_runs_alone() {
+    let pool = pool(1, Some(PROCESS_BYTES));
+    let runs = (0..4).map(|_| async {
+        let (told, mut said) = unbounded_channel();
+        let program = holding();
+        let (_, goes_on) = unbounded_channel();
+        let (ended, _) = tokio::join!(held(&pool, &program, goes_on, told), said.recv());
+        ended.exit.success()
+    });
+    assert_eq!(join_all(runs).await, [true; 4]);
+}
+
+#[tokio::test]
+async fn whoever_gives_up_waiting_holds_up_nobody() {
+    let pool = pool(1, Some(PROCESS_BYTES));
+    let first = pool.turn().await;
+    let mut second = Box::pin(pool.turn());
+    assert!((&mut second).now_or_never().is_none());
+    let mut third = Box::pin(pool.turn());
+    assert!((&mut third).now_or_never().is_none());
+    drop(second);
+    drop(first);
+    let (mut output, mut input) = (Vec::new(), no_input());
+    let ended =
+        third.await.run(&program(["echo", "done"]), &mut input, &mut output, &mut |_: &[u8]| ()).await;
+    assert!(ended.unwrap().exit.success() && output == b"done\n");
+}
+
+/// Runs what takes more than 48 MiB and then goes on for ever, and gives how it ended.
+async fn exceeding(mut program: Program, name: &str) -> Ended {
+    const LIMIT_BYTES: u64 = 48 << 20;
+    let tag = tag(&mut program, name);
+    let pool = Pool::new(Settings { process_memory_bytes: Some(LIMIT_BYTES), ..settings(2) });
+    let within = scripted(["touch-mb=16", "write=1", "read-all"]);
+    let (told, mut said) = unbounded_channel();
+    let (hold, goes_on) = unbounded_channel();
+    let beside = held(&pool, &within, goes_on, told);
+    let exceeding = async {
+        said.recv().await;
+        let ended = run(&pool, &program).await.0.unwrap();
+        drop(hold);
+        ended
+    };
+    let (beside, ended) = tokio::join!(beside, exceeding);
+    assert!(beside.exit.success() && beside.memory_exceeded.is_none(), "it took less: {beside:?}");
+    assert!(ended.memory_exceeded.is_some_and(|bytes| bytes > LIMIT_BYTES), "{ended:?}");
+    assert_eq!(processes_with(&tag), Vec::<u32>::new());
+    ended
+}
+
+#[tokio::test]
+async fn a_process_that_takes_more_than_it_may_is_killed_and_says_so() {
+    let ended = exceeding(scripted(["touch-mb=64", "sleep-ms=1000000000"]), "greedy").await;
+    assert_eq!((ended.exit, ended.out_of_memory), (Exit::Signal(9), false));
+}
+
+#[tokio::test]
+async fn what_a_descendant_takes_counts_and_the_whole_family_goes() {
+    let program = scripted(["touch-mb=64", "sleep-ms=1000000000"]);
+    let script = "\"$0\" \"$@\" & \"$0\" sleep-ms=1000000000 & wait; exec sleep 1000000";
+    let ended = exceeding(by_shell(script, program), "greedy-child").await;
+    assert_eq!(ended.exit, Exit::Signal(9));
+}
+
+/// Runs a program that says a line and ends with its input, has it looked at many times, and gives how it ended.
+async fn looked_at(process_memory_bytes: u64, program: &Program) -> Ended {
+    let pool = Pool::new(Settings { process_memory_bytes: Some(process_memory_bytes), ..settings(1) });
+    let (told, mut said) = unbounded_channel();
+    let (hold, goes_on) = unbounded_channel();
+    let run = held(&pool, program, goes_on, told);
+    let watch = async {
+        line(&mut said).await;
+        tokio::time::sleep(MANY_LOOKS).await;
+        drop(hold);
+    };
+    tokio::join!(run, watch).0
+}
+
+#[tokio::test]
+async fn what_is_reserved_but_never_touched_is_not_taken() {
+    let program = by_shell("echo ready; exec \"$0\" \"$@\"", scripted(["reserve-mb=4096", "read-all"]));
+    let ended = looked_at(48 << 20, &program).await;
+    assert_eq!((ended.exit, ended.memory_exceeded), (Exit::Code(0), None));
+}
+
+#[tokio::test]
+async fn memory_that_a_family_shares_counts_once() {
+    // Each of the five has a copy of the variable, which none of them writes to.
+    let script = "x=$(head -c 20971520 /dev/zero | tr '\\0' x)
+        exec 3<&0; for i in 1 2 3 4; do (read y <&3) & done
+        echo ready; read y; wait";
+    let program = shell(script);
+    let ended = looked_at(64 << 20, &program).await;
+    assert_eq!((ended.exit.success(), ended.memory_exceeded), (true, None), "{ended:?}");
+}
