@@ -8,6 +8,8 @@
 //! - [`files`]: what a store keeps on disk, changed behind its back.
 //! - [`program`]: the program `fanfold` itself, in a folder of its own.
 //! - [`processes`]: what runs on this machine on behalf of a test.
+//! - [`stage`]: what a process finds on Lambda, as far as this machine lets it be made.
+//! - [`cgroup`]: processes with limits of their own.
 //! - [`python`]: the Python environments of tests that call a stranger's client.
 //! - [`localstack`]: a second S3 server, which is not ours.
 //!
@@ -15,6 +17,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::missing_panics_doc, reason = "a harness panics to fail the test")]
 
+pub mod cgroup;
 pub mod cloud;
 pub mod deployment;
 pub mod files;
@@ -25,3 +28,4 @@ pub mod processes;
 pub mod program;
 pub mod python;
 pub mod sim;
+pub mod stage;

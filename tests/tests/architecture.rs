@@ -26,7 +26,7 @@ const OURS: [(&str, &[&str]); 13] = [
 ];
 
 /// What only some crates may name, since they own it.
-const OWNED: [(&str, &[&str]); 14] = [
+const OWNED: [(&str, &[&str]); 15] = [
     ("aws-sdk-s3", &["store"]),
     ("aws-sdk-lambda", &["invoke"]),
     ("aws-sdk-cloudformation", &["stack"]),
@@ -37,6 +37,7 @@ const OWNED: [(&str, &[&str]); 14] = [
     ("hyper", &["emulator"]),
     ("nix", &["pool"]),
     ("rustix", &["pool", "emulator", "e2e"]),
+    ("seccompiler", &["e2e"]),
     ("flate2", &["worker"]),
     ("zstd", &["worker"]),
     ("clap", &["cli"]),

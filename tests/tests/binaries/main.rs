@@ -14,6 +14,7 @@ mod compressed;
 mod contract;
 mod deadlines;
 mod flipped;
+mod freeze;
 mod functions;
 mod joblog;
 mod large_results;
@@ -25,6 +26,7 @@ mod redrive;
 mod shared_memory;
 mod signals;
 mod stack;
+mod stage;
 mod triggers;
 mod verify;
 
