@@ -59,6 +59,9 @@ pub(crate) enum Command {
     Bootstrap {
         /// Which function.
         role: Role,
+        /// The user's own program for it.
+        #[arg(long)]
+        program: Option<PathBuf>,
     },
 }
 
@@ -135,6 +138,10 @@ pub(crate) struct MapArgs {
     /// How many processes a worker runs at once [default: the machine's cores, shared among the workers]
     #[arg(long, value_name = "N")]
     pub(crate) processes: Option<u32>,
+    /// How much memory a process may take, with all that it starts, in MB: one that takes more is killed, and so many run at once as
+    /// fit into a worker's memory [default: as much as there is]
+    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) memory_mb: Option<u32>,
     /// How results become one output [default: csv with --header, else bytes]
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<FormatName>,

@@ -48,6 +48,9 @@ pub(crate) fn document(args: &MapArgs) -> Result<Value, Error> {
     if let Some(processes) = args.processes {
         job.insert("processes".into(), json!(processes));
     }
+    if let Some(memory_mb) = args.memory_mb {
+        job.insert("memory_mb".into(), json!(memory_mb));
+    }
     if args.no_cut {
         job.insert("cut".into(), json!(false));
     }
@@ -138,6 +141,8 @@ mod tests {
             "64KiB",
             "--processes",
             "3",
+            "--memory-mb",
+            "500",
             "--format",
             "json-array",
             "--compress",
@@ -164,6 +169,7 @@ mod tests {
             "task": { "command": ["awk", "-F,", "1"] },
             "output": { "uri": "out.csv", "overwrite": false, "format": "json-array", "compress": "zstd" },
             "processes": 3,
+            "memory_mb": 500,
             "cut": false,
             "retries": 1,
             "tolerated_failures": "5%"
@@ -178,6 +184,7 @@ mod tests {
         assert_eq!(job.pointer("/output/overwrite"), Some(&json!(true)));
         assert_eq!(job.pointer("/source/objects/chunk_bytes"), None);
         assert_eq!(job.pointer("/processes"), None);
+        assert_eq!(job.pointer("/memory_mb"), None);
         assert_eq!(job.pointer("/cut"), None);
         Job::from_json(&job).unwrap();
     }

@@ -17,6 +17,8 @@ use crate::links::Links;
 pub struct Settings {
     /// How much memory a worker has, in MB.
     pub worker_memory_mb: u32,
+    /// How much memory a process of a worker can have, in MB.
+    pub process_memory_mb: u32,
     /// How many cores a worker has, which is how many chunks at once it is given by default.
     pub worker_cores: u32,
     /// The jobs that were deployed with the functions.
@@ -38,6 +40,7 @@ impl Settings {
     pub fn new(worker_cores: u32) -> Self {
         Self {
             worker_memory_mb: worker_cores.saturating_mul(MEMORY_MB_PER_VCPU),
+            process_memory_mb: worker_cores.saturating_mul(MEMORY_MB_PER_VCPU),
             worker_cores,
             deployed: Deployed::default(),
             deployment: Deployment::default(),
@@ -47,7 +50,7 @@ impl Settings {
     }
 
     /// Reads `FANFOLD_WORKER_MEMORY_MB`, the worker function's memory size; `FANFOLD_WORKER_CORES`, which overrides what
-    /// would follow from it; `FANFOLD_DEPLOYMENT_VALUES` and `FANFOLD_LINKS`, JSON objects; and the deployed jobs, from the
+    /// would follow from it; `FANFOLD_PROCESS_MEMORY_MB`, likewise; `FANFOLD_DEPLOYMENT_VALUES` and `FANFOLD_LINKS`, JSON objects; and the deployed jobs, from the
     /// folder that `FANFOLD_JOBS` names.
     pub fn read(variables: &mut Variables<'_>) -> Option<Self> {
         let memory_mb: Option<u32> =
@@ -55,6 +58,10 @@ impl Settings {
         let cores = variables.optional(
             "FANFOLD_WORKER_CORES",
             "how many processes a worker runs at once, where not one for each core",
+        );
+        let process_memory_mb = variables.optional(
+            "FANFOLD_PROCESS_MEMORY_MB",
+            "how much memory a worker's processes share, in MB, where not what its memory size leaves",
         );
         let deployment: Option<Deployment> = variables.optional(
             "FANFOLD_DEPLOYMENT_VALUES",
@@ -75,6 +82,7 @@ impl Settings {
             cores.unwrap_or_else(|| worker_memory_mb.div_ceil(MEMORY_MB_PER_VCPU).clamp(1, VCPUS_MAX));
         Some(Self {
             worker_memory_mb,
+            process_memory_mb: process_memory_mb.unwrap_or(worker_memory_mb),
             worker_cores,
             deployed,
             deployment,

@@ -150,6 +150,9 @@ async fn plan_anew(
 
 /// Makes the plan of a job, and checks it.
 async fn right_plan(job: &Job, request: &Request, deps: &Deps, settings: &Settings) -> Result<Plan, Error> {
+    if let Some(problem) = job.memory_problem(settings.process_memory_mb) {
+        return Err(Problems(vec![problem]).into());
+    }
     let occasion = request.occasion(job, deps.world.now_ms());
     let listing = listing::list(job, &request.values(job, &occasion), &deps.store).await?;
     let plan = plan::make(job, &request.job_id, listing, settings.worker_cores, occasion);
@@ -249,6 +252,27 @@ mod tests {
 
     fn range() -> Value {
         json!({ "range": { "end": 1, "chunk": 1 } })
+    }
+
+    #[tokio::test]
+    async fn a_job_that_lets_a_process_take_more_memory_than_a_worker_has_is_refused() {
+        let world = World::with_job(1, None).await;
+        let settings = Settings::new(1);
+        for (memory_mb, is_right) in [(1_770, false), (1_769, true)] {
+            let event = json!({
+                "version": 1, "name": "two", "source": range(), "task": { "name": "t" },
+                "output": { "uri": "s3://world/two" }, "memory_mb": memory_mb, "token": "two"
+            });
+            let Event::Submit(submit) = Event::recognise(&event).unwrap() else { panic!("{event}") };
+            let request = Request::of_submit(*submit, &settings, "request").unwrap();
+            let submitted = submit_with(&world, request, &settings).await;
+            assert_eq!(submitted.is_ok(), is_right, "{memory_mb}");
+            let told = submitted.err().map(|error| (error.code, error.to_string()));
+            assert!(
+                told.is_none_or(|(code, text)| code == Code::InvalidJob
+                    && text.contains("memory_mb: must be at most 1769"))
+            );
+        }
     }
 
     #[tokio::test]

@@ -59,8 +59,8 @@ codes! {
     ProgramFailed = "program_failed", exit 4, advice "read the end of its standard error, and mend the program";
     /// The program was ended by a signal.
     ProgramKilled = "program_killed", exit 4, advice "SIGKILL most often means memory: fewer processes, smaller chunks, or a larger worker";
-    /// The program was ended by the kernel because memory ran out.
-    OutOfMemory = "out_of_memory", exit 4, advice "a larger worker, fewer processes at once, or smaller chunks";
+    /// The program took more memory than there was, or than the job's memory_mb.
+    OutOfMemory = "out_of_memory", exit 4, advice "a larger worker or memory_mb, fewer processes at once, or smaller chunks";
     /// A chunk was still running when its worker's time was up, though it had all the time there is.
     OutOfTime = "out_of_time", exit 4, advice "make chunks smaller, give the worker more time, or use a source and a program that can be cut at records";
     /// The program could not be started.

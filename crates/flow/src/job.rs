@@ -35,6 +35,13 @@ pub struct Job {
     /// How many processes a worker runs at once. Default: one for each core that the worker has.
     #[serde(default)]
     pub processes: Processes,
+    /// How much memory a process may take, with all that it starts, in MB (of 1,048,576 bytes, as Lambda counts). One that takes
+    /// more is killed, and its chunk fails. So many run at once as fit into a worker: each is expected to take so much until one has
+    /// ended, and from then on as much as the largest so far. Default: as much as there is; then the first ones start together,
+    /// whatever they come to take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub memory_mb: Option<u32>,
     /// How many workers may run at once. Default: as many as there are partitions and the account allows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
@@ -327,6 +334,16 @@ impl Job {
             return Err(Problems(problems));
         }
         Self::deserialize(document).map_err(|error| Problems(vec![Problem::new("", error.to_string())]))
+    }
+
+    /// What is wrong with a job for workers whose processes have so much memory, in MB: nothing, or that it lets a process take
+    /// more than there is, which is then no limit.
+    pub fn memory_problem(&self, worker_memory_mb: u32) -> Option<Problem> {
+        let asked_mb = self.memory_mb.filter(|&asked_mb| asked_mb > worker_memory_mb)?;
+        let message = format!(
+            "must be at most {worker_memory_mb}, which is what a worker has in MB, not {asked_mb}; set it lower, or give the worker more memory"
+        );
+        Some(Problem::new("memory_mb", message))
     }
 
     /// Whether the job cannot run without the object that starts it: one of its placeholders is the object's.

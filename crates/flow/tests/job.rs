@@ -30,6 +30,7 @@ fn good_jobs() -> Vec<Value> {
     vec![
         orders(),
         with(orders(), "/processes", json!(6)),
+        with(orders(), "/memory_mb", json!(1_500)),
         with(orders(), "/tolerated_failures", json!(3)),
         with(orders(), "/tolerated_failures", json!("0.5%")),
         with(orders(), "/max_concurrency", Value::Null),
@@ -147,6 +148,7 @@ fn values_of_the_wrong_type_are_told_what_they_should_be() {
             "task": { "command": "cat -n", "environment": { "A": 1 }, "credentials": 1 },
             "output": { "uri": null, "format": 3, "overwrite": "true" },
             "processes": 1.5,
+            "memory_mb": "1GB",
             "max_concurrency": "200",
             "retries": null,
             "tolerated_failures": true,
@@ -174,6 +176,7 @@ fn numbers_out_of_bounds_are_told_the_bounds() {
             "task": { "command": [] },
             "output": { "uri": "s3://out/a" },
             "processes": 0,
+            "memory_mb": 0,
             "max_concurrency": 4_294_967_296_u64,
             "retries": 11,
             "tolerated_failures": -1,
@@ -372,7 +375,19 @@ fn what_a_job_leaves_out_has_its_documented_default() {
         (job.processes, job.processes.on(6), Processes::Exactly(3).on(6)),
         (Processes::default(), 6, 3)
     );
-    assert_eq!((job.format(), job.output.overwrite), (Format::Csv, false));
+    assert_eq!((job.format(), job.output.overwrite, job.memory_mb), (Format::Csv, false, None));
+}
+
+#[test]
+fn a_process_may_not_be_let_take_more_than_a_worker_has() {
+    let job = Job::from_json(&with(orders(), "/memory_mb", json!(3_009))).unwrap();
+    assert_eq!(job.memory_problem(3_009), None);
+    let problem = job.memory_problem(3_008).unwrap().to_string();
+    assert!(
+        problem.starts_with("memory_mb: must be at most 3008") && problem.contains("not 3009"),
+        "{problem}"
+    );
+    assert_eq!(Job { memory_mb: None, ..job }.memory_problem(1), None);
 }
 
 /// Any JSON, out of words that a job also has, so that it comes close to one now and then.

@@ -81,4 +81,4 @@ pub use pool::{Pool, Settings, Turn};
 pub use program::Program;
 pub use run::{Ended, Exit, InputEnd};
 pub use simulated::{Last, SimulatedProcess, Simulation, Step};
-pub use usage::{Usage, usage};
+pub use usage::{Usage, own_memory_bytes, usage};
