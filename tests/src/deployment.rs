@@ -12,6 +12,7 @@ use bytes::Bytes;
 use fanfold_emulator::lambda::{EnvironmentInfo, Function, Phase, Settings};
 use fanfold_emulator::template::Template;
 use fanfold_emulator::{Config, Emulator};
+use fanfold_flow::keys::JobKeys;
 use fanfold_flow::report::{Report, Status};
 use fanfold_flow::uri::ObjectUri;
 use fanfold_invoke::aws::{LambdaInvoke, LambdaSettings};
@@ -207,6 +208,12 @@ impl Deployment {
         Ok(serde_json::from_slice(&answer.payload).unwrap_or_else(|error| panic!("the answer: {error}")))
     }
 
+    /// Sends a function an event.
+    pub async fn send(&self, function: &str, event: &Value) {
+        let sent = self.invoke.send(function, Bytes::from(event.to_string())).await;
+        sent.unwrap_or_else(|error| panic!("send {function} an event: {error}"));
+    }
+
     /// Hands a job to the dispatcher.
     pub async fn submit(&self, job: &Value) -> Submitted {
         let answer = self.call(job).await.unwrap_or_else(|error| panic!("the dispatcher: {error}"));
@@ -316,6 +323,11 @@ impl Deployment {
 }
 
 impl Submitted {
+    /// A run whose artefacts have these keys.
+    pub fn with_keys(keys: &JobKeys) -> Self {
+        Self { result: keys.result() }
+    }
+
     /// What the dispatcher answered to a job.
     pub fn of(answer: Value) -> Self {
         let answer: fanfold_dispatcher::Answer =

@@ -5,6 +5,7 @@
 //! - [`sim`]: the same on simulated time, without processes, where everything goes wrong that can, from a seed.
 //! - [`cloud`]: the services that only the command line asks, with recorded answers.
 //! - [`deployment`]: the three functions' own bootstraps, on the emulator.
+//! - [`gathered`]: what workers leave, without workers.
 //! - [`files`]: what a store keeps on disk, changed behind its back.
 //! - [`program`]: the program `fanfold` itself, in a folder of its own.
 //! - [`processes`]: what runs on this machine on behalf of a test.
@@ -21,6 +22,7 @@ pub mod cgroup;
 pub mod cloud;
 pub mod deployment;
 pub mod files;
+pub mod gathered;
 pub mod localstack;
 pub mod memory;
 pub mod mortal;

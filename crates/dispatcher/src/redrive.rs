@@ -181,8 +181,9 @@ async fn right_plan(base: &Base<'_>, name: &JobId, deps: &Deps) -> Result<Plan, 
 /// Refuses early what no reducer could put together, after all the work: a bucket's lifecycle takes results away. A list
 /// request for every 1,000 objects of the runs before.
 async fn results_are_there(base: &Plan, kept: &[ChunkResult], deps: &Deps) -> Result<(), Error> {
-    let stored =
-        kept.iter().filter_map(|result| Some((result.stored.as_ref()?.object.key.as_str(), result.index)));
+    let stored = kept
+        .iter()
+        .filter_map(|result| Some((result.stored.as_ref()?.object.uri.key.as_str(), result.index)));
     let mut missing: HashMap<&str, u64> = stored.collect();
     for job_id in base.earlier().iter().chain([&base.job_id]) {
         let prefix = deps.keys(job_id).chunk_results();

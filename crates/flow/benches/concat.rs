@@ -4,9 +4,11 @@
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on fails")]
 
 use std::fmt;
+use std::sync::Arc;
 
 use divan::counter::ItemsCount;
 use divan::{AllocProfiler, Bencher, black_box};
+use fanfold_flow::chunk::ObjectVersion;
 use fanfold_flow::concat::{Concat, Element, Limits, Range, defects, make};
 use fanfold_flow::crc::Crc64;
 use fanfold_flow::uri::ObjectUri;
@@ -48,21 +50,25 @@ impl fmt::Display for Kind {
 
 /// So many pieces, with keys as long as those of chunk results.
 fn elements(kind: Kind, count: usize) -> Vec<Element> {
-    let range = |object: u64, object_bytes: u64, start: u64, bytes: u64| Range {
-        object: ObjectUri::new(
+    let object = |number: u64, bytes: u64| ObjectVersion {
+        uri: ObjectUri::new(
             "fanfold-work",
-            format!("jobs/2026-11-01-0123456789abcdef/chunks/{object:06}/1/0"),
+            format!("jobs/2026-11-01-0123456789abcdef/chunks/{number:06}/1/0"),
         ),
-        etag: format!("\"{object:032x}\""),
-        object_bytes,
-        start,
-        end: start + bytes,
+        etag: format!("{number:032x}"),
+        bytes,
     };
-    let whole = |number: u64, bytes: u64| range(number, bytes, 0, bytes);
+    let whole = |number: u64, bytes: u64| Range::whole(object(number, bytes));
+    let packs: Vec<_> =
+        (0..count as u64 / 1_000).map(|number| Arc::new(object(number, 64_000 * KIB))).collect();
+    let packed = |number: u64| {
+        let start = number % 1_000 * 64 * KIB;
+        Range { object: Arc::clone(&packs[number as usize / 1_000]), start, end: start + 64 * KIB }
+    };
     let element = |number: u64| {
         let range = match kind {
             Kind::Small => whole(number, 64 * KIB),
-            Kind::Packed => range(number / 1_000, 64_000 * KIB, number % 1_000 * 64 * KIB, 64 * KIB),
+            Kind::Packed => packed(number),
             Kind::Large => whole(number, 6 * MIB),
             Kind::Mixed => whole(number, number.wrapping_mul(0x9e37_79b9_7f4a_7c15) % (12 * MIB)),
             Kind::Undecided => whole(number, 10 * MIB - 1),

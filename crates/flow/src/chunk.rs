@@ -116,7 +116,7 @@ impl Bytes {
 }
 
 /// An object as it was at one moment: if its ETag has changed since, it is another.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ObjectVersion {
     /// Where it is.
     pub uri: ObjectUri,

@@ -4,11 +4,14 @@
 //! together: as parts of a multipart upload, of which it copies the large ones by itself. [`defects`] is written apart
 //! from it and says what is wrong with a plan, given the elements.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
+use crate::chunk::ObjectVersion;
 use crate::crc::Crc64;
 use crate::literal::Literal;
-use crate::uri::ObjectUri;
+use crate::shared;
 use crate::version::Version;
 
 mod check;
@@ -35,6 +38,9 @@ pub enum Element {
     Piece(Range, Crc64),
 }
 
+// There may be a million of them, and as many ranges in a plan.
+const _: () = assert!(size_of::<Element>() <= 32 && size_of::<Segment>() <= 32 && size_of::<Part>() <= 32);
+
 impl Element {
     /// How many bytes.
     pub fn bytes(&self) -> u64 {
@@ -56,12 +62,10 @@ impl Element {
 /// A stretch of an object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Range {
-    /// The object.
-    pub object: ObjectUri,
-    /// Its ETag: a source that has changed since is refused.
-    pub etag: String,
-    /// Its whole length in bytes.
-    pub object_bytes: u64,
+    /// The object: one that has changed since is refused. A million ranges may be of a few objects, or be in elements and in a
+    /// plan at once, so it is shared.
+    #[serde(with = "shared")]
+    pub object: Arc<ObjectVersion>,
     /// The first byte.
     pub start: u64,
     /// The byte after the last one.
@@ -69,6 +73,12 @@ pub struct Range {
 }
 
 impl Range {
+    /// The whole of an object.
+    pub fn whole(object: ObjectVersion) -> Self {
+        let end = object.bytes;
+        Self { object: Arc::new(object), start: 0, end }
+    }
+
     /// How many bytes; none for a range backwards, which [`defects`] refuses.
     pub fn bytes(&self) -> u64 {
         self.end.saturating_sub(self.start)
@@ -76,13 +86,13 @@ impl Range {
 
     /// Whether it is the whole object.
     pub fn is_whole(&self) -> bool {
-        self.start == 0 && self.end == self.object_bytes
+        self.start == 0 && self.end == self.object.bytes
     }
 
     /// The stretch of `bytes` bytes that begins `start` bytes behind this one's beginning, and may go past its end.
     fn part(&self, start: u64, bytes: u64) -> Self {
         let start = self.start + start;
-        Self { start, end: start + bytes, ..self.clone() }
+        Self { object: Arc::clone(&self.object), start, end: start + bytes }
     }
 }
 

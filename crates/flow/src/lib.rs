@@ -49,6 +49,7 @@ pub mod member;
 pub mod price;
 pub mod problem;
 pub mod shape;
+mod shared;
 pub mod size;
 pub mod time;
 pub mod uri;

@@ -28,8 +28,8 @@ pub const CALL_PAYLOAD_BYTES: usize = 6_291_556;
 /// Longest header of a CSV source as JSON, ours: half of what an asynchronous Invoke takes, since each payload has it.
 pub const HEADER_JSON_BYTES_MAX: u64 = 512 << 10;
 
-/// Most chunks of a job, ours: the reducer holds a record of each in memory, of half a kilobyte or so, and the numbers in
-/// keys have six digits for as many partitions.
+/// Most chunks of a job, ours: the reducer holds a record of each in memory, of 200 bytes, and of 600 where it stands in an
+/// object of its own, and the numbers in keys have six digits for as many partitions.
 pub const CHUNKS_MAX: u64 = 1_000_000;
 
 /// Longest time that an invocation may take, in milliseconds: 15 minutes (Lambda quotas).

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::chunk::ObjectVersion;
 use crate::concat::{ConcatPlan, Element, Range};
 use crate::crc::Crc64;
 use crate::uri::ObjectUri;
@@ -43,14 +44,8 @@ impl Node {
 
     /// The node as a piece of the output.
     pub fn element(&self) -> Element {
-        let range = Range {
-            object: self.object.clone(),
-            etag: self.etag.clone(),
-            object_bytes: self.bytes,
-            start: 0,
-            end: self.bytes,
-        };
-        Element::Piece(range, self.crc)
+        let object = ObjectVersion { uri: self.object.clone(), etag: self.etag.clone(), bytes: self.bytes };
+        Element::Piece(Range::whole(object), self.crc)
     }
 
     /// Whether it is what this plan makes.

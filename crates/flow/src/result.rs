@@ -1,10 +1,13 @@
 //! What a process left.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
+use crate::chunk::ObjectVersion;
 use crate::crc::Crc64;
 use crate::literal::Literal;
-use crate::uri::ObjectUri;
+use crate::shared::{self, Known};
 
 /// What a process left of one chunk: where its result is, how long it is, and proof of its content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,8 +26,8 @@ pub struct ChunkResult {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stored: Option<Stored>,
     /// For format `csv`: the header line that the result began with. It is not among the result's bytes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub header: Option<Literal>,
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "shared::option")]
+    pub header: Option<Arc<Literal>>,
     /// How many records the process was given.
     pub records: u64,
     /// The bytes of its object that those records really took, aligned; none for sources without objects.
@@ -62,12 +65,9 @@ impl ChunkResult {
 /// Where the output is compressed, all three are stored as [members](crate::member).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stored {
-    /// The object.
-    pub object: ObjectUri,
-    /// Its ETag when it was written.
-    pub etag: String,
-    /// Its whole length in bytes.
-    pub object_bytes: u64,
+    /// The object, as it was written.
+    #[serde(with = "shared")]
+    pub object: Arc<ObjectVersion>,
     /// How many bytes right before `offset` are the lead; 0 where there is none.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub lead_bytes: u64,
@@ -80,6 +80,20 @@ pub struct Stored {
     /// What stands behind them, before it was compressed.
     #[serde(default, skip_serializing_if = "Literal::is_empty")]
     pub separator: Literal,
+}
+
+/// Has results that stand in one object, or begin with the same header, have that in memory once. Whoever holds many results
+/// holds them so: of two small ones in a row, most often both are the same.
+pub fn share<'a>(results: impl IntoIterator<Item = &'a mut ChunkResult>) {
+    let (mut objects, mut headers) = (Known::new(), Known::new());
+    for result in results {
+        if let Some(stored) = &mut result.stored {
+            objects.share(&mut stored.object);
+        }
+        if let Some(header) = &mut result.header {
+            headers.share(header);
+        }
+    }
 }
 
 fn is_zero(bytes: &u64) -> bool {

@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::sync::Arc;
 
+use fanfold_flow::chunk::ObjectVersion;
 use fanfold_flow::concat::{Element, ElementsError, elements};
 use fanfold_flow::crc::Crc64;
 use fanfold_flow::job::{Compress, Format};
@@ -90,7 +92,7 @@ impl Stage {
                 hop: 0,
                 attempt: 1,
                 stored,
-                header: header.map(Literal),
+                header: header.map(|header| Arc::new(Literal(header))),
                 records: 0,
                 input: None,
                 bytes_in: 0,
@@ -100,7 +102,7 @@ impl Stage {
             });
         }
         for stored in stage.results.iter_mut().filter_map(|result| result.stored.as_mut()) {
-            stored.object_bytes = stage.objects[&stored.object.key].len() as u64;
+            Arc::make_mut(&mut stored.object).bytes = stage.objects[&stored.object.uri.key].len() as u64;
         }
         stage
     }
@@ -116,9 +118,11 @@ impl Stage {
         object.extend_from_slice(&content);
         object.extend_from_slice(&wrapped(separator));
         Stored {
-            object: ObjectUri::new("work", key),
-            etag: format!("\"{key}\""),
-            object_bytes: 0,
+            object: Arc::new(ObjectVersion {
+                uri: ObjectUri::new("work", key),
+                etag: format!("\"{key}\""),
+                bytes: 0,
+            }),
             lead_bytes: lead.len() as u64,
             offset,
             bytes: content.len() as u64,
@@ -134,8 +138,8 @@ impl Stage {
             let bytes = match element {
                 Element::Literal(literal) => literal.0.as_slice(),
                 Element::Piece(range, _) => {
-                    let object = &self.objects[&range.object.key];
-                    assert_eq!(range.object_bytes, object.len() as u64);
+                    let object = &self.objects[&range.object.uri.key];
+                    assert_eq!(range.object.bytes, object.len() as u64);
                     &object[range.start as usize..range.end as usize]
                 }
             };

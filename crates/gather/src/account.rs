@@ -8,7 +8,7 @@ use fanfold_flow::done::{Death, Done, Environment, Failure, Group, Try};
 use fanfold_flow::job::Job;
 use fanfold_flow::plan::Plan;
 use fanfold_flow::report::{Counts, FAILURES_LISTED_MAX, Output, Report, Status, redrive_advice};
-use fanfold_flow::result::ChunkResult;
+use fanfold_flow::result::{self, ChunkResult};
 use fanfold_flow::version::Version;
 use fanfold_store::ETag;
 
@@ -57,24 +57,37 @@ pub struct Account {
 
 impl Account {
     /// Sorts what the groups hold.
-    pub fn of(groups: Vec<Group>) -> Self {
+    pub fn of(groups: impl IntoIterator<Item = Group>) -> Self {
         let mut account = Self::default();
-        for done in groups.into_iter().flat_map(|group| group.done) {
+        groups.into_iter().for_each(|group| account.add(group));
+        account.in_its_order()
+    }
+
+    /// Adds what another group holds. Of a million results much is the same, and is in memory once.
+    pub(crate) fn add(&mut self, mut group: Group) {
+        result::share(group.done.iter_mut().flat_map(|done| &mut done.results));
+        for done in group.done {
             let Done { partition, attempts, results, failures, tries, deaths, environments, .. } = done;
-            account.attempts += u64::from(attempts);
+            self.attempts += u64::from(attempts);
             let failed: HashSet<u64> = failures.iter().map(|failure| failure.index).collect();
-            let (partial, whole): (Vec<_>, Vec<_>) =
-                results.into_iter().partition(|result| failed.contains(&result.index));
-            account.results.extend(whole);
-            account.partial.extend(partial);
-            account.failures.extend(failures);
-            account.tries.extend(tries);
-            account.deaths.extend(deaths.into_iter().map(|death| (partition, death)));
-            account.environments.insert(partition, environments);
+            for result in results {
+                let has_failed = failed.contains(&result.index);
+                if has_failed { &mut self.partial } else { &mut self.results }.push(result);
+            }
+            self.failures.extend(failures);
+            self.tries.extend(tries);
+            self.deaths.extend(deaths.into_iter().map(|death| (partition, death)));
+            self.environments.insert(partition, environments);
         }
-        account.results.sort_by_key(|result| (result.index, result.cut));
-        account.failures.sort_by_key(|failure| failure.index);
-        account
+    }
+
+    /// The same, with all that has an order in it.
+    #[must_use]
+    pub(crate) fn in_its_order(mut self) -> Self {
+        // Nothing is copied where it is in order already, as it nearly is.
+        self.results.sort_by_key(|result| (result.index, result.cut));
+        self.failures.sort_by_key(|failure| failure.index);
+        self
     }
 
     /// The same with what an earlier run left. What is there already is of later runs, and counts more.

@@ -3,14 +3,14 @@
 use fanfold_flow::done::{Done, Group, Hop};
 use fanfold_flow::event::Reduce;
 use fanfold_flow::job::Job;
-use fanfold_flow::keys::{JobId, JobKeys};
+use fanfold_flow::keys::JobId;
 use fanfold_flow::partition::{Grouping, Partition};
 use fanfold_flow::result::ChunkResult;
 use fanfold_flow::uri::ObjectUri;
 use fanfold_flow::version::Version;
 use fanfold_runtime::{Deps, Error, Metric, Of};
 use fanfold_store::{Created, StoreExt};
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -139,20 +139,24 @@ async fn read_done(deps: &Deps, bucket: &str, keys: Vec<String>) -> Result<Vec<D
     read_all(deps, places).await
 }
 
-/// All groups of a job, in order.
-///
-/// # Errors
-/// When the store fails, or a group is missing.
-pub async fn read_groups(deps: &Deps, keys: &JobKeys, groups: u64) -> Result<Vec<Group>, Error> {
-    read_all(deps, (0..groups).map(|group| keys.group(group))).await
-}
-
 pub(crate) async fn read_all<T>(deps: &Deps, places: impl Iterator<Item = ObjectUri>) -> Result<Vec<T>, Error>
 where
     T: DeserializeOwned + Send,
 {
-    let reads: Vec<_> = places.map(|at| async move { deps.store.get_json::<T>(&at).await }).collect();
-    Ok(stream::iter(reads).buffered(READS_IN_FLIGHT).try_collect().await?)
+    read_each(deps, places, READS_IN_FLIGHT).try_collect().await
+}
+
+/// The documents at these places, in order, so many of them read at once.
+pub(crate) fn read_each<T>(
+    deps: &Deps,
+    places: impl Iterator<Item = ObjectUri>,
+    in_flight: usize,
+) -> impl Stream<Item = Result<T, Error>>
+where
+    T: DeserializeOwned + Send,
+{
+    let reads: Vec<_> = places.map(|at| async move { Ok(deps.store.get_json::<T>(&at).await?) }).collect();
+    stream::iter(reads).buffered(in_flight)
 }
 
 /// Invokes the reducer, for this try at putting together a job's output or a node of it.

@@ -1,15 +1,20 @@
 //! What the runs before a redrive left.
 
 use std::collections::HashMap;
+use std::pin::pin;
 
 use fanfold_flow::done::{Failure, Group};
 use fanfold_flow::plan::Plan;
 use fanfold_flow::result::ChunkResult;
 use fanfold_runtime::{Deps, Error};
 use fanfold_store::StoreExt;
+use futures::TryStreamExt;
 
 use crate::account::Account;
-use crate::commit::read_groups;
+use crate::commit::read_each;
+
+/// Most groups read at once.
+const GROUPS_IN_FLIGHT: usize = 8;
 
 /// What a run, and those that it redrives, leave for one that redrives it.
 #[derive(Debug, Default)]
@@ -21,9 +26,9 @@ pub struct Left {
 }
 
 impl Left {
-    /// What a run left by itself, given its groups.
-    pub fn of(groups: Vec<Group>) -> Self {
-        let Account { results, failures, partial, .. } = Account::of(groups);
+    /// What a run left by itself, given what became of the chunks that it did itself.
+    pub fn of(account: Account) -> Self {
+        let Account { results, failures, partial, .. } = account;
         let rest_of = |failure: &Failure| failure.rest.as_ref().map_or(0, |rest| rest.cut);
         let redone: HashMap<u64, u32> =
             failures.iter().map(|failure| (failure.index, rest_of(failure))).collect();
@@ -38,9 +43,9 @@ impl Left {
 /// # Errors
 /// When the store fails, or a group is missing.
 pub async fn read_account(deps: &Deps, plan: &Plan) -> Result<Account, Error> {
-    let mut account = Account::of(groups_of(deps, plan).await?);
+    let mut account = own_account(deps, plan).await?;
     for earlier in earlier_plans(deps, plan).await? {
-        account = account.with_earlier(Left::of(groups_of(deps, &earlier).await?));
+        account = account.with_earlier(Left::of(own_account(deps, &earlier).await?));
     }
     Ok(account)
 }
@@ -50,9 +55,9 @@ pub async fn read_account(deps: &Deps, plan: &Plan) -> Result<Account, Error> {
 /// # Errors
 /// When the store fails, or a group is missing.
 pub async fn read_left(deps: &Deps, plan: &Plan) -> Result<Left, Error> {
-    let mut left = Left::of(groups_of(deps, plan).await?);
+    let mut left = Left::of(own_account(deps, plan).await?);
     for earlier in earlier_plans(deps, plan).await? {
-        left.kept.extend(Left::of(groups_of(deps, &earlier).await?).kept);
+        left.kept.extend(Left::of(own_account(deps, &earlier).await?).kept);
     }
     Ok(left)
 }
@@ -65,8 +70,17 @@ async fn earlier_plans(deps: &Deps, plan: &Plan) -> Result<Vec<Plan>, Error> {
     Ok(plans)
 }
 
-async fn groups_of(deps: &Deps, plan: &Plan) -> Result<Vec<Group>, Error> {
-    read_groups(deps, &deps.keys(&plan.job_id), plan.grouping().groups()).await
+/// What became of the chunks that a run did itself. Of its groups, which are large where there are many chunks, only a few are
+/// in memory as they were read.
+async fn own_account(deps: &Deps, plan: &Plan) -> Result<Account, Error> {
+    let keys = deps.keys(&plan.job_id);
+    let places = (0..plan.grouping().groups()).map(|group| keys.group(group));
+    let mut groups = pin!(read_each::<Group>(deps, places, GROUPS_IN_FLIGHT));
+    let mut account = Account::default();
+    while let Some(group) = groups.try_next().await? {
+        account.add(group);
+    }
+    Ok(account.in_its_order())
 }
 
 #[cfg(test)]
@@ -146,7 +160,7 @@ mod tests {
             }
             let failed: Vec<u64> = chunks.iter().map(|chunk| chunk.index).collect();
             let last = runs.pop().unwrap_or_default();
-            let account = runs.into_iter().fold(Account::of(last), |account, groups| account.with_earlier(Left::of(groups)));
+            let account = runs.into_iter().fold(Account::of(last), |account, groups| account.with_earlier(Left::of(Account::of(groups))));
             let pieces: Vec<(u64, u32)> = account.in_order().iter().map(|result| (result.index, result.cut)).collect();
             prop_assert_eq!(account.failures.iter().map(|failure| failure.index).collect::<Vec<_>>(), failed.clone());
             let indexes: Vec<u64> = pieces.iter().filter(|(_, cut)| *cut == 0).map(|(index, _)| *index).collect();

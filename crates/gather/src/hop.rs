@@ -50,7 +50,7 @@ pub async fn left_unread(deps: &Deps, partition: &Partition) -> Result<Vec<Chunk
         return Ok(Vec::new());
     }
     let outcome: Done = deps.store.get_json(&keys.done(partition.group(), partition.number)).await?;
-    let object = |result: &ChunkResult| result.stored.as_ref().map(|stored| stored.object.key.clone());
+    let object = |result: &ChunkResult| result.stored.as_ref().map(|stored| stored.object.uri.key.clone());
     let read: BTreeSet<String> = outcome.results.iter().filter_map(object).collect();
     let left = before.into_iter().flat_map(|hop| hop.done.results);
     Ok(left.filter(|result| object(result).is_some_and(|key| !read.contains(&key))).collect())

@@ -29,7 +29,7 @@ pub use attempt::{
     Attempt, Claim, Sent, Tried, claim_attempt, is_superseded, last_attempt, last_attempts, read_attempt,
 };
 pub use close::close_groups;
-pub use commit::{Commit, advance, advance_group, commit, commit_hop, read_groups, start_reducer};
+pub use commit::{Commit, advance, advance_group, commit, commit_hop, start_reducer};
 pub use earlier::{Left, read_account, read_left};
 pub use finish::{clean_up, clean_up_for_good, finish, report_of};
 pub use goal::Goal;

@@ -32,6 +32,13 @@ pub(crate) enum Trouble {
     Other(Error),
 }
 
+impl Trouble {
+    /// Whether bytes are not those that were written, and it is not known whose.
+    pub(crate) fn is_damage(&self) -> bool {
+        matches!(self, Self::Concat(ConcatError::Corrupt { .. } | ConcatError::Misread { .. }))
+    }
+}
+
 impl From<ConcatError> for Trouble {
     fn from(error: ConcatError) -> Self {
         Self::Concat(error)

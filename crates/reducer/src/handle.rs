@@ -1,7 +1,7 @@
 //! From a complete job to its output and its report, in one invocation or in several.
 
 use fanfold_flow::code::Code;
-use fanfold_flow::concat::Limits;
+use fanfold_flow::concat::{self, Element, ElementsError, Limits};
 use fanfold_flow::event::Reduce;
 use fanfold_flow::job::Job;
 use fanfold_flow::keys::JobKeys;
@@ -18,6 +18,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::account;
+use crate::damage;
 use crate::execute::{Trouble, Work};
 use crate::nodes;
 use crate::output::{Came, Order, output};
@@ -67,7 +68,8 @@ pub async fn handle(event: Value, deps: &Deps, limits: &Limits, budget: Budget) 
     }
 }
 
-/// A job of which every chunk has its outcome.
+/// A job of which every chunk has its outcome. Its account is large where there are many chunks, and is not in memory while
+/// bytes move: it is read once for what the output is made of, and once more when the job ends.
 struct Gathered {
     job: Job,
     plan: Plan,
@@ -80,6 +82,27 @@ impl Gathered {
         let plan = deps.store.get_json(&keys.plan()).await?;
         let account = read_account(deps, &plan).await?;
         Ok(Self { job, plan, account })
+    }
+
+    /// What the output is made of, if there can be one.
+    ///
+    /// # Errors
+    /// When an index has no outcome, or several.
+    fn elements(&self) -> Result<Result<Vec<Element>, NoOutput>, Error> {
+        let Self { job, plan, account } = self;
+        let results = account.in_order();
+        let defects = account::defects(&results, &account.failures, plan);
+        if !defects.is_empty() {
+            return Err(Error::new(
+                Code::Internal,
+                format!("account for every index: {}", defects.join("; ")),
+            ));
+        }
+        Ok(account::verdict(account, job, plan).and_then(|()| {
+            let malformed =
+                |error: ElementsError| NoOutput { code: Code::ResultMalformed, message: error.to_string() };
+            concat::elements(plan.format, plan.compress, &results).map_err(malformed)
+        }))
     }
 
     /// Ends the job, with this output or for this reason without one.
@@ -95,25 +118,28 @@ impl Gathered {
 async fn reduce(work: &mut Work<'_>, keys: &JobKeys, limits: &Limits) -> Result<(), Error> {
     let deps = work.deps;
     let gathered = Gathered::read(deps, keys).await?;
-    let Gathered { job, plan, account } = &gathered;
-    let results = account.in_order();
-    let defects = account::defects(&results, &account.failures, plan);
-    if !defects.is_empty() {
-        return Err(Error::new(Code::Internal, format!("account for every index: {}", defects.join("; "))));
-    }
-    let ended = match account::verdict(account, job, plan) {
-        Ok(()) => match output(work, Order { job, plan, results: &results, keys, limits }).await? {
-            Came::ToAnEnd(ended) => ended,
-            Came::LeftToNodes => return Ok(()),
-            Came::Partly { made, of } => match hand_on(work, keys, Goal::Output, made, of).await {
-                Ok(()) => return Ok(()),
-                Err(trouble) => Err(verdict(trouble, Goal::Output, plan, &results)?),
-            },
-        },
-        Err(failure) => Err(failure),
+    let elements = match gathered.elements()? {
+        Ok(elements) => elements,
+        Err(failure) => return gathered.end(deps, keys, Err(failure)).await,
     };
-    drop(results);
-    gathered.end(deps, keys, ended).await
+    let Gathered { job, plan, account } = gathered;
+    drop(account);
+    let ended = match output(work, Order { job: &job, plan: &plan, keys, limits }, elements).await {
+        Ok(Came::ToItsEnd(output)) => Ok(output),
+        Ok(Came::LeftToNodes) => return Ok(()),
+        Ok(Came::Partly { made, of }) => match hand_on(work, keys, Goal::Output, made, of).await {
+            Ok(()) => return Ok(()),
+            Err(trouble) => Err(trouble),
+        },
+        Err(Trouble::Other(error)) => return Err(error),
+        Err(trouble) => Err(trouble),
+    };
+    let account = read_account(deps, &plan).await?;
+    let ended = match ended {
+        Ok(output) => Ok(output),
+        Err(trouble) => Err(judged(work, trouble, Goal::Output, &plan, &account).await?),
+    };
+    Gathered { job, plan, account }.end(deps, keys, ended).await
 }
 
 /// Makes a node of the output, and has the output put together where it is the last one. What ends the job is told here too.
@@ -136,8 +162,21 @@ async fn make_node(work: &mut Work<'_>, keys: &JobKeys, number: u32) -> Result<(
         Err(trouble) => trouble,
     };
     let gathered = Gathered::read(deps, keys).await?;
-    let failure = verdict(trouble, goal, &gathered.plan, &gathered.account.in_order())?;
+    let failure = judged(work, trouble, goal, &gathered.plan, &gathered.account).await?;
     gathered.end(deps, keys, Err(failure)).await
+}
+
+/// The verdict on what went wrong, for which results may have to be read.
+async fn judged(
+    work: &Work<'_>,
+    trouble: Trouble,
+    goal: Goal,
+    plan: &Plan,
+    account: &Account,
+) -> Result<NoOutput, Error> {
+    let results = account.in_order();
+    let damage = if trouble.is_damage() { damage::find(work.deps, &results, work.times).await } else { None };
+    verdict(trouble, goal, plan, &results, damage.as_ref())
 }
 
 /// Leaves the rest of an upload to another invocation; not without end.

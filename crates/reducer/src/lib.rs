@@ -9,9 +9,16 @@
 //!
 //! An output may take more time than an invocation has, and any invocation may die. The upload that is under way is noted
 //! in the lease; whoever reduces next goes on with it, and makes only the parts that are not there.
+//!
+//! Memory does not grow with bytes, only with the number of results: by 200 bytes for each while the plan is made, which is
+//! dropped before bytes move but for some 32 that the plan takes; and by 300 to 600 bytes for each object that they stand in, since its
+//! key and ETag are text. With the parts that are on their way, 128 MiB suffice for some 100,000 results in objects of their own, or
+//! 500,000 that workers have packed (measured: 10,000 of 64 KiB each in an object of its own take 102 MiB, of which parts are most).
+//! A job of more needs a larger reducer: up to 600 MiB for a million results in as many objects.
 #![forbid(unsafe_code)]
 
 mod account;
+mod damage;
 mod execute;
 mod handle;
 mod nodes;

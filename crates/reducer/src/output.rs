@@ -6,31 +6,27 @@ use fanfold_flow::job::Job;
 use fanfold_flow::keys::JobKeys;
 use fanfold_flow::plan::Plan;
 use fanfold_flow::report::Output;
-use fanfold_flow::result::ChunkResult;
 use fanfold_flow::uri::ObjectUri;
-use fanfold_gather::{Goal, NoOutput, output_of};
+use fanfold_gather::{NoOutput, output_of};
 use fanfold_runtime::{Deps, Error};
 use fanfold_store::{Condition, Created, ETag, StoreExt};
 
-use crate::execute::{Made, Work};
+use crate::execute::{Made, Trouble, Work};
 use crate::nodes::{Nodes, nodes};
-use crate::verdict::verdict;
 
-/// What the output is made for, and of.
+/// What the output is made for.
 #[derive(Clone, Copy)]
 pub(crate) struct Order<'a> {
     pub(crate) job: &'a Job,
     pub(crate) plan: &'a Plan,
-    /// In order of `(index, cut)`.
-    pub(crate) results: &'a [&'a ChunkResult],
     pub(crate) keys: &'a JobKeys,
     pub(crate) limits: &'a Limits,
 }
 
 /// How far it came.
 pub(crate) enum Came {
-    /// To its end: it stands, or there can be none. Trying again would not mend that.
-    ToAnEnd(Result<Output, NoOutput>),
+    /// It stands.
+    ToItsEnd(Output),
     /// Time was up, when so many of its parts were there.
     Partly {
         /// Parts that are there.
@@ -42,79 +38,77 @@ pub(crate) enum Came {
     LeftToNodes,
 }
 
-/// What it is made of, as one upload, beside what the nodes below that took.
-struct Pieces {
-    elements: Vec<Element>,
+/// How it is put together in one upload, beside what the nodes below that took.
+struct Planned {
     concat: ConcatPlan,
     streamed_in_nodes: u64,
 }
 
-/// Puts the output together.
+/// Puts the output together of these elements. While bytes move, there is nothing of it in memory but its plan.
 ///
 /// # Errors
-/// When store, functions or plan fail in a way that may go well the next time. What was made stays for that.
-pub(crate) async fn output(work: &mut Work<'_>, order: Order<'_>) -> Result<Came, Error> {
-    let Order { job, plan, results, keys, limits } = order;
-    let pieces = match pieces(work, order).await? {
-        Ok(pieces) => pieces,
-        Err(came) => return Ok(came),
+/// That there can be no output; or store, functions or plan fail in a way that may go well the next time: what was made stays
+/// for that.
+pub(crate) async fn output(
+    work: &mut Work<'_>,
+    order: Order<'_>,
+    elements: Vec<Element>,
+) -> Result<Came, Trouble> {
+    let Order { job, plan, .. } = order;
+    let Some(Planned { concat, streamed_in_nodes }) = plan_of(work, order, elements).await? else {
+        return Ok(Came::LeftToNodes);
     };
-    let Pieces { elements, concat, streamed_in_nodes } = pieces;
-    let concat = settled(work.deps, &keys.concat(), concat, &elements, limits).await?;
     let condition = condition(job, plan, work.deps).await?;
-    match work.execute(&concat, &plan.output, condition).await {
-        Ok(Made::Object(etag)) => {
+    match work.execute(&concat, &plan.output, condition).await? {
+        Made::Object(etag) => {
             let output = output_of(plan, &concat, &etag);
             let streamed_bytes = output.streamed_bytes + streamed_in_nodes;
-            Ok(Came::ToAnEnd(Ok(Output { streamed_bytes, ..output })))
+            Ok(Came::ToItsEnd(Output { streamed_bytes, ..output }))
         }
-        Ok(Made::Partly(made)) => Ok(Came::Partly { made, of: concat.parts.len() }),
-        Err(trouble) => Ok(Came::ToAnEnd(Err(verdict(trouble, Goal::Output, plan, results)?))),
+        Made::Partly(made) => Ok(Came::Partly { made, of: concat.parts.len() }),
     }
 }
 
-/// What the output is made of; else how far it came without that.
-async fn pieces(work: &mut Work<'_>, order: Order<'_>) -> Result<Result<Pieces, Came>, Error> {
-    let Order { plan, results, keys, limits, .. } = order;
-    let elements = match concat::elements(plan.format, plan.compress, results) {
-        Ok(elements) => elements,
-        Err(error) => return Ok(Err(none(Code::ResultMalformed, error.to_string()))),
-    };
+/// The output's plan, settled; none while its nodes are being made.
+async fn plan_of(
+    work: &mut Work<'_>,
+    order: Order<'_>,
+    elements: Vec<Element>,
+) -> Result<Option<Planned>, Trouble> {
+    let Order { keys, limits, .. } = order;
     let plans = match planned(&elements, limits)? {
-        Ok(Concat::Whole(concat)) => return Ok(Ok(Pieces { elements, concat, streamed_in_nodes: 0 })),
-        Ok(Concat::Nodes(plans)) => plans,
-        Err(came) => return Ok(Err(came)),
+        Concat::Whole(concat) => {
+            let concat = settled(work.deps, &keys.concat(), concat, &elements, limits).await?;
+            return Ok(Some(Planned { concat, streamed_in_nodes: 0 }));
+        }
+        Concat::Nodes(plans) => plans,
     };
+    drop(elements);
     let (elements, streamed_in_nodes) = match nodes(work, keys, &plans).await? {
         Nodes::Made { elements, streamed_bytes } => (elements, streamed_bytes),
-        Nodes::UnderWay => return Ok(Err(Came::LeftToNodes)),
+        Nodes::UnderWay => return Ok(None),
     };
     match planned(&elements, limits)? {
-        Ok(Concat::Whole(concat)) => Ok(Ok(Pieces { elements, concat, streamed_in_nodes })),
-        Ok(Concat::Nodes(above)) => {
+        Concat::Whole(concat) => {
+            let concat = settled(work.deps, &keys.concat(), concat, &elements, limits).await?;
+            Ok(Some(Planned { concat, streamed_in_nodes }))
+        }
+        Concat::Nodes(above) => {
             let message =
                 format!("plan the output over {} nodes: it takes {} uploads", plans.len(), above.len());
-            Err(Error::new(Code::Internal, message))
+            Err(Error::new(Code::Internal, message).into())
         }
-        Err(came) => Ok(Err(came)),
     }
 }
 
 /// How elements are put together. Nothing is executed that was not checked, by what does not know how it was made.
-fn planned(elements: &[Element], limits: &Limits) -> Result<Result<Concat, Came>, Error> {
-    let concat = match concat::make(elements, limits) {
-        Ok(concat) => concat,
-        Err(error) => {
-            let code = Code::OutputTooLarge;
-            return Ok(Err(none(code, format!("{error}; {}", code.advice()))));
-        }
-    };
+fn planned(elements: &[Element], limits: &Limits) -> Result<Concat, Trouble> {
+    let concat = concat::make(elements, limits).map_err(|error| {
+        let code = Code::OutputTooLarge;
+        Trouble::Own(NoOutput { code, message: format!("{error}; {}", code.advice()) })
+    })?;
     must_be_right(&concat, elements, limits)?;
-    Ok(Ok(concat))
-}
-
-fn none(code: Code, message: String) -> Came {
-    Came::ToAnEnd(Err(NoOutput { code, message }))
+    Ok(concat)
 }
 
 fn must_be_right(concat: &Concat, elements: &[Element], limits: &Limits) -> Result<(), Error> {

@@ -9,15 +9,18 @@ use fanfold_runtime::Error;
 use fanfold_store::concat::ConcatError;
 use fanfold_store::{ErrorKind, Operation, StoreError};
 
+use crate::damage::Damage;
 use crate::execute::Trouble;
 
 /// The job's own failure, if trying again would not mend it; else the error that the next try is made for. What the store
-/// caught is told with where it was caught, and whose results are concerned.
+/// caught is told with where it was caught, and whose results are concerned; where the store found no more than that something
+/// differs, what differs is `damage`, if it was found.
 pub(crate) fn verdict(
     trouble: Trouble,
     goal: Goal,
     plan: &Plan,
     results: &[&ChunkResult],
+    damage: Option<&Damage<'_>>,
 ) -> Result<NoOutput, Error> {
     let error = match trouble {
         Trouble::Concat(error) => error,
@@ -26,7 +29,9 @@ pub(crate) fn verdict(
     };
     let (code, whose) = match &error {
         ConcatError::SourceChanged { range, .. } => (Code::OutputCorrupt, whose(range, results)),
-        ConcatError::Corrupt { .. } | ConcatError::Misread { .. } => (Code::OutputCorrupt, String::new()),
+        ConcatError::Corrupt { .. } | ConcatError::Misread { .. } => {
+            (Code::OutputCorrupt, damage.map_or_else(String::new, |damage| format!("; {damage}")))
+        }
         // Of a run that others came before, results may have been taken away since: nothing brings them back.
         ConcatError::SourceGone { range, .. } if plan.redrive.is_some() => {
             let (whose, what) = (whose(range, results), chain(error));
@@ -62,7 +67,7 @@ fn chain(error: ConcatError) -> String {
 fn whose(range: &Range, results: &[&ChunkResult]) -> String {
     let lies_there = |result: &&&ChunkResult| {
         result.stored.as_ref().is_some_and(|stored| {
-            stored.object == range.object
+            stored.object.uri == range.object.uri
                 && stored.offset < range.end
                 && range.start < stored.offset + stored.bytes
         })

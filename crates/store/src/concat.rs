@@ -161,8 +161,8 @@ impl<'a> Assembly<'a> {
         };
         // Never closed, so there is a place in the end.
         let _place = self.reads.acquire().await.ok();
-        let (etag, bytes) = (ETag::new(&range.etag), range.start..range.end);
-        let read = read_exactly(&**self.store, &range.object, &etag, bytes, None).await;
+        let (etag, bytes) = (ETag::new(&range.object.etag), range.start..range.end);
+        let read = read_exactly(&**self.store, &range.object.uri, &etag, bytes, None).await;
         read.map_err(|error| ConcatError::of_source(part, range, error))
     }
 }

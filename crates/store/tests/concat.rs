@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use fanfold_flow::chunk::ObjectVersion;
 use fanfold_flow::concat::{ConcatPlan, Part, Range, Segment};
 use fanfold_flow::crc::Crc64;
 use fanfold_flow::limits::PART_BYTES_MIN;
@@ -104,7 +105,8 @@ async fn source(store: &MemoryStore, from: usize, bytes: usize) -> Range {
     let object_bytes = whole.len() as u64;
     let etag = store.put(&object, whole, PutOptions::default()).await.unwrap().to_string();
     let start = around as u64;
-    Range { object, etag, object_bytes, start, end: start + bytes as u64 }
+    let object = Arc::new(ObjectVersion { uri: object, etag, bytes: object_bytes });
+    Range { object, start, end: start + bytes as u64 }
 }
 
 async fn whole(store: &Arc<dyn Store>, scene: &Scene, upload: &Upload) -> Result<(), ConcatError> {
@@ -288,9 +290,9 @@ fn a_source_that_was_changed_is_caught_by_its_etag_whether_it_is_copied_or_read(
         paused(async {
             let scene = Scene::of(&[part.clone(), Made::Copied(7)]).await;
             let changed = match &scene.plan.parts[0] {
-                Part::Copy(range) => range.object.clone(),
+                Part::Copy(range) => range.object.uri.clone(),
                 Part::Stream(segments) => match &segments[1] {
-                    Segment::Range(range) => range.object.clone(),
+                    Segment::Range(range) => range.object.uri.clone(),
                     Segment::Literal(literal) => panic!("{literal:?}"),
                 },
             };
@@ -300,13 +302,13 @@ fn a_source_that_was_changed_is_caught_by_its_etag_whether_it_is_copied_or_read(
             let upload = scene.begin().await;
             let failed = whole(&scene.behind(Pass), &scene, &upload).await.unwrap_err();
             assert!(
-                matches!(&failed, ConcatError::SourceChanged { part: 1, range, .. } if range.object == changed),
+                matches!(&failed, ConcatError::SourceChanged { part: 1, range, .. } if range.object.uri == changed),
                 "{failed}"
             );
             scene.memory.delete(BUCKET, std::slice::from_ref(&changed.key)).await.unwrap();
             let failed = whole(&scene.behind(Pass), &scene, &upload).await.unwrap_err();
             assert!(
-                matches!(&failed, ConcatError::SourceGone { part: 1, range, .. } if range.object == changed),
+                matches!(&failed, ConcatError::SourceGone { part: 1, range, .. } if range.object.uri == changed),
                 "{failed}"
             );
         });

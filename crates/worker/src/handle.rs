@@ -183,7 +183,7 @@ fn measure(work: &Work<'_>, before: io::Result<Usage>, after: io::Result<Usage>)
 async fn delete_results(deps: &Deps, results: Vec<ChunkResult>) -> Result<(), Error> {
     let stored = results.into_iter().filter_map(|result| result.stored);
     // Results may share an object.
-    let keys: BTreeSet<String> = stored.map(|stored| stored.object.key).collect();
+    let keys: BTreeSet<String> = stored.map(|stored| stored.object.uri.key.clone()).collect();
     let keys: Vec<String> = keys.into_iter().collect();
     if keys.is_empty() {
         return Ok(());

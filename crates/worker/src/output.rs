@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use fanfold_flow::chunk::ObjectVersion;
 use fanfold_flow::code::Code;
 use fanfold_flow::crc::{Crc64, RunningCrc};
 use fanfold_flow::job::{Compress, Format};
@@ -215,9 +216,11 @@ impl Output {
         writer.write(wrapped(self.wanted.compress, separator).into()).await?;
         let written = writer.finish().await?;
         let stored = written.etag.map(|etag| Stored {
-            object: self.wanted.at,
-            etag: etag.to_string(),
-            object_bytes: written.bytes,
+            object: Arc::new(ObjectVersion {
+                uri: self.wanted.at,
+                etag: etag.to_string(),
+                bytes: written.bytes,
+            }),
             lead_bytes,
             offset: lead_bytes,
             bytes,

@@ -272,7 +272,7 @@ async fn result_of(
         hop: shared.partition.hop,
         attempt,
         stored: None,
-        header,
+        header: header.map(Arc::new),
         records: tally.records,
         input: tally.aligned,
         bytes_in: ended.bytes_in,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use fanfold_flow::chunk::ObjectVersion;
 use fanfold_flow::concat::{Element, Range};
 use fanfold_flow::crc::Crc64;
 use fanfold_flow::uri::ObjectUri;
@@ -115,11 +116,11 @@ async fn put(
         let object = ObjectUri::new(bucket, format!("{prefix}{:06}", indexes[0]));
         let object_bytes = whole.len() as u64;
         let etag = store.put(&object, whole, PutOptions::default()).await?;
-        let mut start = 0;
+        let object = ObjectVersion { uri: object, etag: etag.to_string(), bytes: object_bytes };
+        let (object, mut start) = (Arc::new(object), 0);
         let elements = pieces.into_iter().map(|piece| {
             let end = start + piece.len() as u64;
-            let (object, etag) = (object.clone(), etag.to_string());
-            let range = Range { object, etag, object_bytes, start, end };
+            let range = Range { object: Arc::clone(&object), start, end };
             start = end;
             Element::Piece(range, Crc64::of(&piece))
         });

@@ -89,18 +89,18 @@ fn middle(result: &Stored) -> usize {
 
 /// Puts other content of the same length at the result's key, as anybody might who may write there.
 async fn put_over(under_way: &UnderWay, result: &Stored) {
-    let mut bytes = under_way.deployed.get(&result.object).await;
+    let mut bytes = under_way.deployed.get(&result.object.uri).await;
     bytes[middle(result)] ^= 1;
-    under_way.deployed.put(&result.object.key, bytes).await;
+    under_way.deployed.put(&result.object.uri.key, bytes).await;
 }
 
 /// Changes the result in the file in which the store keeps it. To the store, it is what it was.
 async fn flip_on_disk(under_way: &UnderWay, result: &Stored) {
-    let bytes = under_way.deployed.get(&result.object).await;
+    let bytes = under_way.deployed.get(&result.object.uri).await;
     let midst = middle(result);
     files::flip(under_way.deployed.folder(), &bytes[midst - 20..midst + 20]);
-    let head = under_way.deployed.store().head(&result.object).await.unwrap();
-    assert_eq!(head.etag.as_str(), result.etag);
+    let head = under_way.deployed.store().head(&result.object.uri).await.unwrap();
+    assert_eq!(head.etag.as_str(), result.object.etag);
 }
 
 fn says(report: &Report, parts: &[&str]) {
@@ -115,7 +115,7 @@ async fn a_large_result_that_was_put_anew_is_caught_when_it_is_copied_by_its_eta
     let result = under_way.result_of(1).await;
     put_over(&under_way, &result).await;
     let report = under_way.fails().await;
-    says(&report, &["as its ETag shows", &result.object.to_string(), "result of index 1"]);
+    says(&report, &["as its ETag shows", &result.object.uri.to_string(), "result of index 1"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -124,7 +124,7 @@ async fn a_small_result_that_was_put_anew_is_caught_when_it_is_read_by_its_etag(
     let result = under_way.result_of(1).await;
     put_over(&under_way, &result).await;
     let report = under_way.fails().await;
-    says(&report, &["as its ETag shows", &result.object.to_string(), "result of index 1"]);
+    says(&report, &["as its ETag shows", &result.object.uri.to_string(), "result of index 1"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -136,7 +136,9 @@ async fn a_byte_of_a_large_result_that_rots_on_the_stores_disk_is_caught_at_comp
     assert!(result.lead_bytes > 0 && result.bytes > 5 << 20, "{result:?}");
     flip_on_disk(&under_way, &result).await;
     let report = under_way.fails().await;
-    says(&report, &["complete s3://deployed/out", "CRC64NVME", "still has the ETag"]);
+    let whose = format!("the result of index 1 is not what was written: bytes {}..", result.offset);
+    let object = result.object.uri.to_string();
+    says(&report, &["complete s3://deployed/out", "CRC64NVME", "still has the ETag", &whose, &object]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -145,5 +147,5 @@ async fn a_byte_of_a_small_result_that_rots_on_the_stores_disk_is_caught_when_it
     let result = under_way.result_of(1).await;
     flip_on_disk(&under_way, &result).await;
     let report = under_way.fails().await;
-    says(&report, &["as they were read", "CRC64NVME"]);
+    says(&report, &["as they were read", "CRC64NVME", "the result of index 1 is not what was written"]);
 }

@@ -18,6 +18,7 @@ mod freeze;
 mod functions;
 mod joblog;
 mod large_results;
+mod many_results;
 mod map;
 mod misbehaving;
 mod odd_inputs;

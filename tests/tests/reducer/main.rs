@@ -276,7 +276,9 @@ async fn bytes_that_are_not_those_that_were_written_are_caught_at_completion_and
         let ran = world.finish().await;
         let report = world.report().await.unwrap();
         assert_eq!((report.status, report.code), (Status::Failed, Some(Code::OutputCorrupt)));
-        assert!(report.message.contains("still has the ETag"), "{}", report.message);
+        for part in ["still has the ETag", "the result of index 0 is not what was written"] {
+            assert!(report.message.contains(part), "{part}: {}", report.message);
+        }
         assert!(ran.iter().all(|ran| ran.event["attempt"] == 1), "never retried");
         assert!(!world.store.exists(&world.output).await.unwrap());
         world.assert_nothing_is_left("lost bits").await;

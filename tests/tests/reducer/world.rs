@@ -8,21 +8,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use fanfold_flow::concat::{ConcatPlan, Limits};
-use fanfold_flow::crc::Crc64;
-use fanfold_flow::done::{Done, Group};
 use fanfold_flow::keys::JobKeys;
-use fanfold_flow::literal::Literal;
-use fanfold_flow::plan::Plan;
 use fanfold_flow::report::{Report, Status};
-use fanfold_flow::result::{ChunkResult, Stored};
 use fanfold_flow::uri::ObjectUri;
-use fanfold_flow::version::Version;
 use fanfold_invoke::{Answer, Invoke, InvokeError, Mode, RequestId};
 use fanfold_runtime::{Budget, Deps, Error};
 use fanfold_store::counting::{Counting, Counts};
 use fanfold_store::faults::{Call, Decide, Decision, Faulty, Pass};
 use fanfold_store::memory::{MemorySettings, MemoryStore};
-use fanfold_store::{ErrorKind, Operation, PutOptions, Store, StoreExt};
+use fanfold_store::{ErrorKind, Operation, Store, StoreExt};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -206,57 +200,22 @@ impl World {
         world
     }
 
-    /// What the workers leave: results, and the merged records of them.
+    /// What the workers leave: results of these sizes, and the merged records of them.
     async fn gathered(&self, sizes: &[usize]) -> Vec<u8> {
-        let plan: Plan = self.store.get_json(&self.keys.plan()).await.unwrap();
-        let mut whole = Vec::new();
-        for group in 0..plan.grouping().groups() {
-            let mut done = Vec::new();
-            for partition in plan.grouping().members(group) {
-                let mut results = Vec::new();
-                for chunk in plan.partition(partition, 1).unwrap().chunks {
-                    let size = sizes[usize::try_from(chunk.index).unwrap()];
-                    // Bytes whose period is a prime.
-                    let bytes: Vec<u8> = (0..size).map(|place| ((whole.len() + place) % 251) as u8).collect();
-                    results.push(self.result(chunk.index, &bytes).await);
-                    whole.extend(bytes);
-                }
-                done.push(outcome(partition, results));
-            }
-            let group = Group { version: Version, number: group, done };
-            let at = self.keys.group(group.number);
-            self.store.put_json(&at, &group, PutOptions::default()).await.unwrap();
-        }
-        whole
-    }
-
-    async fn result(&self, index: u64, bytes: &[u8]) -> ChunkResult {
-        let object = self.keys.chunk_result(index, 0, 0, 1);
-        let put = self.store.put(&object, Bytes::copy_from_slice(bytes), PutOptions::default()).await;
-        let stored = Stored {
-            object,
-            etag: put.unwrap().to_string(),
-            object_bytes: bytes.len() as u64,
-            lead_bytes: 0,
-            offset: 0,
-            bytes: bytes.len() as u64,
-            crc: Crc64::of(bytes),
-            separator: Literal::default(),
+        // Bytes whose period is a prime.
+        let whole: Vec<u8> = (0..sizes.iter().sum()).map(|place: usize| (place % 251) as u8).collect();
+        let mut end = 0;
+        let ends = sizes.iter().map(|size| {
+            end += size;
+            end
+        });
+        let ends: Vec<usize> = ends.collect();
+        let content = |index: u64| {
+            let index = usize::try_from(index).unwrap();
+            Bytes::copy_from_slice(&whole[ends[index] - sizes[index]..ends[index]])
         };
-        ChunkResult {
-            index,
-            cut: 0,
-            hop: 0,
-            attempt: 1,
-            stored: Some(stored),
-            header: None,
-            records: 1,
-            input: None,
-            bytes_in: 0,
-            bytes_out: bytes.len() as u64,
-            started_ms: EPOCH_MS,
-            wall_ms: 1,
-        }
+        e2e::gathered::leave_results(&*self.store, &self.keys, EPOCH_MS, content).await;
+        whole
     }
 
     fn deps(&self, store: Arc<dyn Store>, life: &Life, request_id: &str) -> Deps {
@@ -376,18 +335,5 @@ impl World {
         if self.store.exists(&self.output).await.unwrap() {
             assert_eq!(self.keys_below(&self.keys.chunk_results().key).await, Vec::<String>::new(), "{why}");
         }
-    }
-}
-
-fn outcome(partition: u64, results: Vec<ChunkResult>) -> Done {
-    Done {
-        version: Version,
-        partition,
-        attempts: 1,
-        results,
-        failures: Vec::new(),
-        tries: Vec::new(),
-        deaths: Vec::new(),
-        environments: vec![None],
     }
 }

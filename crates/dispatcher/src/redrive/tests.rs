@@ -1,7 +1,9 @@
 //! A redrive is one run of what failed in another, whoever asks for it how often.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use fanfold_flow::chunk::Chunk;
+use fanfold_flow::chunk::{Chunk, ObjectVersion};
 use fanfold_flow::crc::Crc64;
 use fanfold_flow::done::Done;
 use fanfold_flow::partition::Partition;
@@ -245,9 +247,7 @@ async fn commits_stored(world: &World) -> fanfold_flow::uri::ObjectUri {
     let etag = world.deps.store.put(&object, Bytes::from_static(b"x"), PutOptions::default()).await.unwrap();
     let mut result = world.result(&payload.chunks[0], 1);
     result.stored = Some(Stored {
-        object: object.clone(),
-        etag: etag.to_string(),
-        object_bytes: 1,
+        object: Arc::new(ObjectVersion { uri: object.clone(), etag: etag.to_string(), bytes: 1 }),
         lead_bytes: 0,
         offset: 0,
         bytes: 1,

@@ -1,6 +1,9 @@
 //! An output is held against the records of its run, not against its report alone.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use fanfold_flow::chunk::ObjectVersion;
 use fanfold_flow::crc::Crc64;
 use fanfold_flow::done::Done;
 use fanfold_flow::literal::Literal;
@@ -24,9 +27,11 @@ async fn with_output(output: &str) -> World {
     for (partition, printed) in (0..).zip(RESULTS) {
         let payload = plan.partition(partition, 1).unwrap();
         let stored = (!printed.is_empty()).then(|| Stored {
-            object: world.keys.chunk_result(partition, 0, 0, 1),
-            etag: "gone by now".to_owned(),
-            object_bytes: printed.len() as u64,
+            object: Arc::new(ObjectVersion {
+                uri: world.keys.chunk_result(partition, 0, 0, 1),
+                etag: "gone by now".to_owned(),
+                bytes: printed.len() as u64,
+            }),
             lead_bytes: 0,
             offset: 0,
             bytes: printed.len() as u64,

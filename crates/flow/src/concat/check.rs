@@ -17,7 +17,7 @@ pub fn defects(concat: &Concat, elements: &[Element], limits: &Limits) -> Vec<St
         Element::Piece(..) | Element::Literal(_) => None,
     });
     defects.extend(backwards.map(|range| {
-        format!("bytes {}..{} of {} are wanted, which is backwards", range.start, range.end, range.object)
+        format!("bytes {}..{} of {} are wanted, which is backwards", range.start, range.end, range.object.uri)
     }));
     defects
 }
@@ -91,10 +91,10 @@ fn of_ranges(part: &Part, limits: &Limits) -> Vec<String> {
     match part {
         Part::Copy(range) => {
             defects.extend(of_range(range));
-            if !range.is_whole() && range.object_bytes <= limits.part_bytes_min {
+            if !range.is_whole() && range.object.bytes <= limits.part_bytes_min {
                 defects.push(format!(
                     "copies bytes {}..{} of {}, which has {}: a range is copied only of an object of more than {}",
-                    range.start, range.end, range.object, range.object_bytes, limits.part_bytes_min
+                    range.start, range.end, range.object.uri, range.object.bytes, limits.part_bytes_min
                 ));
             }
         }
@@ -114,9 +114,9 @@ fn of_ranges(part: &Part, limits: &Limits) -> Vec<String> {
 }
 
 fn of_range(range: &Range) -> Option<String> {
-    let Range { object, object_bytes, start, end, .. } = range;
-    (start >= end || end > object_bytes)
-        .then(|| format!("reads bytes {start}..{end} of {object}, which has {object_bytes}"))
+    let Range { object, start, end } = range;
+    (start >= end || *end > object.bytes)
+        .then(|| format!("reads bytes {start}..{end} of {}, which has {}", object.uri, object.bytes))
 }
 
 /// As many parts as there may be, copied ones no larger than that needs, and none where it is a put.
@@ -150,9 +150,7 @@ fn parts_with_copies_of(plan: &ConcatPlan, copy_bytes: u64) -> u64 {
             (before, parts) = (None, parts + 1);
             continue;
         };
-        let goes_on = before.is_some_and(|before| {
-            before.end == range.start && before.object == range.object && before.etag == range.etag
-        });
+        let goes_on = before.is_some_and(|before| before.end == range.start && before.object == range.object);
         let known: u64 = if goes_on { stretch_bytes } else { 0 };
         stretch_bytes = known + range.bytes();
         parts += stretch_bytes.div_ceil(copy_bytes) - known.div_ceil(copy_bytes);

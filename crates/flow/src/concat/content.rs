@@ -84,10 +84,7 @@ impl<'a> Bit<'a> {
                 this.iter().zip(*that).all(|(this, that)| this == that)
             }
             (Self::Range { of: this, start, .. }, Self::Range { of: that, start: other_start, .. }) => {
-                start == other_start
-                    && this.object_bytes == that.object_bytes
-                    && this.etag == that.etag
-                    && this.object == that.object
+                start == other_start && this.object == that.object
             }
             (Self::Literal(_), Self::Range { .. }) | (Self::Range { .. }, Self::Literal(_)) => false,
         }
@@ -108,7 +105,7 @@ impl fmt::Display for Bit<'_> {
         match self {
             // A literal may be a mebibyte.
             Self::Literal(bytes) => write!(f, "{:?}", String::from_utf8_lossy(&bytes[..bytes.len().min(80)])),
-            Self::Range { of, start, end } => write!(f, "{start}..{end} of {}", of.object),
+            Self::Range { of, start, end } => write!(f, "{start}..{end} of {}", of.object.uri),
         }
     }
 }

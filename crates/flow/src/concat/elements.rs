@@ -1,6 +1,7 @@
 //! From results and a format to what the output is.
 
 use std::borrow::Borrow;
+use std::sync::Arc;
 
 use super::{Element, Range};
 use crate::crc::Crc64;
@@ -53,7 +54,7 @@ pub fn elements<R: Borrow<ChunkResult>>(
     };
     let wrapped = |bytes: &[u8]| if bytes.is_empty() { Vec::new() } else { member(compress, bytes) };
     let (prefix, suffix) = (wrapped(prefix), wrapped(format.suffix()));
-    let leads = first.header == header && at_first.lead_bytes == prefix.len() as u64;
+    let leads = first.header.as_deref() == header.as_ref() && at_first.lead_bytes == prefix.len() as u64;
     let ends = at_last.separator.0 == format.suffix();
 
     let mut elements = Vec::with_capacity(pieces.len() + 2);
@@ -85,9 +86,7 @@ fn literal(bytes: Vec<u8>) -> Option<Element> {
 fn piece(stored: &Stored, lead: &[u8], tail: &[u8]) -> Element {
     let (lead_bytes, tail_bytes) = (lead.len() as u64, tail.len() as u64);
     let range = Range {
-        object: stored.object.clone(),
-        etag: stored.etag.clone(),
-        object_bytes: stored.object_bytes,
+        object: Arc::clone(&stored.object),
         start: stored.offset - lead_bytes,
         end: stored.offset + stored.bytes + tail_bytes,
     };
@@ -99,7 +98,8 @@ fn piece(stored: &Stored, lead: &[u8], tail: &[u8]) -> Element {
 /// header may lack the line's end, so that of another is taken where there is one.
 fn header<R: Borrow<ChunkResult>>(results: &[R]) -> Result<Option<Literal>, ElementsError> {
     let results = results.iter().map(Borrow::borrow);
-    let mut with_header = results.clone().filter_map(|result| Some((result.index, result.header.as_ref()?)));
+    let mut with_header =
+        results.clone().filter_map(|result| Some((result.index, result.header.as_deref()?)));
     let Some((first, first_header)) = with_header.next() else { return Ok(None) };
     let mut chosen = first_header;
     for (index, header) in with_header {

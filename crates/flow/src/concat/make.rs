@@ -49,6 +49,11 @@ pub fn make(elements: &[Element], limits: &Limits) -> Result<Concat, TooLarge> {
 /// The plan for a row, unless it needs more parts than an upload may have.
 pub(super) fn in_one_upload(row: &Row<'_>, limits: &Limits) -> Option<ConcatPlan> {
     let bytes = row.bytes(0..row.len());
+    // Of three stretches in a row one at least is copied ([`super::lend`]). A walk over many more would take memory for each.
+    let stretches = (0..row.len()).filter(|span| row.is_stretch(*span, limits)).count();
+    if stretches / 3 > limits.parts as usize {
+        return None;
+    }
     // What is smaller than a part is put, not uploaded in parts.
     let copied = if bytes < limits.part_bytes_min { Vec::new() } else { copied(row, limits) };
     if copied.len() > limits.parts as usize {

@@ -3,6 +3,7 @@
 use super::make::in_one_upload;
 use super::row::Row;
 use super::{ConcatPlan, Element, Limits, Range};
+use crate::chunk::ObjectVersion;
 use crate::uri::ObjectUri;
 
 /// Plans objects in between, which one after another are this row; none where that does not help.
@@ -23,9 +24,9 @@ pub(super) fn nodes(row: &Row<'_>, limits: &Limits) -> Option<Vec<ConcatPlan>> {
 
 /// A node as it will be, but for its address.
 fn piece(number: usize, node: &ConcatPlan) -> Element {
-    let object = ObjectUri::new("", number.to_string());
-    let range = Range { object, etag: String::new(), object_bytes: node.bytes, start: 0, end: node.bytes };
-    Element::Piece(range, node.crc)
+    let uri = ObjectUri::new("", number.to_string());
+    let object = ObjectVersion { uri, etag: String::new(), bytes: node.bytes };
+    Element::Piece(Range::whole(object), node.crc)
 }
 
 /// The spans before which the nodes end; for the last the row's length.

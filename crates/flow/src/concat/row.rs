@@ -82,8 +82,8 @@ impl<'a> Row<'a> {
         let Some(range) = self.range(span) else { return false };
         let bytes = self.span_bytes(span);
         let is_last = span + 1 == self.len();
-        let is_whole = range.start == 0 && bytes == range.object_bytes;
-        bytes >= limits.part_bytes_min || is_last && (is_whole || limits.takes_ranges_of(range.object_bytes))
+        let is_whole = range.start == 0 && bytes == range.object.bytes;
+        bytes >= limits.part_bytes_min || is_last && (is_whole || limits.takes_ranges_of(range.object.bytes))
     }
 
     /// How many bytes a stretch can lend to the gaps beside it, so that a copied part remains.
@@ -91,7 +91,7 @@ impl<'a> Row<'a> {
         let is_last = stretch + 1 == self.len();
         let kept = if is_last { 1 } else { limits.part_bytes_min };
         match self.range(stretch) {
-            Some(range) if limits.takes_ranges_of(range.object_bytes) => self.span_bytes(stretch) - kept,
+            Some(range) if limits.takes_ranges_of(range.object.bytes) => self.span_bytes(stretch) - kept,
             _ => 0,
         }
     }
@@ -100,10 +100,7 @@ impl<'a> Row<'a> {
 fn touch(before: &Element, next: &Element) -> bool {
     match (before, next) {
         (Element::Piece(before, _), Element::Piece(next, _)) => {
-            before.end == next.start
-                && before.object_bytes == next.object_bytes
-                && before.etag == next.etag
-                && before.object == next.object
+            before.end == next.start && before.object == next.object
         }
         _ => false,
     }

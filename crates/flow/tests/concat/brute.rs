@@ -57,7 +57,7 @@ fn origins(elements: &[Element]) -> Vec<Origin<'_>> {
             Element::Literal(literal) => origins.extend(literal.0.iter().map(|_| None)),
             Element::Piece(range, _) => {
                 let bytes = range.start..range.end;
-                origins.extend(bytes.map(|at| Some((range.object.key.as_str(), at, range.object_bytes))));
+                origins.extend(bytes.map(|at| Some((range.object.uri.key.as_str(), at, range.object.bytes))));
             }
         }
     }

@@ -12,7 +12,7 @@ fn lines(plan: &ConcatPlan) -> Vec<String> {
         if bytes.is_multiple_of(MIB) { format!("{}M", bytes / MIB) } else { bytes.to_string() }
     };
     let named = |range: &fanfold_flow::concat::Range| {
-        format!(" {}[{}..{}]", range.object.key, position(range.start), position(range.end))
+        format!(" {}[{}..{}]", range.object.uri.key, position(range.start), position(range.end))
     };
     let line = |part: &Part| match part {
         Part::Copy(range) => format!("copy{}", named(range)),

@@ -1,5 +1,6 @@
 //! A tree where one upload has too few parts.
 
+use fanfold_flow::chunk::ObjectVersion;
 use fanfold_flow::concat::{Concat, ConcatPlan, Element, Limits, Part, Range, Segment, defects, make};
 use fanfold_flow::crc::Crc64;
 use fanfold_flow::uri::ObjectUri;
@@ -11,9 +12,9 @@ use crate::tiny::{Tiny, any_tiny};
 /// Nodes as the pieces of the object that they make together.
 fn pieces(nodes: &[ConcatPlan]) -> Vec<Element> {
     let piece = |(number, node): (usize, &ConcatPlan)| {
-        let object = ObjectUri::new("nodes", number.to_string());
-        let etag = format!("\"{number}\"");
-        Element::Piece(Range { object, etag, object_bytes: node.bytes, start: 0, end: node.bytes }, node.crc)
+        let uri = ObjectUri::new("nodes", number.to_string());
+        let object = ObjectVersion { uri, etag: format!("\"{number}\""), bytes: node.bytes };
+        Element::Piece(Range::whole(object), node.crc)
     };
     nodes.iter().enumerate().map(piece).collect()
 }
@@ -45,7 +46,7 @@ proptest! {
         for (element, bytes) in tree.elements.iter().zip(made) {
             let Element::Piece(range, crc) = element else { panic!("a node is a piece") };
             prop_assert_eq!(*crc, Crc64::of(&bytes));
-            tree.objects.insert(range.object.clone(), bytes);
+            tree.objects.insert(range.object.uri.clone(), bytes);
         }
         let Ok(Concat::Whole(plan)) = make(&tree.elements, &limits) else { panic!("{:?}", tree.elements) };
         prop_assert_eq!(plan.streamed_bytes(), 0);

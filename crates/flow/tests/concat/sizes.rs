@@ -1,5 +1,8 @@
 //! Elements of the sizes that S3 has limits for, whose bytes nobody reads.
 
+use std::sync::Arc;
+
+use fanfold_flow::chunk::ObjectVersion;
 use fanfold_flow::concat::{Concat, ConcatPlan, Element, Limits, Range, defects, make};
 use fanfold_flow::crc::Crc64;
 use fanfold_flow::limits::{COPY_BYTES_MAX, PART_BYTES_MAX, PART_BYTES_MIN};
@@ -11,7 +14,8 @@ pub(crate) const GIB: u64 = 1 << 30;
 
 pub(crate) fn range(object: &str, object_bytes: u64, start: u64, end: u64) -> Range {
     let etag = format!("\"{object}\"");
-    Range { object: ObjectUri::new("work", object), etag, object_bytes, start, end }
+    let object = ObjectVersion { uri: ObjectUri::new("work", object), etag, bytes: object_bytes };
+    Range { object: Arc::new(object), start, end }
 }
 
 /// A whole object. Its CRC is made up: the planner never sees the bytes.
@@ -73,7 +77,7 @@ pub(crate) fn any_elements() -> impl Strategy<Value = Vec<Element>> {
             };
             elements.push(match (bytes, neighbour) {
                 (Some(bytes), Some(Range { object, end, .. })) if start == u64::MAX => {
-                    of_large(&object.key, end, bytes)
+                    of_large(&object.uri.key, end, bytes)
                 }
                 (Some(bytes), _) if start == 7 => of_large(&number.to_string(), start, bytes),
                 (Some(bytes), _) => piece(number, bytes),

@@ -1,5 +1,8 @@
 //! The checker finds whatever is wrong with a plan, and calls it what it is.
 
+use std::sync::Arc;
+
+use fanfold_flow::chunk::ObjectVersion;
 use fanfold_flow::concat::{Concat, ConcatPlan, Element, Limits, Part, Range, Segment, defects, make};
 use fanfold_flow::crc::Crc64;
 use proptest::prelude::*;
@@ -47,13 +50,17 @@ fn tamperings(plan: &ConcatPlan, place: usize) -> Vec<(&'static str, ConcatPlan)
         ("a byte lost in front", of_range(&|range| range.start += 1)),
         ("a byte lost behind", of_range(&|range| range.end -= 1)),
         ("a range backwards", of_range(&|range| (range.start, range.end) = (range.end, range.start))),
-        ("a range past its object", of_range(&|range| range.object_bytes = range.end - 1)),
-        ("another object", of_range(&|range| range.object.key.push('x'))),
-        ("another object of that name", of_range(&|range| range.etag.push('x'))),
+        ("a range past its object", of_range(&|range| object(range).bytes = range.end - 1)),
+        ("another object", of_range(&|range| object(range).uri.key.push('x'))),
+        ("another object of that name", of_range(&|range| object(range).etag.push('x'))),
         ("other literals", changed(&|plan| plan.parts.iter_mut().for_each(other_literals))),
         ("a wrong length", changed(&|plan| plan.bytes += 1)),
         ("a wrong CRC", changed(&|plan| plan.crc.0 ^= 1)),
     ]
+}
+
+fn object(range: &mut Range) -> &mut ObjectVersion {
+    Arc::make_mut(&mut range.object)
 }
 
 fn first_range(part: &mut Part) -> Option<&mut Range> {

@@ -1,7 +1,9 @@
 //! Elements of a few bytes each, with limits in proportion, that can be carried out in memory.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use fanfold_flow::chunk::ObjectVersion;
 use fanfold_flow::concat::{ConcatPlan, Element, Limits, Part, Range, Segment};
 use fanfold_flow::crc::Crc64;
 use fanfold_flow::literal::Literal;
@@ -110,23 +112,19 @@ impl Tiny {
                 Origin::Object(pieces, rest) => {
                     let object_bytes = pieces.iter().map(|(out, taken, _)| out + taken).sum::<u64>() + rest;
                     let content = some(object_bytes);
-                    let object = ObjectUri::new("work", number.to_string());
+                    let uri = ObjectUri::new("work", number.to_string());
+                    let etag = format!("\"{number}\"");
+                    let object = Arc::new(ObjectVersion { uri: uri.clone(), etag, bytes: object_bytes });
                     let mut at = 0;
                     for (out, taken, literal) in pieces {
                         let (start, end) = (at + out, at + out + taken);
                         let crc = Crc64::of(&content[start as usize..end as usize]);
-                        let range = Range {
-                            object: object.clone(),
-                            etag: format!("\"{number}\""),
-                            object_bytes,
-                            start,
-                            end,
-                        };
+                        let range = Range { object: Arc::clone(&object), start, end };
                         tiny.elements.push(Element::Piece(range, crc));
                         tiny.elements.push(Element::Literal(Literal(some(*literal))));
                         at = end;
                     }
-                    tiny.objects.insert(object, content);
+                    tiny.objects.insert(uri, content);
                 }
             }
         }
@@ -162,6 +160,6 @@ impl Tiny {
     }
 
     fn read(&self, range: &Range) -> &[u8] {
-        &self.objects[&range.object][range.start as usize..range.end as usize]
+        &self.objects[&range.object.uri][range.start as usize..range.end as usize]
     }
 }

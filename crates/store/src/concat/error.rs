@@ -13,7 +13,7 @@ pub enum ConcatError {
     /// A source is not what it was when it was written: caught when it was copied or read.
     #[error(
         "make part {part} from bytes {}..{} of {}: the object was changed after it was written, as its ETag shows, which \
-         was {}", range.start, range.end, range.object, range.etag
+         was {}", range.start, range.end, range.object.uri, range.object.etag
     )]
     SourceChanged {
         /// The part, from 1.
@@ -25,7 +25,7 @@ pub enum ConcatError {
         cause: StoreError,
     },
     /// A source is not there any more.
-    #[error("make part {part} from bytes {}..{} of {}: the object is gone", range.start, range.end, range.object)]
+    #[error("make part {part} from bytes {}..{} of {}: the object is gone", range.start, range.end, range.object.uri)]
     SourceGone {
         /// The part, from 1.
         part: u32,

@@ -102,11 +102,12 @@ impl Assembly<'_> {
     async fn copy(&self, number: u32, range: &Range, upload: &Upload) -> Result<Part, ConcatError> {
         // Of what is small S3 copies only the whole. The whole of what is not is named as a range all the same: then nobody
         // has to ask first how many bytes those are.
-        let names_no_range = range.is_whole() && range.object_bytes <= PART_BYTES_MIN;
+        let names_no_range = range.is_whole() && range.object.bytes <= PART_BYTES_MIN;
         let bytes = (!names_no_range).then_some(range.start..range.end);
-        let etag = ETag::new(&range.etag);
+        let etag = ETag::new(&range.object.etag);
         let copied =
-            again(|| self.store.copy_part(upload, number, &range.object, bytes.clone(), Some(&etag))).await;
+            again(|| self.store.copy_part(upload, number, &range.object.uri, bytes.clone(), Some(&etag)))
+                .await;
         copied.map_err(|error| ConcatError::of_source(number, range, error))
     }
 }

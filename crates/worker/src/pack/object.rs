@@ -1,6 +1,9 @@
 //! An object of several results, one after another. Pure.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use fanfold_flow::chunk::ObjectVersion;
 use fanfold_flow::crc::Crc64;
 use fanfold_flow::job::{Compress, Format};
 use fanfold_flow::literal::Literal;
@@ -78,10 +81,10 @@ impl Object {
 
     /// Where each result is, when the object is at `at` with this ETag.
     pub(super) fn stored(&self, at: &ObjectUri, etag: &str) -> impl Iterator<Item = Stored> {
-        self.places.iter().map(|stretch| Stored {
-            object: at.clone(),
-            etag: etag.to_owned(),
-            object_bytes: self.bytes.len() as u64,
+        let bytes = self.bytes.len() as u64;
+        let object = Arc::new(ObjectVersion { uri: at.clone(), etag: etag.to_owned(), bytes });
+        self.places.iter().map(move |stretch| Stored {
+            object: Arc::clone(&object),
             lead_bytes: stretch.lead_bytes,
             offset: stretch.offset,
             bytes: stretch.bytes,

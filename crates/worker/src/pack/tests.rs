@@ -177,7 +177,7 @@ async fn printed(wanted: Wanted, text: &[u8], piece_bytes: usize, is_last: bool)
         hop: 0,
         attempt: 1,
         stored: None,
-        header,
+        header: header.map(Arc::new),
         records: 0,
         input: None,
         bytes_in: 0,
@@ -229,7 +229,7 @@ fn output(kind: Kind, texts: &[Vec<u8>], piece_bytes: usize, border: impl Fn(usi
         let bytes = match element {
             Element::Literal(literal) => Bytes::copy_from_slice(&literal.0),
             Element::Piece(range, _) => {
-                objects[&range.object].slice(range.start as usize..range.end as usize)
+                objects[&range.object.uri].slice(range.start as usize..range.end as usize)
             }
         };
         assert_eq!(element.crc(), Crc64::of(&bytes));
