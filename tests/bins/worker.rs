@@ -3,6 +3,8 @@
 
 use std::process::ExitCode;
 
+use fanfold_worker::Tasks;
+
 fn main() -> ExitCode {
-    fanfold_worker::main()
+    fanfold_worker::main(Tasks::none())
 }

@@ -209,6 +209,8 @@ fn worker_settings(cores: u32) -> fanfold_worker::Settings {
     fanfold_worker::Settings {
         cores,
         memory_mb: cores * 1_769,
+        process_memory_mb: None,
+        rust_tasks: fanfold_worker::RustTasks::default(),
         simulation: None,
         tasks: BTreeMap::from([("translate".to_owned(), vec!["tr".to_owned()])]),
         allow_commands: true,

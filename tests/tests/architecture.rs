@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Which of our crates a crate may use.
-const OURS: [(&str, &[&str]); 13] = [
+const OURS: [(&str, &[&str]); 14] = [
     ("flow", &[]),
     ("store", &["flow"]),
     ("invoke", &["flow"]),
@@ -15,13 +15,26 @@ const OURS: [(&str, &[&str]); 13] = [
     ("gather", &["flow", "store", "runtime"]),
     ("dispatcher", &["flow", "store", "gather", "runtime"]),
     ("worker", &["flow", "store", "gather", "pool", "runtime"]),
+    ("example-worker", &["worker"]),
     ("reducer", &["flow", "store", "gather", "runtime"]),
     ("emulator", &[]),
     ("stack", &[]),
     ("cli", &["flow", "store", "invoke", "runtime", "dispatcher", "worker", "reducer", "emulator", "stack"]),
     (
         "e2e",
-        &["flow", "store", "invoke", "pool", "runtime", "dispatcher", "worker", "reducer", "emulator", "cli"],
+        &[
+            "flow",
+            "store",
+            "invoke",
+            "pool",
+            "runtime",
+            "dispatcher",
+            "worker",
+            "example-worker",
+            "reducer",
+            "emulator",
+            "cli",
+        ],
     ),
 ];
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use clap::ValueEnum;
@@ -12,6 +12,7 @@ use fanfold_emulator::lambda::Function;
 use fanfold_flow::code::Code;
 use fanfold_flow::uri::ObjectUri;
 use fanfold_runtime::{Error, Variable};
+use fanfold_worker::Tasks;
 use serde_json::json;
 
 use crate::args::MachineArgs;
@@ -99,6 +100,9 @@ pub(crate) fn deployed(deployment: &Deployment<'_>) -> Result<Vec<Function>, Err
     let dispatcher = function(DISPATCHER, "dispatcher", 2, None);
     // Of workers and reducers that died, the dispatcher decides what becomes: Lambda would only repeat the same attempt.
     let mut worker = function(WORKER, "worker", 0, Some(DISPATCHER));
+    if let Some(own) = &deployment.args.worker_program {
+        worker.command.extend(["--program".into(), own.clone().into_os_string()]);
+    }
     worker.memory_mb = deployment.args.worker_memory;
     worker.reserved_concurrency = Some(deployment.args.workers);
     worker.environment.push(("FANFOLD_ALLOW_COMMANDS".into(), "true".into()));
@@ -111,6 +115,15 @@ pub(crate) fn deployed(deployment: &Deployment<'_>) -> Result<Vec<Function>, Err
 pub(crate) fn cores_per_worker(workers: u32) -> u32 {
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     u32::try_from(cores).unwrap_or(u32::MAX).div_ceil(workers.max(1)).max(1)
+}
+
+/// How much memory the processes of a worker share, in MB, where nobody says how much a worker has: the machine's, shared among the
+/// workers. None where the machine does not tell.
+fn memory_mb_per_worker(workers: u32) -> Option<u64> {
+    let told = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let total = told.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB"))?;
+    let total_kib: u64 = total.trim_end().parse().ok()?;
+    Some((total_kib >> 10) / u64::from(workers.max(1)))
 }
 
 /// The user's own variables, so that programs find what they find in a shell, and ours.
@@ -138,8 +151,15 @@ fn environment(deployment: &Deployment<'_>) -> Vec<(String, String)> {
         ("FANFOLD_TASK_DIRECTORY", deployment.directory.display().to_string()),
         ("FANFOLD_LOG", logs::of_functions()),
     ];
+    let memory_mb =
+        deployment.args.has_the_machines_memory().then(|| memory_mb_per_worker(*workers)).flatten();
+    let memory = memory_mb.map(|memory_mb| ("FANFOLD_PROCESS_MEMORY_MB".to_owned(), memory_mb.to_string()));
     let token = deployment.session_token.iter().map(|token| (SESSION_TOKEN.to_owned(), token.clone()));
-    own.chain(defaults).chain(ours.map(|(name, value)| (name.to_owned(), value))).chain(token).collect()
+    own.chain(defaults)
+        .chain(ours.map(|(name, value)| (name.to_owned(), value)))
+        .chain(memory)
+        .chain(token)
+        .collect()
 }
 
 /// What is neither AWS's business, nor Lambda's, nor ours.
@@ -148,14 +168,17 @@ fn is_for_functions(name: &str) -> bool {
     !reserved.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// Is a function's whole program.
-pub(crate) fn bootstrap(role: Role) -> ExitCode {
+/// Is a function's whole program, or becomes the user's own.
+pub(crate) fn bootstrap(role: Role, own: Option<&Path>) -> ExitCode {
     if let Some(token) = std::env::var_os(SESSION_TOKEN) {
         return again_with(&token);
     }
+    if let Some(own) = own {
+        return become_program(&mut Command::new(own));
+    }
     match role {
         Role::Dispatcher => fanfold_dispatcher::main(),
-        Role::Worker => fanfold_worker::main(),
+        Role::Worker => fanfold_worker::main(Tasks::none()),
         Role::Reducer => fanfold_reducer::main(),
     }
 }
@@ -169,8 +192,12 @@ fn again_with(token: &OsString) -> ExitCode {
     } else {
         command.env("AWS_SESSION_TOKEN", token);
     }
+    become_program(&mut command)
+}
+
+fn become_program(command: &mut Command) -> ExitCode {
     let error = command.exec();
-    Stop::Failed(Error::caused(Code::Internal, "start the function's program again", error)).told()
+    Stop::Failed(Error::caused(Code::Internal, "start the function's program", error)).told()
 }
 
 #[cfg(test)]
@@ -224,6 +251,13 @@ mod tests {
         assert_eq!(variables["TZ"], "Asia/Seoul");
         assert_eq!(variables["FANFOLD_WORKER"], WORKER);
         assert!(!variables.contains_key("AWS_SECRET_ACCESS_KEY"));
+    }
+
+    #[test]
+    fn workers_share_the_machines_memory_unless_it_is_said_how_much_they_have() {
+        assert!(!variables_of(&[]).contains_key("FANFOLD_PROCESS_MEMORY_MB"), "512 MB were said");
+        let (one, three) = (memory_mb_per_worker(1).unwrap(), memory_mb_per_worker(3).unwrap());
+        assert!(one > 100 && one / 3 == three, "{one} MB, {three} MB");
     }
 
     #[test]

@@ -56,8 +56,8 @@ use crate::wanted::Wanted;
 /// The whole program: reads the command line, does what it says, and gives the exit status of [`Code`].
 pub fn main() -> ExitCode {
     let command = args::parse();
-    if let Command::Bootstrap { role } = command {
-        return functions::bootstrap(role);
+    if let Command::Bootstrap { role, program } = command {
+        return functions::bootstrap(role, program.as_deref());
     }
     logs::start();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -6,6 +6,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rustix::io::Errno;
+
 use crate::fork::FrameError;
 use crate::leftovers::Leftover;
 
@@ -111,6 +113,17 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+}
+
+impl StartError {
+    /// Whether something was short that processes share: processes, descriptors or memory. Once others have ended, there may be
+    /// enough of it.
+    #[must_use]
+    pub fn is_shortage(&self) -> bool {
+        let (Self::System { source, .. } | Self::NotForked { source, .. }) = self else { return false };
+        let error = source.raw_os_error().map(Errno::from_raw_os_error);
+        matches!(error, Some(Errno::AGAIN | Errno::MFILE | Errno::NFILE | Errno::NOMEM))
+    }
 }
 
 /// One of a process's three standard streams.

@@ -59,7 +59,7 @@ pub(crate) async fn run(work: &Work<'_>) -> Result<Came, Error> {
     };
     rounds.running.shutdown().await;
     rounds.packs.stop().await;
-    shared.end()?;
+    shared.end().await?;
     match ran? {
         End::AllRan => {
             let (done, rest) = rounds.into_outcome();
@@ -284,7 +284,7 @@ impl<'a> Rounds<'a> {
         let times_failed = chunk.prior.failed + 1;
         let is_allowed = self.attempt.max(times_failed) <= self.work.job.retries;
         // What SIGKILL ended runs alone: most often the memory was not enough for all, and may be for one.
-        let alone = chunk.prior.alone || failed.was_killed();
+        let alone = chunk.prior.alone || failed.wants_to_be_alone();
         let prior = Prior { failed: times_failed, alone, ..chunk.prior };
         (is_allowed && failed.may_end_otherwise()).then(|| Chunk { prior, ..chunk.clone() })
     }

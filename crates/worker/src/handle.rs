@@ -94,9 +94,9 @@ async fn run(work: &Work<'_>) -> Result<Ran, Error> {
         advance(deps, partition).await?;
         return Ok(Ran::ToItsEnd);
     }
-    let before = usage();
+    let before = used(work);
     let came = attempts::run(work).await;
-    measure(work, before, usage());
+    measure(work, before, used(work));
     match came? {
         Came::To(done, rest) if rest.is_empty() => end(work, done).await,
         Came::To(done, rest) if partition.hop + 1 == HOPS_MAX => end(work, without_end(done, &rest)).await,
@@ -160,6 +160,11 @@ fn without_end(done: Done, rest: &[Chunk]) -> Done {
     let failure = |chunk| Failure::of(chunk, done.partition, done.attempts, Code::OutOfTime, &message);
     let failures = done.failures.iter().cloned().chain(rest.iter().map(failure)).collect();
     Done { failures, ..done }
+}
+
+/// What all processes took until now, those of tasks included.
+fn used(work: &Work<'_>) -> io::Result<Usage> {
+    usage().map(|usage| usage.and(work.settings.rust_tasks.usage()))
 }
 
 /// Tells what the partition's processes took, whatever became of it. In this function's environment nobody else runs any.

@@ -11,7 +11,7 @@ use fanfold_flow::keys::JobKeys;
 use fanfold_flow::partition::Partition;
 use fanfold_flow::result::ChunkResult;
 use fanfold_flow::template::{self, Values};
-use fanfold_pool::{Ended, Pool, Program, RunError, Tail, Turn};
+use fanfold_pool::{Ended, Pool, RunError, Tail, Turn};
 use fanfold_runtime::{Deps, Error};
 use tokio::sync::SemaphorePermit;
 
@@ -21,23 +21,24 @@ use crate::cancel::Cancelled;
 use crate::input::{Cut, Input, InputError};
 use crate::output::{Held, Output, Printed, Wanted};
 use crate::pack::{self, Kind, Room, Unstored};
-use crate::program::{self, About};
+use crate::program::About;
 use crate::reason::{self, At, Failed, Reason};
+use crate::runner::{Prepared, Runner};
 use crate::time::{Known, Portions, Times, can_be_cut};
 
 /// What all chunks of a partition share.
 pub(crate) struct Shared {
-    job: Job,
+    pub(crate) job: Job,
     partition: Partition,
     pub(crate) deps: Deps,
-    settings: Settings,
+    pub(crate) settings: Settings,
     pub(crate) keys: JobKeys,
     pub(crate) kind: Kind,
     pub(crate) room: Room,
     /// The job's task, placeholders filled in.
     task: Task,
-    argv: Vec<String>,
-    processes: u32,
+    runner: Runner,
+    pub(crate) processes: u32,
     pool: Pool,
     deadline_ms: i64,
     pub(crate) times: Times,
@@ -48,12 +49,15 @@ impl Shared {
     /// Opens a pool for the job's program.
     ///
     /// # Errors
-    /// When this deployment does not run the job's task.
+    /// When this deployment does not run the job's task, or has less memory than a process may take.
     pub(crate) fn new(work: &Work<'_>, cancelled: Cancelled) -> Result<Self, Error> {
         let Work { job, partition, deps, settings, budget, times, .. } = *work;
         let values = Values { job_id: &partition.job_id, name: &job.name, occasion: &partition.occasion };
         let task = template::fill_task(&job.task, &values);
         let processes = job.processes.on(settings.cores);
+        if let Some(problem) = job.memory_problem(settings.memory_mb_of_a_process()) {
+            return Err(Error::new(Code::InvalidJob, problem.to_string()));
+        }
         Ok(Self {
             job: job.clone(),
             partition: partition.clone(),
@@ -66,10 +70,10 @@ impl Shared {
                 total_chunks: partition.total_chunks,
             },
             room: Room::new(processes),
-            argv: program::argv(&task, partition.occasion.deployed_task, settings)?,
+            runner: Runner::new(&task, partition, settings)?,
             task,
             processes,
-            pool: settings.pool(processes),
+            pool: settings.pool(processes, job.memory_mb),
             deadline_ms: budget.deadline_ms(),
             times,
             cancelled,
@@ -77,10 +81,10 @@ impl Shared {
     }
 
     /// Makes sure that no process outlives the invocation.
-    pub(crate) fn end(&self) -> Result<(), Error> {
-        let left = self.pool.kill_leftovers();
-        let left =
-            left.map_err(|error| Error::caused(Code::Internal, "end the partition's processes", error))?;
+    pub(crate) async fn end(&self) -> Result<(), Error> {
+        let failed = |error| Error::caused(Code::Internal, "end the partition's processes", error);
+        let mut left = self.runner.end().await.map_err(failed)?;
+        left.extend(self.pool.kill_leftovers().map_err(failed)?);
         if !left.is_empty() {
             tracing::warn!(processes = left.len(), "killed what the programs had left behind");
         }
@@ -199,7 +203,7 @@ async fn try_run(
     started_ms: i64,
 ) -> Result<Made, NoResult> {
     let attempt = log.attempt;
-    let program = prepared(shared, chunk, attempt)?;
+    let prepared = prepared(shared, chunk, attempt)?;
     let has_printed = Arc::new(AtomicBool::new(false));
     let cut = shared.cut_of(chunk, &has_printed);
     let mut input = Input::new(chunk, &shared.partition, &shared.job, &shared.deps.store, cut);
@@ -210,7 +214,7 @@ async fn try_run(
     let ran = tokio::select! {
         biased;
         () = shared.cancelled.wait() => Err(NoResult::Cancelled),
-        ran = turn.run(&program, &mut input, &mut output, log) => Ok(ran),
+        ran = prepared.run(turn, &mut input, &mut output, log) => Ok(ran),
         () = tokio::time::sleep(shared.times.until_kill(shared.deps.world.as_ref())) => {
             let uncut = shared.can_be_cut(chunk).err();
             Err(reason::out_of_time(since(started_ms, shared), uncut).into())
@@ -228,7 +232,7 @@ async fn try_run(
             return Err(NoResult::NotBegun);
         }
         Ok(Ok(ended)) => {
-            let reason = reason::unsuccessful(&program, ended, shared.processes, &shared.settings);
+            let reason = reason::unsuccessful(&prepared, ended, shared);
             return Err(failed(shared, reason, input, output).await.into());
         }
         Ok(Err(RunError::Input(error))) => {
@@ -308,10 +312,10 @@ fn tell(shared: &Shared, result: &ChunkResult, unstored: Option<&Held>, is_piece
     );
 }
 
-fn prepared(shared: &Shared, chunk: &Chunk, attempt: u32) -> Result<Program, Reason> {
+fn prepared<'a>(shared: &'a Shared, chunk: &Chunk, attempt: u32) -> Result<Prepared<'a>, Reason> {
     let about = About { job_id: &shared.partition.job_id, chunk, attempt, deadline_ms: shared.deadline_ms };
-    program::program(&shared.argv, &shared.task, &shared.settings, &about)
-        .map_err(|error| Reason::new(error.code, error.chain()))
+    let prepared = shared.runner.prepare(&about, &shared.task, &shared.settings);
+    prepared.map_err(|error| Reason::new(error.code, error.chain()))
 }
 
 /// The reason why a chunk was not done, unless its input had a worse one: the chunk behind it begins where this one proves

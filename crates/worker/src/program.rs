@@ -11,27 +11,37 @@ use fanfold_pool::Program;
 use fanfold_runtime::Error;
 
 use crate::Settings;
+use crate::task::Served;
 
-/// The argv of a task: a registered one by its name; or the job's own where it was `deployed` with the job, or any command
+/// What runs for a task.
+#[derive(Debug)]
+pub(crate) enum Runs {
+    /// A program, with these words.
+    Program(Vec<String>),
+    /// A task that this worker has in itself, with these arguments.
+    Task { name: String, served: Served, args: Vec<String> },
+}
+
+/// What runs for a task: a registered one by its name; or the job's own where it was `deployed` with the job, or any command
 /// is allowed. Where neither is so, a registered task takes nothing of an event but its arguments.
 ///
 /// # Errors
 /// `invalid_job`, with what to do, for a task that this deployment does not run.
-pub(crate) fn argv(task: &Task, deployed: bool, settings: &Settings) -> Result<Vec<String>, Error> {
+pub(crate) fn runs(task: &Task, deployed: bool, settings: &Settings) -> Result<Runs, Error> {
     let is_trusted = deployed || settings.allow_commands;
     match (&task.command, &task.name) {
-        (Some(command), _) if is_trusted => Ok(command.clone()),
+        (Some(command), _) if is_trusted => Ok(Runs::Program(command.clone())),
         (Some(_), _) => Err(Error::new(
             Code::InvalidJob,
             "run task.command: of an event, this deployment runs only registered tasks; name one under task.name, or deploy \
              the job with its command",
         )),
         (None, Some(name)) => {
-            let argv = registered(name, task, settings)?;
+            let runs = registered(name, task, settings)?;
             if !is_trusted {
                 has_only_arguments(name, task)?;
             }
-            Ok(argv)
+            Ok(runs)
         }
         (None, None) => {
             Err(Error::new(Code::InvalidJob, "run the task: it has neither a command nor a name"))
@@ -39,11 +49,15 @@ pub(crate) fn argv(task: &Task, deployed: bool, settings: &Settings) -> Result<V
     }
 }
 
-fn registered(name: &str, task: &Task, settings: &Settings) -> Result<Vec<String>, Error> {
+fn registered(name: &str, task: &Task, settings: &Settings) -> Result<Runs, Error> {
     if let Some(argv) = settings.tasks.get(name) {
-        return Ok(argv.iter().chain(&task.args).cloned().collect());
+        return Ok(Runs::Program(argv.iter().chain(&task.args).cloned().collect()));
     }
-    let names: Vec<&str> = settings.tasks.keys().map(String::as_str).collect();
+    if let Some(served) = settings.rust_tasks.get(name) {
+        return Ok(Runs::Task { name: name.to_owned(), served: served.clone(), args: task.args.clone() });
+    }
+    let commands = settings.tasks.keys().map(String::as_str);
+    let names: Vec<&str> = commands.chain(settings.rust_tasks.names()).collect();
     let known =
         if names.is_empty() { "none is".to_owned() } else { format!("there are {}", names.join(", ")) };
     let meant = nearest(name, names).map_or_else(String::new, |name| format!("; did you mean '{name}'?"));
@@ -80,6 +94,16 @@ pub(crate) struct About<'a> {
     pub(crate) deadline_ms: i64,
 }
 
+/// What a task finds in its environment, whatever the chunk.
+pub(crate) fn environment(task: &Task, settings: &Settings) -> Vec<(OsString, OsString)> {
+    let mut environment = settings.environment.clone();
+    if task.credentials {
+        environment.extend(settings.credentials.iter().cloned());
+    }
+    environment.extend(task.environment.iter().map(|(name, value)| (name.into(), value.into())));
+    environment
+}
+
 /// The program with its whole environment.
 ///
 /// # Errors
@@ -102,11 +126,7 @@ pub(crate) fn program(
         ("FANFOLD_DEADLINE_MS", about.deadline_ms.to_string()),
         ("FANFOLD_CHUNK", chunk),
     ];
-    let mut environment = settings.environment.clone();
-    if task.credentials {
-        environment.extend(settings.credentials.iter().cloned());
-    }
-    environment.extend(task.environment.iter().map(|(name, value)| (name.into(), value.into())));
+    let mut environment = environment(task, settings);
     environment.extend(told.map(|(name, value)| (name.into(), value.into())));
     Ok(Program {
         argv: argv.iter().map(OsString::from).collect(),
@@ -120,12 +140,23 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::task::RustTasks;
+
+    /// The words that run for a task.
+    fn argv(task: &Task, deployed: bool, settings: &Settings) -> Result<Vec<String>, Error> {
+        match runs(task, deployed, settings)? {
+            Runs::Program(argv) => Ok(argv),
+            Runs::Task { .. } => panic!("no task in Rust is registered"),
+        }
+    }
 
     fn settings(allow_commands: bool) -> Settings {
         Settings {
             cores: 1,
             memory_mb: 1_769,
+            process_memory_mb: None,
             simulation: None,
+            rust_tasks: RustTasks::default(),
             tasks: BTreeMap::from([(
                 "redact".to_owned(),
                 vec!["python3".to_owned(), "redact.py".to_owned()],

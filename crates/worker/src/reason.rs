@@ -6,12 +6,14 @@ use fanfold_flow::chunk::Chunk;
 use fanfold_flow::code::Code;
 use fanfold_flow::done::{Failure, Try};
 use fanfold_flow::result::ChunkResult;
-use fanfold_pool::{Ended, Exit, Program, RunError};
+use fanfold_pool::{Ended, Exit, RunError};
 use fanfold_store::StoreError;
 
 use crate::Settings;
 use crate::input::InputError;
 use crate::output::OutputError;
+use crate::process::Shared;
+use crate::runner::Prepared;
 
 /// Why a chunk was not done, before it is said of which.
 pub(crate) struct Reason {
@@ -19,6 +21,8 @@ pub(crate) struct Reason {
     pub(crate) message: String,
     /// How its process ended, if it came to its end.
     ended: Option<Box<Ended>>,
+    /// Whether there was too little of something to start a process, of which there may be enough for one alone.
+    is_shortage: bool,
 }
 
 /// A try that failed.
@@ -41,13 +45,17 @@ pub(crate) struct Failed {
     pub(crate) code: Code,
     pub(crate) message: String,
     stderr_tail: String,
+    /// Whether it took more memory than any process of the job may, however few run.
+    has_exceeded: bool,
     /// What is told of it in the joblog.
     pub(crate) tried: Try,
+    /// As in [`Reason`].
+    is_shortage: bool,
 }
 
 impl Reason {
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), ended: None }
+        Self { code, message: message.into(), ended: None, is_shortage: false }
     }
 
     /// Of a process that ended so.
@@ -57,7 +65,7 @@ impl Reason {
 
     /// The failure of this chunk in this try.
     pub(crate) fn of(self, chunk: Chunk, at: At) -> Failed {
-        let Self { code, message, ended } = self;
+        let Self { code, message, ended, is_shortage } = self;
         let At { hop, attempt, started_ms, took, stderr_tail } = at;
         let (exit, signal) = match ended.as_ref().map(|ended| ended.exit) {
             Some(Exit::Code(status)) => (Some(status), None),
@@ -77,19 +85,21 @@ impl Reason {
             exit,
             signal,
         };
-        Failed { chunk, code, message, stderr_tail, tried }
+        let has_exceeded = ended.is_some_and(|ended| ended.memory_exceeded.is_some());
+        Failed { chunk, code, message, stderr_tail, has_exceeded, tried, is_shortage }
     }
 }
 
 impl Failed {
-    /// Whether memory may be what was missing: then the chunk is tried again alone.
-    pub(crate) fn was_killed(&self) -> bool {
-        self.tried.signal == Some(SIGKILL) || self.code == Code::OutOfMemory
+    /// Whether memory, or something else that processes share, may be what was missing: then the chunk is tried again alone.
+    pub(crate) fn wants_to_be_alone(&self) -> bool {
+        let is_killed = self.tried.signal == Some(SIGKILL) || self.code == Code::OutOfMemory;
+        self.is_shortage || is_killed && !self.has_exceeded
     }
 
     /// Whether the same chunk may be done at the next try.
     pub(crate) fn may_end_otherwise(&self) -> bool {
-        matches!(
+        let is_of_this_kind = matches!(
             self.code,
             Code::ProgramFailed
                 | Code::ProgramKilled
@@ -97,7 +107,8 @@ impl Failed {
                 | Code::OutputHeld
                 | Code::Store
                 | Code::Internal
-        )
+        );
+        is_of_this_kind || self.is_shortage
     }
 
     /// The failure as it is recorded, in this partition and after so many tries.
@@ -107,35 +118,47 @@ impl Failed {
     }
 }
 
-/// A program that ended, but not well.
-pub(crate) fn unsuccessful(program: &Program, ended: Ended, processes: u32, settings: &Settings) -> Reason {
-    let name = program.argv.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+/// A program that ended, but not well, or a task that did.
+pub(crate) fn unsuccessful(ran: &Prepared<'_>, ended: Ended, shared: &Shared) -> Reason {
+    let &Shared { processes, ref settings, ref job, .. } = shared;
     let (code, message) = match ended.exit {
+        Exit::Code(_) | Exit::Signal(_) if ended.memory_exceeded.is_some() => {
+            let (taken_mb, limit_mb) = (ended.memory_exceeded.unwrap_or(0) >> 20, job.memory_mb.unwrap_or(0));
+            (Code::OutOfMemory, memory_exceeded(ran, taken_mb, limit_mb))
+        }
         // Also where a shell tells of it, by a status.
         Exit::Code(_) | Exit::Signal(_) if ended.out_of_memory => {
-            (Code::OutOfMemory, out_of_memory(&name, processes, settings))
+            (Code::OutOfMemory, out_of_memory(ran, processes, settings))
         }
         Exit::Code(status) => {
-            (Code::ProgramFailed, format!("the program {name} exited with status {status}"))
+            let exited = || format!("exited with status {status}");
+            (Code::ProgramFailed, format!("{ran} {}", ended.words.clone().unwrap_or_else(exited)))
         }
-        Exit::Signal(signal) => (
-            Code::ProgramKilled,
-            format!("the program {name} was ended by signal {signal}{}", signal_name(signal)),
-        ),
+        Exit::Signal(signal) => {
+            (Code::ProgramKilled, format!("{ran} was ended by signal {signal}{}", signal_name(signal)))
+        }
     };
     Reason::new(code, message).behind(ended)
 }
 
 /// What to say where memory ran out: how much there was, and what to set.
-fn out_of_memory(name: &str, processes: u32, settings: &Settings) -> String {
+fn out_of_memory(ran: &Prepared<'_>, processes: u32, settings: &Settings) -> String {
     let memory_mb = settings.memory_mb;
     let shared = match processes {
         1 => "which it had to itself, the worker's own need aside".to_owned(),
         several => format!("which up to {several} processes shared"),
     };
     format!(
-        "the kernel ended the program {name} since memory ran out: the worker has {memory_mb} MB, {shared}; give the worker \
+        "the kernel ended {ran} since memory ran out: the worker has {memory_mb} MB, {shared}; give the worker \
          more than {memory_mb} MB, or set \"processes\" lower, or make chunks smaller"
+    )
+}
+
+/// What to say where a process took more than it may.
+fn memory_exceeded(ran: &Prepared<'_>, taken_mb: u64, limit_mb: u32) -> String {
+    format!(
+        "{ran} was killed since it had taken {taken_mb} MB of memory, with what it started, and the job's \"memory_mb\" lets a \
+         process take {limit_mb}; set it higher, or make chunks smaller"
     )
 }
 
@@ -159,9 +182,11 @@ pub(crate) fn broken(error: &RunError<InputError, OutputError>) -> Reason {
         RunError::Input(input) => input.code(),
         RunError::Output(output) => output.code(),
         RunError::OutputHeld { .. } => Code::OutputHeld,
+        RunError::Frame { .. } => Code::ProgramFailed,
         RunError::Pipe { .. } | RunError::Wait { .. } | RunError::Leftovers { .. } => Code::Internal,
     };
-    Reason::new(code, chain(error))
+    let is_shortage = matches!(error, RunError::Start(error) if error.is_shortage());
+    Reason { is_shortage, ..Reason::new(code, chain(error)) }
 }
 
 pub(crate) fn unreadable(error: &InputError) -> Reason {
@@ -189,7 +214,15 @@ pub(crate) fn lost(chunk: Chunk, result: &ChunkResult, error: &StoreError) -> Fa
         signal: None,
     };
     let message = format!("store the result, with those of its neighbours: {}", chain(error));
-    Failed { chunk, code, message, stderr_tail: String::new(), tried }
+    Failed {
+        chunk,
+        code,
+        message,
+        stderr_tail: String::new(),
+        has_exceeded: false,
+        tried,
+        is_shortage: false,
+    }
 }
 
 /// A process that was killed since time was up, after so long; `uncut` says why its input was not ended earlier, where it

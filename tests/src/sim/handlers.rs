@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fanfold_flow::code::Code;
-use fanfold_flow::concat::Limits;
 use fanfold_flow::done::Environment;
 use fanfold_flow::uri::ObjectUri;
 use fanfold_invoke::paced::{PacedInvoke, Pacing};
@@ -41,7 +40,10 @@ pub(crate) async fn handle(
         Role::Worker => {
             fanfold_worker::handle(event, &deps, &worker_settings(life), budget).await.map(|()| json!({}))
         }
-        Role::Reducer => fanfold_reducer::handle(event, &deps, &Limits::S3, budget).await.map(|()| json!({})),
+        Role::Reducer => {
+            let limits = &life.world.scenario.limits;
+            fanfold_reducer::handle(event, &deps, limits, budget).await.map(|()| json!({}))
+        }
     }
 }
 
@@ -78,6 +80,8 @@ fn worker_settings(life: &Arc<Life>) -> fanfold_worker::Settings {
     fanfold_worker::Settings {
         cores: life.world.scenario.machines.cores,
         memory_mb: 1_769 * life.world.scenario.machines.cores,
+        process_memory_mb: None,
+        rust_tasks: fanfold_worker::RustTasks::default(),
         simulation: Some(Arc::new(Programs::new(life))),
         tasks: BTreeMap::from([("translate".to_owned(), vec!["translate".to_owned()])]),
         allow_commands: false,

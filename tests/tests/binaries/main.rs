@@ -20,6 +20,7 @@ mod joblog;
 mod large_results;
 mod many_results;
 mod map;
+mod memory;
 mod misbehaving;
 mod odd_inputs;
 mod readme;
@@ -28,6 +29,7 @@ mod shared_memory;
 mod signals;
 mod stack;
 mod stage;
+mod tasks;
 mod triggers;
 mod verify;
 

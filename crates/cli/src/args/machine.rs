@@ -1,6 +1,7 @@
 //! The machine that jobs run on, as typed: where its objects are, and how much of it there is.
 
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -39,9 +40,13 @@ pub(crate) struct MachineArgs {
     /// How many workers run at once.
     #[arg(long, default_value_t = WORKERS_DEFAULT, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=500), help_heading = "This machine")]
     pub(crate) workers: u32,
-    /// The memory size that workers are told they have, in MB.
+    /// The memory size that workers are told they have, in MB. Any but the default also bounds what the processes of a worker take
+    /// together, as on Lambda; by default, the workers share the machine's memory.
     #[arg(long, default_value_t = WORKER_MEMORY_DEFAULT, value_name = "MB", value_parser = clap::value_parser!(u32).range(128..=10_240), help_heading = "This machine")]
     pub(crate) worker_memory: u32,
+    /// The program that is the worker, where it is one of your own with tasks in Rust [default: this program]
+    #[arg(long, value_name = "FILE", value_parser = worker_program, help_heading = "This machine")]
+    pub(crate) worker_program: Option<PathBuf>,
     /// How long an invocation of a function may take, at most 15m.
     #[arg(long, default_value = "15m", value_name = "TIME", value_parser = timeout, help_heading = "This machine")]
     pub(crate) timeout: Duration,
@@ -74,7 +79,18 @@ impl PlaceArgs {
 impl MachineArgs {
     /// One with these objects, and all else as by default.
     pub(crate) fn of(place: PlaceArgs) -> Self {
-        Self { place, workers: WORKERS_DEFAULT, worker_memory: WORKER_MEMORY_DEFAULT, timeout: TIMEOUT_MAX }
+        Self {
+            place,
+            workers: WORKERS_DEFAULT,
+            worker_memory: WORKER_MEMORY_DEFAULT,
+            worker_program: None,
+            timeout: TIMEOUT_MAX,
+        }
+    }
+
+    /// Whether it was not said how much memory a worker has, so that it is the machine's.
+    pub(crate) fn has_the_machines_memory(&self) -> bool {
+        self.worker_memory == WORKER_MEMORY_DEFAULT
     }
 
     /// The options by which another command has the same machine: its objects, and what else is not as by default.
@@ -82,7 +98,13 @@ impl MachineArgs {
         let workers = (self.workers != WORKERS_DEFAULT).then(|| self.workers.to_string());
         let memory = (self.worker_memory != WORKER_MEMORY_DEFAULT).then(|| self.worker_memory.to_string());
         let timeout = (self.timeout != TIMEOUT_MAX).then(|| time_as_typed(self.timeout));
-        let others = [("workers", workers), ("worker-memory", memory), ("timeout", timeout)];
+        let program = self.worker_program.as_ref().map(|program| program.display().to_string());
+        let others = [
+            ("workers", workers),
+            ("worker-memory", memory),
+            ("worker-program", program),
+            ("timeout", timeout),
+        ];
         self.place.options() + &as_typed(others)
     }
 }
@@ -97,6 +119,14 @@ fn as_typed<const N: usize>(options: [(&str, Option<String>); N]) -> String {
 fn time_as_typed(time: Duration) -> String {
     SignedDuration::try_from(time)
         .map_or_else(|_| format!("{}s", time.as_secs()), |time| format!("{time:#}").replace(' ', ""))
+}
+
+/// A file that can be started, by its full path: functions run in folders of their own.
+fn worker_program(text: &str) -> Result<PathBuf, String> {
+    let path = Path::new(text).canonicalize().map_err(|error| format!("{error}; build it first"))?;
+    let is_program =
+        path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0);
+    if is_program { Ok(path) } else { Err("it is not an executable file".to_owned()) }
 }
 
 fn timeout(text: &str) -> Result<Duration, String> {
@@ -132,6 +162,13 @@ mod tests {
             let again = Line::try_parse_from([&["x"], words.as_slice()].concat()).unwrap();
             assert_eq!(again.machine.timeout, super::timeout(timeout).unwrap(), "{typed}");
         }
+    }
+
+    #[test]
+    fn a_worker_of_ones_own_is_a_program_that_is_there() {
+        assert!(worker_program("/bin/sh").unwrap().is_absolute());
+        assert!(worker_program("/nowhere/worker").unwrap_err().contains("build it first"));
+        assert_eq!(worker_program("/etc/passwd").unwrap_err(), "it is not an executable file");
     }
 
     #[test]
