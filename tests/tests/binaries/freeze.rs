@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast;
 use tokio::task::JoinSet;
 
-use crate::stage::{self, stage};
+use crate::stage::{self, WORKER, WORKER_WITH_TASKS, stage};
 
 /// How long a worker is frozen with its chunks: longer than what a program has left running may hold its output open, and than
 /// a connection may take to be made.
@@ -79,7 +79,7 @@ const SLOWLY: &str = r#"while read -r line; do echo "$line"; sleep 0.02; done"#;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_is_frozen_with_its_chunks_goes_on_where_it_was() {
     let stage = stage(Limits::default());
-    let deployed = stage::deployed(&stage, |_| {}).await;
+    let deployed = stage::deployed(&stage, WORKER, |_| {}).await;
     let input = lines(400);
     deployed.put("in", input.clone()).await;
     // A worker has several chunks, of which two run and the others wait.
@@ -97,24 +97,32 @@ async fn a_worker_that_is_frozen_with_its_chunks_goes_on_where_it_was() {
     deployed.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_job_whose_functions_are_frozen_again_and_again_is_exact_and_nothing_fails() {
-    let stage = stage(Limits::default());
-    let deployed = stage::deployed(&stage, |_| {}).await;
-    let (input, chunk_bytes, more_bytes) = (lines(40_000), 2_000 * LINE_BYTES, 600_000);
-    deployed.put("in", input.clone()).await;
-    let script = format!("cat; sleep 1; yes $FANFOLD_INDEX | head -c {more_bytes}");
-    let submitted = deployed.submit(&job(chunk_bytes, &script)).await;
+/// Freezes all that run, again and again, until the job has ended; and gives its output.
+async fn frozen_again_and_again(deployed: &Deployment, job: &Value) -> Vec<u8> {
+    let submitted = deployed.submit(job).await;
     let mut freezes = 0;
     while !deployed.has_ended(&submitted).await {
-        let all = groups(&deployed, &FUNCTIONS, Phase::Running);
-        freeze(&deployed, &all).await;
+        let all = groups(deployed, &FUNCTIONS, Phase::Running);
+        freeze(deployed, &all).await;
         tokio::time::sleep(BLINK).await;
         thaw(&all);
         freezes += usize::from(!all.is_empty());
         tokio::time::sleep(BETWEEN_BLINKS).await;
     }
     let (output, report) = deployed.output(&submitted).await;
+    assert_eq!(report.attempts, report.partitions, "{report:?}");
+    assert!(freezes > 5, "the job was too short to be frozen often: {freezes}");
+    output
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_whose_functions_are_frozen_again_and_again_is_exact_and_nothing_fails() {
+    let stage = stage(Limits::default());
+    let deployed = stage::deployed(&stage, WORKER, |_| {}).await;
+    let (input, chunk_bytes, more_bytes) = (lines(40_000), 2_000 * LINE_BYTES, 600_000);
+    deployed.put("in", input.clone()).await;
+    let script = format!("cat; sleep 1; yes $FANFOLD_INDEX | head -c {more_bytes}");
+    let output = frozen_again_and_again(&deployed, &job(chunk_bytes, &script)).await;
     let of_a_chunk = |(index, chunk): (usize, &[u8])| {
         let line = format!("{index}\n");
         let more = line.repeat(more_bytes / line.len() + 1).into_bytes();
@@ -122,8 +130,19 @@ async fn a_job_whose_functions_are_frozen_again_and_again_is_exact_and_nothing_f
     };
     let expected: Vec<u8> = input.chunks(chunk_bytes).enumerate().flat_map(of_a_chunk).collect();
     assert!(output == expected, "{} bytes instead of {}", output.len(), expected.len());
-    assert_eq!(report.attempts, report.partitions, "{report:?}");
-    assert!(freezes > 5, "the job was too short to be frozen often: {freezes}");
+    deployed.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forked_tasks_that_are_frozen_again_and_again_are_exact_and_nothing_fails() {
+    let stage = stage(Limits::default());
+    let deployed = stage::deployed(&stage, WORKER_WITH_TASKS, |_| {}).await;
+    let input = lines(800_000);
+    deployed.put("in", input.clone()).await;
+    let mut job = job(10_000 * LINE_BYTES, "");
+    job["task"] = json!({ "name": "long-lived", "args": ["well"] });
+    let output = frozen_again_and_again(&deployed, &job).await;
+    assert!(output == input, "{} bytes instead of {}", output.len(), input.len());
     deployed.stop().await;
 }
 
@@ -179,7 +198,7 @@ async fn environments_whose_connections_were_cut_while_they_were_frozen_serve_th
     let through_the_wire = |function: &mut Function| {
         function.environment.push(("AWS_ENDPOINT_URL_S3".to_owned(), endpoint.clone()));
     };
-    let deployed = stage::deployed(&stage, through_the_wire).await;
+    let deployed = stage::deployed(&stage, WORKER, through_the_wire).await;
     wire.lead_to(&deployed.emulator().s3_endpoint());
     let input = lines(4_000);
     deployed.put("in", input.clone()).await;

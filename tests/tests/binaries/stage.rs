@@ -65,22 +65,32 @@ pub(crate) fn stage(limits: Limits) -> Stage {
     Stage::new(env!("CARGO_BIN_EXE_e2e-stage"), limits)
 }
 
-fn bootstraps() -> Bootstraps {
+/// A worker with tasks in it, for which it forks processes.
+pub(crate) const WORKER_WITH_TASKS: &str = env!("CARGO_BIN_EXE_e2e-tasks");
+
+/// The worker that ships.
+pub(crate) const WORKER: &str = env!("CARGO_BIN_EXE_e2e-worker");
+
+fn bootstraps(worker: &'static str) -> Bootstraps {
     Bootstraps {
         dispatcher: env!("CARGO_BIN_EXE_e2e-dispatcher"),
-        worker: env!("CARGO_BIN_EXE_e2e-worker"),
+        worker,
         reducer: env!("CARGO_BIN_EXE_e2e-reducer"),
         worker_timeout: Duration::from_secs(60),
     }
 }
 
 /// The functions' own bootstraps, all on the stage.
-pub(crate) async fn deployed(stage: &Stage, mut change: impl FnMut(&mut Function)) -> Deployment {
+pub(crate) async fn deployed(
+    stage: &Stage,
+    worker: &'static str,
+    mut change: impl FnMut(&mut Function),
+) -> Deployment {
     let on_stage = |function: &mut Function| {
         stage.take(function);
         change(function);
     };
-    Deployment::start_with(bootstraps(), on_stage).await
+    Deployment::start_with(bootstraps(worker), on_stage).await
 }
 
 /// The program that ships, its functions on the stage.
@@ -150,6 +160,30 @@ fn the_main_job_equals_the_bare_program_on_the_stage() {
     }
 }
 
+/// A fork server and its processes do without whatever is denied there.
+#[test]
+fn a_worker_with_tasks_of_its_own_does_its_job_on_the_stage() {
+    let stage = stage(Limits::default());
+    let input: String = (0..20_000).map(|line| format!("line {line}\n")).collect();
+    for (name, way) in
+        [("capitals", "leak"), ("capitals", "exit"), ("long-lived", "thread"), ("long-lived", "abort")]
+    {
+        let sandbox = sandbox();
+        let job = json!({
+            "version": 1,
+            "name": "forked",
+            "source": { "objects": { "uri": "in", "chunk_bytes": "20kB" } },
+            "task": { "name": name, "args": [way] },
+            "output": { "uri": "out" }
+        });
+        sandbox.write("in", &input);
+        sandbox.write("job.json", job.to_string());
+        run(&sandbox, &stage, &["run", "job.json", "--worker-program", WORKER_WITH_TASKS]).succeeded();
+        assert!(sandbox.read("out") == input.to_uppercase().into_bytes(), "{name} {way}");
+        sandbox.assert_clean(&["in", "job.json", "out"]);
+    }
+}
+
 /// There, a process is killed by its number, since no other hold on it is to be had.
 #[test]
 fn what_a_program_leaves_running_is_ended_on_the_stage() {
@@ -166,7 +200,7 @@ fn what_a_program_leaves_running_is_ended_on_the_stage() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_killed_on_the_stage_is_made_up_for_and_leaves_nothing() {
     let stage = stage(Limits::default());
-    let deployed = deployed(&stage, |_| {}).await;
+    let deployed = deployed(&stage, WORKER, |_| {}).await;
     let script = "if [ $FANFOLD_INDEX$FANFOLD_ATTEMPT = 11 ]; then touch stuck; exec sleep 1000; fi; echo $FANFOLD_INDEX";
     let submitted = deployed.submit(&numbers(3, 2, script)).await;
     deployed.until("the stuck chunk", async || deployed.folder().join("stuck").exists()).await;
@@ -183,20 +217,20 @@ async fn a_worker_killed_on_the_stage_is_made_up_for_and_leaves_nothing() {
 const FEW: u64 = 48;
 
 /// The functions, of which the worker has one environment, on the stage.
-async fn with_one_worker(stage: &Stage) -> Deployment {
+async fn with_one_worker(stage: &Stage, worker: &'static str) -> Deployment {
     let one_worker = |function: &mut Function| {
         if function.name == "worker" {
             function.reserved_concurrency = Some(1);
             stage.take(function);
         }
     };
-    Deployment::start_with(bootstraps(), one_worker).await
+    Deployment::start_with(bootstraps(worker), one_worker).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn chunks_one_after_another_leak_neither_files_nor_processes() {
     let stage = stage(Limits { open_files: FEW, tasks: FEW, ..Limits::default() });
-    let deployed = with_one_worker(&stage).await;
+    let deployed = with_one_worker(&stage, WORKER).await;
     // Some of them fail at first, and some leave a process running.
     let chunks = 8 * FEW;
     let script = format!(
@@ -210,4 +244,42 @@ async fn chunks_one_after_another_leak_neither_files_nor_processes() {
     assert_eq!(String::from_utf8(output).unwrap(), counted(chunks));
     assert_eq!(report.chunks, Counts { total: chunks, done: chunks, failed: 0, cancelled: 0 });
     deployed.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forked_tasks_one_after_another_leak_neither_files_nor_processes() {
+    // Of the second, every third process dies at first, and a partition waits before it tries again.
+    for (name, way, chunks) in [("capitals", "thread", 8 * FEW), ("long-lived", "abort", 3 * FEW)] {
+        let stage = stage(Limits { open_files: FEW, tasks: FEW, ..Limits::default() });
+        let deployed = with_one_worker(&stage, WORKER_WITH_TASKS).await;
+        let lines_of_a_chunk = "some line\n".repeat(12);
+        let input = lines_of_a_chunk.repeat(usize::try_from(chunks).unwrap());
+        deployed.put("in", input.clone()).await;
+        let mut job = numbers(0, 3, "");
+        let source = json!({ "uri": format!("s3://{BUCKET}/in"), "chunk_bytes": lines_of_a_chunk.len() });
+        (job["source"], job["task"]) = (json!({ "objects": source }), json!({ "name": name, "args": [way] }));
+        let submitted = deployed.submit(&job).await;
+        let (output, report) = deployed.output(&submitted).await;
+        assert!(output == input.to_uppercase().into_bytes(), "{name} {way}");
+        assert_eq!(report.chunks, Counts { total: chunks, done: chunks, failed: 0, cancelled: 0 });
+        deployed.stop().await;
+    }
+}
+
+/// What has no room beside the others at first is tried again alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn more_processes_than_there_may_be_files_or_processes_for_are_no_failure() {
+    let few_files = Limits { open_files: FEW, ..Limits::default() };
+    let few_tasks = Limits { tasks: FEW, ..Limits::default() };
+    for limits in [few_files, few_tasks] {
+        let stage = stage(limits);
+        let deployed = with_one_worker(&stage, WORKER).await;
+        let script = "echo $FANFOLD_INDEX; test $FANFOLD_ATTEMPT -gt 1 || exec sleep 2";
+        let submitted = deployed.submit(&numbers(FEW, FEW, script)).await;
+        let (output, report) = deployed.output(&submitted).await;
+        assert_eq!(String::from_utf8(output).unwrap(), counted(FEW));
+        let is_enough = limits.tasks == FEW && !stage.limits_tasks();
+        assert_eq!(report.attempts > report.partitions, !is_enough, "{report:?}");
+        deployed.stop().await;
+    }
 }
