@@ -4,6 +4,7 @@
 //! - [`mortal`]: the same, where functions die in the middle of what they do.
 //! - [`sim`]: the same on simulated time, without processes, where everything goes wrong that can, from a seed.
 //! - [`cloud`]: the services that only the command line asks, with recorded answers.
+//! - [`decoders`]: what usual decoders make of a compressed output.
 //! - [`deployment`]: the three functions' own bootstraps, on the emulator.
 //! - [`gathered`]: what workers leave, without workers.
 //! - [`files`]: what a store keeps on disk, changed behind its back.
@@ -20,6 +21,7 @@
 
 pub mod cgroup;
 pub mod cloud;
+pub mod decoders;
 pub mod deployment;
 pub mod files;
 pub mod gathered;

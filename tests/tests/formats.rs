@@ -1,12 +1,12 @@
 //! How results become one output: formats, compression and packing, over the three real handlers with real processes.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use e2e::memory::{BUCKET, MemoryWorld};
 use fanfold_flow::code::Code;
+use fanfold_flow::job::Compress;
 use fanfold_store::faults::{Call, Decision, Faulty};
 use fanfold_store::{ErrorKind, Operation};
 use serde_json::{Value, json};
@@ -23,14 +23,9 @@ fn numbers(end: u64, script: &str, format: &str, compress: &str) -> Value {
 
 /// What independent decoders make of an output.
 fn decompressed(compress: &str, output: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    match compress {
-        "gzip" => flate2::read::MultiGzDecoder::new(output).read_to_end(&mut bytes).unwrap(),
-        "zstd" => zstd::stream::read::Decoder::new(output).unwrap().read_to_end(&mut bytes).unwrap(),
-        _ => return output.to_vec(),
-    };
-    assert!(!output.is_empty(), "no file of {compress} is without a byte");
-    bytes
+    let compress: Compress = serde_json::from_value(compress.into()).unwrap();
+    assert!(compress.is_none() || !output.is_empty(), "no file of {compress:?} is without a byte");
+    e2e::decoders::decompressed(compress, output).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

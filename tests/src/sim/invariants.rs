@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use fanfold_flow::done::{Done, Failure, Group};
+use fanfold_flow::job::Compress;
 use fanfold_flow::plan::Plan;
 use fanfold_flow::report::{Report, Status};
 use fanfold_flow::uri::ObjectUri;
@@ -15,6 +16,7 @@ use super::judge::Invariant;
 use super::lambda::Role;
 use super::scenario::{BUCKET, OUTPUT, Surprise};
 use super::world::{STRANGERS, World};
+use crate::decoders;
 
 /// Looks at what a job and its redrives have left, and tells the judge what should not be.
 pub(crate) async fn check(world: &World) {
@@ -150,6 +152,7 @@ async fn the_output_is_exact(world: &World, runs: &[Run<'_>]) {
     match runs.iter().rfind(|run| run.report.status == Status::Succeeded) {
         Some(run) => {
             let expected = world.scenario.output(&run.failed());
+            let output = output.map(|output| decompressed(world.scenario.compress, &output));
             if output.as_deref() != Some(expected.as_slice()) {
                 let found = format!("{}\nin place of\n{}", text(output.as_deref()), text(Some(&expected)));
                 run.finds(Invariant::TheOutputIsExact, found);
@@ -163,6 +166,11 @@ async fn the_output_is_exact(world: &World, runs: &[Run<'_>]) {
         }
         None => {}
     }
+}
+
+/// What a decoder makes of an output; of what it cannot read, that it cannot.
+fn decompressed(compress: Compress, output: &[u8]) -> Vec<u8> {
+    decoders::decompressed(compress, output).unwrap_or_else(|error| error.to_string().into_bytes())
 }
 
 /// A bound with room: what it is to show is that no step is made for each partition of each other.

@@ -112,6 +112,8 @@ pub(crate) struct Seen {
     /// How far any partition came: its last hop, and the last cut of any chunk.
     pub(crate) hops: u32,
     pub(crate) cuts: u32,
+    /// How many nodes of outputs were made.
+    pub(crate) nodes: u64,
 }
 
 /// A lease, as far as it is judged.
@@ -156,6 +158,7 @@ impl Judge {
         match artefact {
             Artefact::Lease => self.leased(life, key, bytes, now_ms),
             Artefact::Attempt(attempt) => self.attempted(attempt),
+            Artefact::NodeMade => self.seen().nodes += 1,
             _ => {}
         }
     }

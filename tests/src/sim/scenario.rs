@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
+use fanfold_flow::concat::Limits;
+use fanfold_flow::job::Compress;
 use fastrand::Rng;
 use serde_json::{Value, json};
 
@@ -42,6 +44,11 @@ pub struct Scenario {
     pub input: Input,
     /// How results become one output.
     pub format: Format,
+    /// How they are compressed.
+    pub compress: Compress,
+    /// The limits that the store and the reducer keep to: S3's, or such small ones that an output of some bytes is uploaded in
+    /// parts, and one of some dozens of pieces is made of nodes.
+    pub limits: Limits,
     /// How many workers may run at once.
     pub max_concurrency: Option<u32>,
     /// How often a partition's hop is tried again.
@@ -145,9 +152,12 @@ impl Scenario {
         let cut = random.u32(..4) > 0;
         let program = Program::draw(&input, &machines, format, random);
         let failing = program.failing.len() as u64;
+        let of_output = &mut rng(seed, "output", 0);
         let mut scenario = Self {
             seed,
             format,
+            compress: compress(of_output),
+            limits: limits(of_output),
             max_concurrency: (random.u32(..3) == 0).then(|| random.u32(1..=5)),
             retries: random.u32(..=3),
             tolerated_failures: if random.bool() { 0 } else { random.u64(..=failing + 1) },
@@ -173,6 +183,8 @@ impl Scenario {
             seed: 0,
             input: Input::range(0, partitions, 1),
             format: Format::Bytes,
+            compress: Compress::None,
+            limits: Limits::S3,
             max_concurrency,
             retries: 2,
             tolerated_failures: 0,
@@ -203,6 +215,7 @@ impl Scenario {
             "output": {
                 "uri": format!("s3://{BUCKET}/{OUTPUT}"),
                 "format": self.format.name(),
+                "compress": self.compress,
                 "overwrite": self.overwrite,
             },
             "max_concurrency": self.max_concurrency,
@@ -226,6 +239,31 @@ impl Scenario {
     /// Whether chunks may be ended at a record, and go on behind it.
     pub(crate) fn can_be_cut(&self) -> bool {
         self.cut && self.input.has_records
+    }
+}
+
+fn compress(random: &mut Rng) -> Compress {
+    match random.u32(..6) {
+        0 => Compress::Gzip,
+        1 => Compress::Zstd,
+        _ => Compress::None,
+    }
+}
+
+/// Those of S3, or such small ones as are in proportion. An output of more than some 30 pieces may be too large for them.
+fn limits(random: &mut Rng) -> Limits {
+    if random.bool() {
+        return Limits::S3;
+    }
+    let (part_bytes_min, copy_bytes) = (16, 64);
+    let streamed_bytes = copy_bytes;
+    Limits {
+        parts: 16,
+        part_bytes_min,
+        part_bytes_max: 1 << 30,
+        copy_bytes,
+        streamed_bytes,
+        node_requests: 2,
     }
 }
 
@@ -351,6 +389,7 @@ impl fmt::Display for Scenario {
         }
         writeln!(f, "a program: {program:?}")?;
         writeln!(f, "machines:  {machines:?}")?;
+        writeln!(f, "limits:    {:?}", self.limits)?;
         writeln!(f, "faults:    {rates}")?;
         writeln!(f, "redrives:  {}, mended: {}", self.redrives, self.mended)?;
         write!(f, "surprises: {surprises:?}")

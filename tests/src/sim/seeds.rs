@@ -8,6 +8,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use fanfold_store::Operation;
 use fanfold_store::counting::Counts;
 
 use super::faults::PerFault;
@@ -34,6 +35,8 @@ pub struct Ran {
     pub hops: u32,
     /// The last cut that a chunk came to.
     pub cuts: u32,
+    /// How many nodes of outputs were made.
+    pub nodes: u64,
     /// How the job ended: `succeeded`, or the code of its report.
     pub ended: String,
     /// How much time passed in the run.
@@ -63,6 +66,7 @@ pub fn run(scenario: &Scenario, mutation: Option<Mutation>, traced: bool) -> Ran
             invocations: seen.all_invocations(),
             hops: seen.hops,
             cuts: seen.cuts,
+            nodes: seen.nodes,
             ended,
             took: world.clock.elapsed(),
         }
@@ -111,6 +115,10 @@ pub struct Met {
     pub hopped: u64,
     /// How many cut a chunk.
     pub cut: u64,
+    /// In how many the store copied parts of an output by itself.
+    pub copied: u64,
+    /// How many outputs were made of nodes.
+    pub of_nodes: u64,
 }
 
 /// Lives the runs of these seeds, and gives what was met in them.
@@ -126,6 +134,8 @@ pub fn hold(seeds: Range<u64>) -> Met {
         *met.ended.entry(ran.ended).or_default() += 1;
         met.hopped += u64::from(ran.hops > 0);
         met.cut += u64::from(ran.cuts > 0);
+        met.copied += u64::from(ran.calls.of(Operation::CopyPart) > 0);
+        met.of_nodes += u64::from(ran.nodes > 0);
         if ran.broken.is_none() {
             return Go::On;
         }

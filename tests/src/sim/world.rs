@@ -9,7 +9,7 @@ use bytes::Bytes;
 use fanfold_flow::keys::{JobId, JobKeys};
 use fanfold_flow::uri::ObjectUri;
 use fanfold_store::counting::Counting;
-use fanfold_store::memory::MemoryStore;
+use fanfold_store::memory::{MemorySettings, MemoryStore};
 use fanfold_store::{PutOptions, Store, StoreExt};
 use fastrand::Rng;
 use serde_json::{Value, json};
@@ -63,7 +63,9 @@ pub(crate) struct World {
 impl World {
     /// A world that begins now, on tokio's paused clock.
     pub(crate) fn new(scenario: Scenario, mutation: Option<Mutation>, traced: bool) -> Arc<Self> {
-        let objects = Arc::new(MemoryStore::new([BUCKET]));
+        let part_bytes_min = scenario.limits.part_bytes_min;
+        let settings = MemorySettings { part_bytes_min, ..MemorySettings::default() };
+        let objects = Arc::new(MemoryStore::with_settings([BUCKET], settings));
         let policy = Policy { attempts_max: scenario.retries + 1, max_concurrency: scenario.max_concurrency };
         Arc::new(Self {
             mutation,

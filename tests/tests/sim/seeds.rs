@@ -42,6 +42,9 @@ fn whatever_goes_wrong_every_invariant_holds() {
         met.hopped,
         met.cut
     );
+    let (copied, of_nodes) = (met.copied, met.of_nodes);
+    println!("{copied} outputs have copied parts, {of_nodes} were made of nodes");
+    assert!(copied > 500 && of_nodes > 40, "{copied} outputs have copied parts, {of_nodes} nodes");
 }
 
 #[test]
