@@ -4,13 +4,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark that cannot go on fails")]
 
 use std::convert::Infallible;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
-use fanfold_pool::{Input, Output, Pool, Program, Settings};
+use fanfold_pool::{ForkServer, ForkedTask, Input, Output, Pool, Program, Settings};
+use futures::StreamExt;
 use futures::future::join_all;
 use tokio::runtime::Runtime;
 
@@ -129,4 +131,48 @@ fn starts_of_true(bencher: Bencher, at_once: usize) {
             }
         });
     });
+}
+
+/// A task of the tests' program for tasks.
+fn task(name: &str, calls_per_process: u32) -> ForkedTask {
+    let program = |argv: &str| Program { argv: vec![argv.into()], environment: Vec::new(), directory: None };
+    let server = Arc::new(ForkServer::new(program(env!("CARGO_BIN_EXE_fanfold-pool-forking")), name));
+    let calls_per_process = NonZeroU32::new(calls_per_process).expect("a process takes calls");
+    ForkedTask::new(server, &program(name), calls_per_process).expect("the surroundings are plain")
+}
+
+async fn call(pool: &Pool, task: &ForkedTask, message: &str) -> Vec<u8> {
+    let mut output = Vec::new();
+    let input = &mut futures::stream::empty::<Result<Bytes, Infallible>>();
+    let ended = pool.call(task, message.as_bytes(), input, &mut output, &mut |_: &[u8]| ()).await;
+    assert!(ended.expect("the call ends").exit.success());
+    output
+}
+
+/// Calls that do next to nothing, results in order: by a process each, or by processes that take many.
+#[divan::bench(args = [(1, 2_000), (1_000, 20_000)], sample_count = 10)]
+fn tiny_calls(bencher: Bencher, (calls_per_process, calls): (u32, usize)) {
+    let (pool, runtime) = (Arc::new(pool()), runtime());
+    let task = Arc::new(task("steps", calls_per_process));
+    bencher.counter(ItemsCount::new(calls)).bench(|| {
+        runtime.block_on(async {
+            let one = |_| {
+                let (pool, task) = (Arc::clone(&pool), Arc::clone(&task));
+                tokio::spawn(async move { call(&pool, &task, "write=8").await })
+            };
+            let mut results = futures::stream::iter((0..calls).map(one)).buffered(24);
+            while let Some(result) = results.next().await {
+                assert_eq!(result.expect("the call ends").len(), 8);
+            }
+        });
+    });
+}
+
+/// From the request to the result's first byte, with so many MiB loaded, by a process of its own or by one that rests.
+#[divan::bench(args = [(0, 1), (256, 1), (256, 1_000)], sample_count = 20)]
+fn first_byte_with_a_table_of_mib(bencher: Bencher, (mib, calls_per_process): (u32, u32)) {
+    let (pool, runtime) = (pool(), runtime());
+    let task = task(&format!("table={mib}"), calls_per_process);
+    runtime.block_on(call(&pool, &task, "write=1"));
+    bencher.bench(|| runtime.block_on(call(&pool, &task, "write=1")));
 }

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Pid;
 use tokio::sync::Notify;
 
-use crate::memory::{Gauge, Root};
+use crate::memory::{Gauge, Kind, Root};
 use crate::usage;
 
 /// How old a look may be where memory is plenty: less than half of it is spoken for. A look takes about 0.4 ms among a hundred
@@ -146,16 +146,16 @@ impl Books {
     fn known(&self) -> Known {
         Known {
             turns: self.turns,
-            taken: self.taken_by(|watch| !watch.root.is_server).collect(),
-            servers_bytes: self.taken_by(|watch| watch.root.is_server).sum(),
+            taken: self.taken_by(|kind| kind != Kind::Server).collect(),
+            servers_bytes: self.taken_by(|kind| kind == Kind::Server).sum(),
             peak_bytes: self.peak_bytes,
             ended_bytes: self.ended_bytes,
             available_bytes: self.available_bytes,
         }
     }
 
-    fn taken_by(&self, which: impl Fn(&Watch) -> bool) -> impl Iterator<Item = u64> {
-        self.watched.values().filter(move |watch| which(watch)).map(|watch| watch.taken_bytes)
+    fn taken_by(&self, which: impl Fn(Kind) -> bool) -> impl Iterator<Item = u64> {
+        self.watched.values().filter(move |watch| which(watch.root.kind)).map(|watch| watch.taken_bytes)
     }
 
     /// Whether the last look is older than this.
@@ -240,21 +240,25 @@ impl Admission {
     /// Counts a process, and what descends from it, as the pool's, until what this gives is dropped: for one that rests between
     /// calls, when it is gone.
     pub(crate) fn watch(self: &Arc<Admission>, pid: Pid) -> Watched {
-        self.watch_as(pid, false)
+        self.watch_as(pid, Kind::Command)
     }
 
-    /// Counts what a process takes that forks others, without what descends from it, until what this gives is dropped. What it
-    /// shares with those is counted once over all of them.
+    /// The same, for a process of a fork server.
+    pub(crate) fn watch_forked(self: &Arc<Admission>, pid: Pid) -> Watched {
+        self.watch_as(pid, Kind::Forked)
+    }
+
+    /// Counts what a fork server takes, until what this gives is dropped. It needs no turn.
     pub(crate) fn watch_server(self: &Arc<Admission>, pid: Pid) -> Watched {
-        self.watch_as(pid, true)
+        self.watch_as(pid, Kind::Server)
     }
 
-    fn watch_as(self: &Arc<Admission>, pid: Pid, is_server: bool) -> Watched {
+    fn watch_as(self: &Arc<Admission>, pid: Pid, kind: Kind) -> Watched {
         let Bounds { memory_bytes, process_bytes } = self.bounds;
         let number = memory_bytes.or(process_bytes).map(|_| {
             let mut books = self.lock();
             books.next += 1;
-            let (number, root) = (books.next, Root { pid, started_ticks: None, is_server });
+            let (number, root) = (books.next, Root { pid, started_ticks: None, kind });
             books.watched.insert(number, Watch { root, taken_bytes: 0 });
             number
         });
@@ -283,7 +287,7 @@ impl Admission {
                 watch.taken_bytes = taken.map_or(0, |taken| taken.bytes);
                 watch.root.started_ticks =
                     taken.map(|taken| taken.started_ticks).or(watch.root.started_ticks);
-                if !watch.root.is_server {
+                if watch.root.kind != Kind::Server {
                     let taken_bytes = watch.taken_bytes;
                     books.peak_bytes = books.peak_bytes.max(taken_bytes);
                 }
@@ -346,6 +350,17 @@ impl Watched {
     }
 }
 
+impl Watched {
+    /// To be told when a call is over and its process rests: what it took was what a call takes.
+    pub(crate) fn rests(&self) {
+        let Some(number) = self.number else { return };
+        let mut books = self.admission.lock();
+        if books.watched.get(&number).is_some_and(|watch| watch.root.started_ticks.is_some()) {
+            books.ended_bytes = books.ended_bytes.max(Some(books.peak_bytes));
+        }
+    }
+}
+
 impl Drop for Watched {
     fn drop(&mut self) {
         let Some(number) = self.number else { return };
@@ -354,8 +369,11 @@ impl Drop for Watched {
             // What it had is there again, without another look.
             books.available_bytes =
                 books.available_bytes.map(|bytes| bytes.saturating_add(watch.taken_bytes));
+            // Of what others have started, the kernel tells only when those have ended.
+            if watch.root.kind == Kind::Command {
+                books.learn();
+            }
         }
-        books.learn();
         drop(books);
         self.admission.freed.notify_one();
     }

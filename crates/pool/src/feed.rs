@@ -19,7 +19,7 @@ use crate::pace::{self, Pace};
 
 /// Pieces put into the pipe in a row before the other pipes of the same task, and other tasks, get their turn. As many as are
 /// read in a row: else whoever gives small pieces would get less done in a turn than those that flood their output.
-const PIECES_IN_A_ROW: u32 = 8;
+pub(crate) const PIECES_IN_A_ROW: u32 = 8;
 
 /// How feeding ended, where nothing failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -161,7 +161,9 @@ impl ForkedTask {
     }
 
     /// Keeps a process for the next call.
-    fn rest(&self, process: Process) {
+    fn rest(&self, mut process: Process) {
+        process.quiet();
+        process.watched.rests();
         self.resting.lock().unwrap_or_else(PoisonError::into_inner).push(process);
     }
 

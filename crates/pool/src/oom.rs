@@ -5,6 +5,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::cgroup;
 
@@ -17,7 +19,13 @@ const COUNTER: &str = "oom_kill";
 pub(crate) struct OomCounters {
     /// `memory.events` of the cgroup that this process was in, where version 2 of cgroups governs memory.
     group: Option<PathBuf>,
+    /// What was read last, and when.
+    last: Mutex<Option<(Instant, OomCounts)>>,
 }
+
+/// How old counts may be to be called recent. Somebody killed within it before a process starts may be taken for that process,
+/// if that is killed as well.
+const RECENT: Duration = Duration::from_millis(10);
 
 /// The counts of one moment; `None` where one cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +39,21 @@ pub(crate) struct OomCounts {
 impl OomCounters {
     /// Finds out where the counts are.
     pub(crate) fn find() -> OomCounters {
-        OomCounters { group: cgroup::folder().map(|folder| folder.join("memory.events")) }
+        let group = cgroup::folder().map(|folder| folder.join("memory.events"));
+        OomCounters { group, last: Mutex::default() }
+    }
+
+    /// The counts of a moment ago at most: for what is read before a process starts, where thousands may in a second.
+    pub(crate) fn recent(&self) -> OomCounts {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match *last {
+            Some((read_at, counts)) if read_at.elapsed() < RECENT => counts,
+            _ => {
+                let counts = self.read();
+                *last = Some((Instant::now(), counts));
+                counts
+            }
+        }
     }
 
     /// Reads the counts: measured, 30 µs.

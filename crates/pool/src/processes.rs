@@ -57,7 +57,7 @@ impl Processes {
 
     /// To be called before a process is started.
     pub(crate) fn before(&self) -> Before {
-        Before { oom_counts: self.oom_counters.read(), killings: self.killings.load(Ordering::SeqCst) }
+        Before { oom_counts: self.oom_counters.recent(), killings: self.killings.load(Ordering::SeqCst) }
     }
 
     /// Whether a process that ended so was killed for lack of memory, as far as can be known.

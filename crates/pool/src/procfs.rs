@@ -140,7 +140,17 @@ impl Tree {
 /// What a process takes of the memory, in bytes, where a page that several share counts in parts (`Pss` in
 /// `/proc/<pid>/smaps_rollup`). `None` for one that is gone, and where the kernel does not tell.
 pub(crate) fn proportional_bytes(pid: Pid) -> Option<u64> {
-    kib_of("Pss:", &fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?)
+    kib_of("Pss:", &rollup(pid)?)
+}
+
+/// The same, without any page that others have too.
+pub(crate) fn private_bytes(pid: Pid) -> Option<u64> {
+    let rollup = rollup(pid)?;
+    Some(kib_of("Private_Clean:", &rollup)? + kib_of("Private_Dirty:", &rollup)?)
+}
+
+fn rollup(pid: Pid) -> Option<String> {
+    fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()
 }
 
 /// How much memory the machine could give without swapping, in bytes (`MemAvailable` in `/proc/meminfo`).

@@ -5,10 +5,12 @@ mod harness;
 
 use std::convert::Infallible;
 use std::fs;
+use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use fanfold_pool::{Ended, Exit, Pool, Program, Settings};
+use fanfold_pool::{Ended, Exit, ForkServer, ForkedTask, Pool, Program, Settings};
 use futures::future::join_all;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
@@ -148,6 +150,79 @@ async fn whoever_gives_up_waiting_holds_up_nobody() {
     let ended =
         third.await.run(&program(["echo", "done"]), &mut input, &mut output, &mut |_: &[u8]| ()).await;
     assert!(ended.unwrap().exit.success() && output == b"done\n");
+}
+
+/// A task in forked processes, whose server has loaded so many MiB.
+fn forked(loaded_mib: u64) -> ForkedTask {
+    let name = format!("table={loaded_mib}");
+    let server = ForkServer::new(program([env!("CARGO_BIN_EXE_fanfold-pool-forking")]), &*name);
+    ForkedTask::new(Arc::new(server), &program(["task"]), NonZeroU32::MAX).unwrap()
+}
+
+/// Calls it with input that goes on until told; `said` is sent what it logs.
+async fn called(
+    pool: &Pool,
+    task: &ForkedTask,
+    steps: &str,
+    told: UnboundedReceiver<Result<Bytes, Infallible>>,
+    said: UnboundedSender<()>,
+) -> Ended {
+    let mut input =
+        Box::pin(futures::stream::unfold(told, async |mut told| Some((told.recv().await?, told))));
+    // Nobody listens any more once the test has heard enough.
+    let mut log = |_: &[u8]| {
+        said.send(()).ok();
+    };
+    pool.call(task, steps.as_bytes(), &mut input, &mut Vec::new(), &mut log).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_calls_share_with_their_server_counts_once() {
+    const LOADED_MIB: u64 = 200;
+    // Room for what was loaded, and for what each of two has besides; not for half of what was loaded in each.
+    let pool = pool((LOADED_MIB + 90) << 20, None);
+    let task = forked(LOADED_MIB);
+    let (told, mut said) = unbounded_channel::<()>();
+    let (first_hold, first_goes_on) = unbounded_channel();
+    let (second_hold, second_goes_on) = unbounded_channel();
+    let steps = "table\nfill=10\nerror-line=ready\nread-all";
+    let both_are_there = async {
+        for _ in 0..2 {
+            said.recv().await.unwrap();
+        }
+        drop((first_hold, second_hold));
+    };
+    let runs = async {
+        tokio::join!(
+            called(&pool, &task, steps, first_goes_on, told.clone()),
+            async {
+                tokio::time::sleep(MANY_LOOKS).await;
+                called(&pool, &task, steps, second_goes_on, told.clone()).await
+            },
+            both_are_there
+        )
+    };
+    let (first, second, ()) =
+        tokio::time::timeout(Duration::from_secs(20), runs).await.expect("both run at once");
+    assert!(first.exit.success() && second.exit.success() && first.pid != second.pid);
+}
+
+#[tokio::test]
+async fn a_call_may_share_what_it_likes_and_take_what_it_may() {
+    const LIMIT_BYTES: u64 = 48 << 20;
+    let pool = Pool::new(Settings { process_memory_bytes: Some(LIMIT_BYTES), ..settings(1) });
+    let task = forked(200);
+    let call = async |steps: &str| {
+        let (told, _said) = unbounded_channel();
+        let (_, goes_on) = unbounded_channel();
+        called(&pool, &task, steps, goes_on, told).await
+    };
+    let shares = call("table\nfill=10\nsleep-ms=500").await;
+    assert_eq!((shares.exit, shares.memory_exceeded), (Exit::Code(0), None));
+    let takes = call("fill=64\nsleep-ms=1000000000").await;
+    assert!(takes.memory_exceeded.is_some_and(|bytes| bytes > LIMIT_BYTES && bytes < 200 << 20), "{takes:?}");
+    let next = call("write=1").await;
+    assert!(next.exit.success() && next.pid != takes.pid);
 }
 
 /// Runs what takes more than 48 MiB and then goes on for ever, and gives how it ended.

@@ -52,7 +52,9 @@ where
     let (input_patience, output_patience, log_patience) =
         (Patience::default(), Patience::default(), Patience::default());
     let (outcome, over) = {
-        let Process { hold, watched, stdin, stdout, stderr, unread, decoder, calls_left, .. } = &mut process;
+        let Process {
+            hold, watched, stdin, stdin_bytes, stdout, stderr, unread, decoder, calls_left, ..
+        } = &mut process;
         let draining = drain(
             Outlet::new(stdout, &output_patience),
             Taken { unread, decoder, piece_bytes: processes.piece_bytes, taken_bytes: &taken_bytes },
@@ -61,7 +63,7 @@ where
         let draining = draining.map_err(|error| drain_error(error, pid, grace));
         let logging = log::drain(Outlet::new(stderr, &log_patience), log, &logged_bytes)
             .map_err(|error| pipe_error(StandardStream::Error, pid, error));
-        let feeding = feed_call(input, begin, stdin, &input_patience, &fed_bytes)
+        let feeding = feed_call(input, begin, (stdin, *stdin_bytes), &input_patience, &fed_bytes)
             .map_err(|error| feed_error(error, pid));
         let (mut feeding, draining, mut logging) =
             (pin!(feeding.fuse()), pin!(draining.fuse()), pin!(logging.fuse()));

@@ -9,7 +9,6 @@ use std::task::Poll;
 
 use bytes::{Buf, Bytes};
 use futures::poll;
-use rustix::pipe::fcntl_getpipe_size;
 use tokio::io::Interest;
 use tokio::net::unix::pipe;
 
@@ -19,16 +18,15 @@ use crate::input::Input;
 use crate::outlet::Patience;
 use crate::pace::Pace;
 
-/// Writes what `begin` has, the input, and its end. Ends the input where it is when patience is over, which is when the
+/// Writes into a pipe of this size what `begin` has, the input, and its end. Ends the input where it is when patience is over, which is when the
 /// process has told the outcome.
 pub(crate) async fn feed_call<I: Input>(
     input: &mut I,
     begin: Vec<u8>,
-    stdin: &pipe::Sender,
+    (stdin, pipe_bytes): (&pipe::Sender, usize),
     patience: &Patience,
     fed_bytes: &AtomicU64,
 ) -> Result<Fed, FeedFailure<I::Error>> {
-    let pipe_bytes = fcntl_getpipe_size(stdin).map_err(|error| FeedFailure::Pipe(error.into()))?;
     let mut pace = input.may_end_early().then(|| Pace::new(pipe_bytes));
     let mut feeder = Feeder { stdin, gathered: begin };
     let mut is_all = false;

@@ -6,6 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
 use bytes::BytesMut;
+use rustix::pipe::fcntl_getpipe_size;
 use rustix::process::Pid;
 use tokio::net::unix::pipe;
 
@@ -25,6 +26,8 @@ pub(crate) struct Process {
     /// Behind the hold, so that it is dropped when the process is gone.
     pub(crate) watched: Watched,
     pub(crate) stdin: pipe::Sender,
+    /// The size of the pipe of its input.
+    pub(crate) stdin_bytes: usize,
     pub(crate) stdout: pipe::Receiver,
     pub(crate) stderr: pipe::Receiver,
     /// What was read of its output and not taken apart yet.
@@ -60,10 +63,12 @@ impl Process {
         let its = [stdin.reader.as_fd(), stdout.writer.as_fd(), stderr.writer.as_fd()];
         let Forked { pid, end } = connection.fork(its).await?;
         let (stdin, stdout, stderr) = ours;
+        let stdin_bytes = fcntl_getpipe_size(&stdin)?;
         Ok(Process {
             hold: Hold::new(pid, connection.pid(), end),
-            watched: processes.admission.watch(pid),
+            watched: processes.admission.watch_forked(pid),
             stdin,
+            stdin_bytes,
             stdout,
             stderr,
             unread: BytesMut::new(),
@@ -92,6 +97,12 @@ impl Process {
         if let Err(error) = hold.wait().await {
             tracing::debug!(pid = hold.pid(), %error, "a process that rested was gone already");
         }
+    }
+
+    /// Makes it ready to rest. It has nothing to say until it is called again, which saves the runtime from asking.
+    pub(crate) fn quiet(&mut self) {
+        let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+        let _would_block = self.stdout.try_io(nothing);
     }
 
     /// Whether it may be given another call: what has ended or has said more than it was asked may not.
