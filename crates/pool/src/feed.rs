@@ -19,7 +19,24 @@ use crate::pace::{self, Pace};
 
 /// Pieces put into the pipe in a row before the other pipes of the same task, and other tasks, get their turn. As many as are
 /// read in a row: else whoever gives small pieces would get less done in a turn than those that flood their output.
-pub(crate) const PIECES_IN_A_ROW: u32 = 8;
+const PIECES_IN_A_ROW: u32 = 8;
+
+/// Pieces that were put into a pipe in a row. An input that is always ready must not keep the output waiting.
+#[derive(Debug, Default)]
+pub(crate) struct Row {
+    pieces: u32,
+}
+
+impl Row {
+    /// Counts one more, and gives others their turn where it is theirs.
+    pub(crate) async fn another(&mut self) {
+        self.pieces += 1;
+        if self.pieces == PIECES_IN_A_ROW {
+            self.pieces = 0;
+            tokio::task::yield_now().await;
+        }
+    }
+}
 
 /// How feeding ended, where nothing failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +83,7 @@ async fn write_all<I: Input>(
 ) -> Result<Fed, FeedFailure<I::Error>> {
     let pipe_bytes = fcntl_getpipe_size(stdin).map_err(|error| FeedFailure::Pipe(error.into()))?;
     let mut pace = input.may_end_early().then(|| Pace::new(pipe_bytes));
-    let mut pieces_in_a_row = 0;
+    let mut row = Row::default();
     loop {
         let asking = async {
             let room_bytes = match &mut pace {
@@ -91,12 +108,7 @@ async fn write_all<I: Input>(
         if let Some(pace) = &mut pace {
             pace.gave(piece_bytes);
         }
-        // An input that is always ready must not keep the output waiting.
-        pieces_in_a_row += 1;
-        if pieces_in_a_row == PIECES_IN_A_ROW {
-            pieces_in_a_row = 0;
-            tokio::task::yield_now().await;
-        }
+        row.another().await;
     }
 }
 

@@ -6,12 +6,13 @@ mod harness;
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use fanfold_pool::{Output, Pool, Program, Settings};
+use fanfold_pool::{ForkServer, ForkedTask, Output, Pool, Program, Settings};
 use futures::future::join_all;
 use harness::{input, no_input, pattern, processes_with, program, run_with, settings, shell, tag};
 use tokio::sync::oneshot;
@@ -45,10 +46,19 @@ impl Output for Devouring {
     }
 }
 
+/// A task in forked processes, and a call of it that has no end.
+fn forked() -> ForkedTask {
+    let server = ForkServer::new(program([env!("CARGO_BIN_EXE_fanfold-pool-forking")]), "steps");
+    ForkedTask::new(Arc::new(server), &program(["task"]), NonZeroU32::MAX).unwrap()
+}
+const ENDLESS_CALL: &[u8] = b"write=1000000000000";
+
 /// Runs a program that has no end until it is told to stop; never by itself.
 async fn endless(pool: &Pool, program: &Program, began: oneshot::Sender<()>, stop: oneshot::Receiver<()>) {
     let (mut input, mut output, mut log) = (no_input(), Devouring(Some(began)), |_: &[u8]| ());
     tokio::select! {
+        // The stop is to be seen in good time without being looked for first.
+        biased;
         ended = pool.run(program, &mut input, &mut output, &mut log) => panic!("it has no end: {ended:?}"),
         stop = stop => stop.unwrap(),
     }
@@ -75,7 +85,9 @@ async fn finite(pool: &Pool) {
 #[test]
 fn beside_endless_output_the_others_end_their_log_flows_and_each_stops_when_told() {
     on_each_runtime(async || {
-        let pool = Pool::new(settings(4));
+        let (pool, task) = (Pool::new(settings(5)), forked());
+        let (mut input, mut output, mut log) = (no_input(), Devouring(None), |_: &[u8]| ());
+        let call = pool.call(&task, ENDLESS_CALL, &mut input, &mut output, &mut log);
         let floods = ["yes", "exec yes >&2 & exec cat /dev/zero"];
         let mut programs = floods.map(shell);
         let tags = [0, 1].map(|flood| tag(&mut programs[flood], &format!("flood-{flood}")));
@@ -104,7 +116,10 @@ fn beside_endless_output_the_others_end_their_log_flows_and_each_stops_when_told
                 finite(&pool).await;
             }
         };
-        tokio::join!(join_all(runs), others);
+        tokio::select! {
+            ended = call => panic!("it has no end: {ended:?}"),
+            _ = async { tokio::join!(join_all(runs), others) } => {}
+        }
     });
 }
 
@@ -181,12 +196,17 @@ fn what_is_read_and_not_taken_never_exceeds_the_pools_one_number() {
         for processes in [1, 3, 7] {
             let pool = Pool::new(Settings { bytes_in_flight: BYTES_IN_FLIGHT, ..settings(processes) });
             let in_flight = Arc::new(InFlight::default());
-            let endless = program(["yes"]);
+            let (endless, task) = (program(["yes"]), forked());
             let runs = (0..processes).map(|number| {
-                let (pool, endless, in_flight) = (&pool, &endless, Arc::clone(&in_flight));
+                let (pool, endless, task, in_flight) = (&pool, &endless, &task, Arc::clone(&in_flight));
                 async move {
                     let mut output = Slow { in_flight, turns: number * 3, pieces_left: PIECES };
-                    pool.run(endless, &mut no_input(), &mut output, &mut |_: &[u8]| ()).await
+                    let (mut input, mut log) = (no_input(), |_: &[u8]| ());
+                    if number % 2 == 0 {
+                        pool.run(endless, &mut input, &mut output, &mut log).await
+                    } else {
+                        pool.call(task, ENDLESS_CALL, &mut input, &mut output, &mut log).await
+                    }
                 }
             });
             let all_are_held = async {

@@ -150,7 +150,7 @@ fn out_of_memory(ran: &Prepared<'_>, processes: u32, settings: &Settings) -> Str
     };
     format!(
         "the kernel ended {ran} since memory ran out: the worker has {memory_mb} MB, {shared}; give the worker \
-         more than {memory_mb} MB, or set \"processes\" lower, or make chunks smaller"
+         more than {memory_mb} MB, or set \"memory_mb\" to what a process takes, or \"processes\" lower, or make chunks smaller"
     )
 }
 

@@ -12,7 +12,7 @@ use futures::poll;
 use tokio::io::Interest;
 use tokio::net::unix::pipe;
 
-use crate::feed::{Fed, FeedFailure, Put, put, room};
+use crate::feed::{Fed, FeedFailure, Put, Row, put, room};
 use crate::fork::frame::{Header, Kind};
 use crate::input::Input;
 use crate::outlet::Patience;
@@ -30,6 +30,7 @@ pub(crate) async fn feed_call<I: Input>(
     let mut pace = input.may_end_early().then(|| Pace::new(pipe_bytes));
     let mut feeder = Feeder { stdin, gathered: begin };
     let mut is_all = false;
+    let mut row = Row::default();
     // Looked at each time: an input that is always ready is never waited for.
     while !patience.has_ended() {
         let room_bytes = match &mut pace {
@@ -77,8 +78,7 @@ pub(crate) async fn feed_call<I: Input>(
         if let Some(pace) = &mut pace {
             pace.gave(piece_bytes);
         }
-        // An input that is always ready must not keep the output waiting.
-        tokio::task::yield_now().await;
+        row.another().await;
     }
     feeder.gather(Kind::End, 0);
     let put = feeder.put_gathered().await.map_err(FeedFailure::Pipe)?;
