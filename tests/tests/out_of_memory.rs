@@ -2,6 +2,7 @@
 //! who die for lack of memory over the whole machine, and a worker takes it that a killed process of its own was the one.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use e2e::deployment::{BUCKET, Bootstraps, Deployment};
@@ -35,10 +36,10 @@ fn cramped() -> Option<Stage> {
 }
 
 /// The functions, of which the worker has one environment, on the stage.
-async fn deployed(stage: &Stage) -> Deployment {
+async fn deployed(stage: &Stage, worker: &'static str) -> Deployment {
     let bootstraps = Bootstraps {
         dispatcher: env!("CARGO_BIN_EXE_e2e-dispatcher"),
-        worker: env!("CARGO_BIN_EXE_e2e-worker"),
+        worker,
         reducer: env!("CARGO_BIN_EXE_e2e-reducer"),
         worker_timeout: Duration::from_secs(100),
     };
@@ -69,12 +70,23 @@ fn modest() -> String {
     format!("dd if=/dev/zero of=/dev/null bs={MODEST_MB}M count={FILLS} status=none && echo $FANFOLD_INDEX")
 }
 
+/// The chunks of which a try failed for lack of memory. For nothing else does one.
+fn out_of_memory(joblog: &str) -> BTreeSet<u64> {
+    let lines = joblog.strip_prefix(&header()).unwrap().lines().map(|line| Line::parse(line).unwrap());
+    let failed = lines.filter(|line| line.outcome != Outcome::Done);
+    let index = |line: Line<'_>| {
+        assert_eq!(line.outcome, Outcome::Failed(Code::OutOfMemory), "{joblog}");
+        line.index
+    };
+    failed.map(index).collect()
+}
+
 /// All of them start at once, and together need more than there is, one of them more than there ever could be. Or, where a
 /// process waits for memory, they do not; then it is the greedy one alone that is killed.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_killed_for_lack_of_memory_is_tried_again_alone_and_the_output_is_exact() {
     let Some(stage) = cramped() else { return };
-    let deployed = deployed(&stage).await;
+    let deployed = deployed(&stage, env!("CARGO_BIN_EXE_e2e-worker")).await;
     let (chunks, modest) = (2 * PROCESSES, modest());
     let script = format!(
         "echo begins $FANFOLD_INDEX $FANFOLD_ATTEMPT >> told
@@ -88,10 +100,7 @@ async fn what_is_killed_for_lack_of_memory_is_tried_again_alone_and_the_output_i
     assert_eq!(report.chunks, Counts { total: chunks, done: chunks, failed: 0, cancelled: 0 });
 
     let joblog = deployed.joblog(&submitted).await;
-    let lines = joblog.strip_prefix(&header()).unwrap().lines().map(|line| Line::parse(line).unwrap());
-    let failed: Vec<Line<'_>> = lines.filter(|line| line.outcome != Outcome::Done).collect();
-    assert!(failed.iter().all(|line| line.outcome == Outcome::Failed(Code::OutOfMemory)), "{joblog}");
-    assert!(failed.iter().any(|line| line.index == 1), "the greedy one was not killed: {joblog}");
+    assert!(out_of_memory(&joblog).contains(&1), "the greedy one was not killed: {joblog}");
 
     let told = std::fs::read_to_string(deployed.folder().join("told")).unwrap();
     let told: Vec<&str> = told.lines().collect();
@@ -103,10 +112,33 @@ async fn what_is_killed_for_lack_of_memory_is_tried_again_alone_and_the_output_i
     deployed.stop().await;
 }
 
+/// Each third of the calls leaves 64 MiB in its process at first, which is called again and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forked_process_that_leaks_from_call_to_call_is_made_up_for_by_another() {
+    let Some(stage) = cramped() else { return };
+    let deployed = deployed(&stage, env!("CARGO_BIN_EXE_e2e-tasks")).await;
+    // Small objects make one partition, so that a process has many calls.
+    let (objects, lines) = (24, "some line\n".repeat(12));
+    for object in 0..objects {
+        deployed.put(&format!("in/{object:02}"), lines.clone()).await;
+    }
+    let mut job = job(0, "");
+    let source = json!({ "uri": format!("s3://{BUCKET}/in/"), "split": "lines" });
+    (job["source"], job["processes"]) = (json!({ "objects": source }), json!(1));
+    job["task"] = json!({ "name": "long-lived", "args": ["leak"] });
+    let submitted = deployed.submit(&job).await;
+    let (output, report) = deployed.output(&submitted).await;
+    assert_eq!(String::from_utf8(output).unwrap(), lines.to_uppercase().repeat(objects));
+    assert_eq!((report.partitions, report.chunks.done), (1, objects as u64));
+    let joblog = deployed.joblog(&submitted).await;
+    assert!(!out_of_memory(&joblog).is_empty(), "there was room for all that leaked: {joblog}");
+    deployed.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chunk_that_alone_outgrows_the_memory_fails_and_says_what_to_do() {
     let Some(stage) = cramped() else { return };
-    let deployed = deployed(&stage).await;
+    let deployed = deployed(&stage, env!("CARGO_BIN_EXE_e2e-worker")).await;
     let script = format!("test $FANFOLD_INDEX = 1 && {GREEDY}; echo $FANFOLD_INDEX");
     let submitted = deployed.submit(&job(3, &script)).await;
     let report = deployed.report(&submitted).await;
