@@ -13,7 +13,7 @@ pub fn localstack() -> PathBuf {
     interpreter("FANFOLD_TEST_LOCALSTACK", "localstack", "tests/python/localstack.txt")
 }
 
-/// The interpreter with what the benchmark of concatenations is held to.
+/// The interpreter with what the benchmarks of concatenations and of the pool are held to.
 pub fn peers() -> PathBuf {
     interpreter("FANFOLD_BENCH_PYTHON", "peers", "tests/benches/peers/requirements.txt")
 }
