@@ -66,7 +66,8 @@ function bootstrapOf(scope: Construct, role: Role, props: FanfoldPipelineProps):
   const architecture = architectureOf(props).name as BootstrapArchitecture;
   const fromContext: string | undefined = scope.node.tryGetContext('bootstraps');
   const folder = props.bootstraps ?? fromContext ?? path.join(__dirname, '..', 'bootstraps', architecture);
-  const file = path.join(folder, role, 'bootstrap');
+  const own = role === 'worker' ? props.workerProgram?.bootstrap : undefined;
+  const file = own ?? path.join(folder, role, 'bootstrap');
   checkBootstrap(file, architecture);
   return file;
 }

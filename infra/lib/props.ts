@@ -45,6 +45,15 @@ export interface FunctionSettings {
 /** A job as an object of the CDK app. Its texts may hold tokens, such as `s3://${bucket.bucketName}/orders/`. */
 export type InlineJob = Readonly<Record<string, unknown>>;
 
+/** A worker whose `main` is `fanfold_worker::main(tasks)`. */
+export interface WorkerProgram {
+  /** The built program, such as `infra/build-bootstraps x86_64 my-worker` makes: for the functions' processor, and Lambda's glibc. */
+  readonly bootstrap: string;
+
+  /** The names of its tasks, which jobs may name as they may those of `tasks`. */
+  readonly tasks: readonly string[];
+}
+
 /** Everything about a pipeline that may be chosen. All of it has a default. */
 export interface FanfoldPipelineProps {
   /**
@@ -135,6 +144,12 @@ export interface FanfoldPipelineProps {
    * @default - none
    */
   readonly tasks?: Readonly<Record<string, readonly string[]>>;
+
+  /**
+   * A worker of your own, which has tasks in Rust in itself.
+   * @default - the worker that only runs programs
+   */
+  readonly workerProgram?: WorkerProgram;
 
   /**
    * A folder that is laid into the worker as `tasks/`: programs, scripts, data. Files keep their execute bit.

@@ -1,11 +1,12 @@
-import { Duration, Size } from 'aws-cdk-lib';
+import { App, Duration, Size } from 'aws-cdk-lib';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { Secret } from 'aws-cdk-lib/aws-secretsmanager';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import * as path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { writeProgram } from './elf';
 import { deploy, dummyBootstraps, environment, job, only, plain, TASKS, temporaryFolder } from './deployments';
 
 const FUNCTION = 'AWS::Lambda::Function';
@@ -126,6 +127,27 @@ describe('the functions of a pipeline, as they may be chosen', () => {
     const bootstraps = dummyBootstraps();
     rmSync(path.join(bootstraps, 'reducer', 'bootstrap'));
     expect(() => deploy(() => ({ bootstraps }))).toThrow(/there is no .*reducer\/bootstrap: run "infra\/build-bootstraps x86_64"/);
+  });
+
+  it("takes a worker of one's own, checked as ours are, and its tasks may be named", () => {
+    const bootstrap = path.join(temporaryFolder(), 'my-worker');
+    writeProgram(bootstrap, { machine: 'x86_64', versions: { 'libc.so.6': ['GLIBC_2.17'] } });
+    const job = {
+      version: 1,
+      name: 'scores',
+      source: { range: { start: 0, end: 10, chunk: 5 } },
+      task: { name: 'score' },
+      output: { uri: 's3://{deployment.bucket}/outputs/scores', format: 'lines' },
+    };
+    const workerProgram = { bootstrap, tasks: ['score'] };
+    const { stack, template } = deploy(() => ({ workerProgram, jobs: [job] }));
+    const zip = `asset.${only(template, FUNCTION, 'Worker').Code.S3Key.replace('.zip', '')}`;
+    const assembly = (stack.node.root as App).synth();
+    expect(readFileSync(path.join(assembly.directory, zip, 'bootstrap'))).toEqual(readFileSync(bootstrap));
+    expect(() => deploy(() => ({ jobs: [job] }))).toThrow(/'score' is not registered \(none is\).*workerProgram/);
+    expect(() => deploy(() => ({ workerProgram, tasks: { score: ['./score'] } }))).toThrow(/score: named in tasks and in workerProgram.tasks/);
+    const gone = { bootstrap: `${bootstrap}-gone`, tasks: [] };
+    expect(() => deploy(() => ({ workerProgram: gone }))).toThrow(/there is no .*my-worker-gone: run/);
   });
 
   it('join a VPC, with a security group of their own and the right to make interfaces', () => {

@@ -48,7 +48,7 @@ function jobFindings(job: JobDocument, work: WorkFolder, values: DeploymentValue
 function taskFindings({ task: { name } }: JobDocument, tasks: readonly string[]): Finding[] {
   if (name == null || tasks.includes(name)) return [];
   const registered = tasks.length === 0 ? 'none is' : `there are ${tasks.join(', ')}`;
-  return [{ path: 'task.name', message: `'${name}' is not registered (${registered}); give it among the pipeline's tasks` }];
+  return [{ path: 'task.name', message: `'${name}' is not registered (${registered}); give it among the pipeline's tasks, or its workerProgram's` }];
 }
 
 function placeholderFindings(value: unknown, path: string, known: readonly string[]): Finding[] {

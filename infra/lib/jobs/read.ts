@@ -34,7 +34,7 @@ export function readJobs(props: FanfoldPipelineProps, work: WorkFolder): Deploye
     typeof entry === 'string' ? filesOf(entry).flatMap((file) => readFile(file, problems)) : [inline(entry, position, tokens, problems)],
   );
   const values = deploymentValues(props.deploymentValues ?? {}, tokens.found, work.bucket);
-  problems.push(...checkJobs(candidates, work, values, Object.keys(props.tasks ?? {})));
+  problems.push(...checkJobs(candidates, work, values, taskNames(props)));
   if (problems.length > 0) throw new InvalidJobs(problems);
   return { jobs: candidates.map(({ document }) => document as JobDocument), values };
 }
@@ -75,4 +75,14 @@ function deploymentValues(given: DeploymentValues, inTokens: DeploymentValues, b
     }
   }
   return { bucket, ...given, ...inTokens };
+}
+
+/** The tasks that jobs may name: the registered ones, and those that the worker has in itself. A name that is both means nothing. */
+function taskNames({ tasks = {}, workerProgram }: FanfoldPipelineProps): string[] {
+  const own = workerProgram?.tasks ?? [];
+  const twice = own.filter((name) => name in tasks);
+  if (twice.length > 0) {
+    throw new Error(`${twice.join(', ')}: named in tasks and in workerProgram.tasks; give one of the two another name`);
+  }
+  return [...Object.keys(tasks), ...own];
 }
