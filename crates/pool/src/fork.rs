@@ -55,6 +55,9 @@ use crate::processes::Processes;
 use crate::program::Program;
 use crate::usage::Usage;
 
+/// So many servers are asked for a process where each ends before it has forked one.
+const SERVERS_MAX: u32 = 3;
+
 /// The fork server of one task, started when it is first needed and again after it has died. It ends when this is dropped.
 ///
 /// Belongs to the runtime in which it was first used.
@@ -143,10 +146,22 @@ impl ForkedTask {
                 return Ok(process);
             }
         }
+        let failed = |source| StartError::NotForked { task: self.server.task.clone(), source };
+        for _ in 1..SERVERS_MAX {
+            match self.fork(processes).await? {
+                // Its server ended before it could fork; others have not.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
+                forked => return forked.map_err(failed),
+            }
+        }
+        self.fork(processes).await?.map_err(failed)
+    }
+
+    async fn fork(&self, processes: &Processes) -> Result<io::Result<Process>, StartError> {
         let connection = self.server.connection().await?;
         self.watch(processes, connection.pid());
-        let process = Process::fork(processes, &connection, &self.surroundings, self.calls_per_process.get());
-        process.await.map_err(|source| StartError::NotForked { task: self.server.task.clone(), source })
+        let calls = self.calls_per_process.get();
+        Ok(Process::fork(processes, &connection, &self.surroundings, calls).await)
     }
 
     fn watch(&self, processes: &Processes, server: Pid) {

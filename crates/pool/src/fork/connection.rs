@@ -131,15 +131,21 @@ impl Connection {
             self.socket.async_io(Interest::WRITABLE, || message::send(&self.socket, &request, &pipes)).await;
         if let Err(error) = sent {
             self.waiting.lock().remove(&number);
-            return Err(error);
+            return Err(if error.kind() == io::ErrorKind::BrokenPipe { self.is_gone() } else { error });
         }
-        let pid = forked.await.map_err(|_| gone())??;
+        let pid = forked.await.map_err(|_| self.is_gone())??;
         Ok(Forked { pid, end })
     }
 
     /// The server's process id.
     pub(crate) fn pid(&self) -> Pid {
         self.pid
+    }
+
+    /// Says so, before the listener may have noticed: nobody else shall ask this server.
+    fn is_gone(&self) -> io::Error {
+        self.waiting.is_over.store(true, Ordering::SeqCst);
+        gone()
     }
 
     /// Kills every process that descends from the server, but not the server. Blocks until they are gone.
