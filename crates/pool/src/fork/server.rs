@@ -5,7 +5,7 @@
 //!
 //! It is this program, started again. So it begins with a single thread whatever the pool's process has become by then, it
 //! can be started again after it has died, and everything that descends from it carries the mark of the pool's in
-//! /proc/<pid>/environ, as what is spawned does.
+//! `/proc/<pid>/environ`, as what is spawned does.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
