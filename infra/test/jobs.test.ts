@@ -214,6 +214,7 @@ describe('a job is refused', () => {
     ['a window of more than a day', { schedule: { rate: '1 day', flexible_window: '1441m' } }, 'schedule.flexible_window must'],
     ["the sweep's name", { name: 'sweep', schedule: { rate: '1 day' } }, "name 'sweep' is the name of the pipeline's own schedule"],
     ['a name with a slash', { name: 'a/b' }, 'name must be 1 to 64'],
+    ['processes larger than a worker', { memory_mb: 3009 }, 'memory_mb must be at most 3008, which is what a worker has in MB, not 3009'],
   ])('that has %s', (_what, changes, message) => {
     expect(refusal([job(changes)])).toContain(message);
   });

@@ -4,6 +4,7 @@ export interface JobDocument {
   readonly schedule?: Schedule | null;
   readonly on_object_created?: OnObjectCreated | null;
   readonly task: { readonly name?: string | null };
+  readonly memory_mb?: number | null;
   readonly output: { readonly uri: string };
 }
 

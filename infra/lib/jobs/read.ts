@@ -3,6 +3,7 @@ import * as path from 'node:path';
 import { checkJobs } from './check';
 import { InvalidJobs, type JobDocument, type Problem, type WorkFolder } from './document';
 import { TokenNames, type DeploymentValues } from './placeholders';
+import { workerMemoryMb } from '../functions';
 import type { FanfoldPipelineProps, InlineJob } from '../props';
 
 /** The jobs of a deployment, checked, and the values that their placeholders stand for. */
@@ -34,7 +35,7 @@ export function readJobs(props: FanfoldPipelineProps, work: WorkFolder): Deploye
     typeof entry === 'string' ? filesOf(entry).flatMap((file) => readFile(file, problems)) : [inline(entry, position, tokens, problems)],
   );
   const values = deploymentValues(props.deploymentValues ?? {}, tokens.found, work.bucket);
-  problems.push(...checkJobs(candidates, work, values, taskNames(props)));
+  problems.push(...checkJobs(candidates, work, values, { tasks: taskNames(props), memoryMb: workerMemoryMb(props) }));
   if (problems.length > 0) throw new InvalidJobs(problems);
   return { jobs: candidates.map(({ document }) => document as JobDocument), values };
 }
