@@ -229,3 +229,20 @@ impl fmt::Display for Holders<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_may_give_back_is_a_shortage_and_a_wrong_command_is_none() {
+        let refused = |error: Errno| StartError::System { program: "sh".into(), source: error.into() };
+        for error in [Errno::AGAIN, Errno::MFILE, Errno::NFILE, Errno::NOMEM] {
+            assert!(refused(error).is_shortage(), "{error}");
+            let not_forked = StartError::NotForked { task: "score".into(), source: error.into() };
+            assert!(not_forked.is_shortage(), "{error}");
+        }
+        assert!(!refused(Errno::TOOBIG).is_shortage());
+        assert!(!StartError::NoProgram.is_shortage());
+    }
+}

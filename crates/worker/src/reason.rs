@@ -186,7 +186,8 @@ pub(crate) fn broken(error: &RunError<InputError, OutputError>) -> Reason {
         RunError::Pipe { .. } | RunError::Wait { .. } | RunError::Leftovers { .. } => Code::Internal,
     };
     let is_shortage = matches!(error, RunError::Start(error) if error.is_shortage());
-    Reason { is_shortage, ..Reason::new(code, chain(error)) }
+    let advice = if is_shortage { "; set \"processes\" lower" } else { "" };
+    Reason { is_shortage, ..Reason::new(code, format!("{}{advice}", chain(error))) }
 }
 
 pub(crate) fn unreadable(error: &InputError) -> Reason {

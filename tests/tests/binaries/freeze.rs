@@ -193,21 +193,33 @@ async fn accept(listener: TcpListener, to: Arc<OnceLock<String>>, cut: broadcast
 
 #[tokio::test(flavor = "multi_thread")]
 async fn environments_whose_connections_were_cut_while_they_were_frozen_serve_their_next_events() {
+    serve_after_being_frozen(WORKER, json!({ "command": ["cat"] })).await;
+}
+
+/// Between two events nothing runs but the worker and the server that its processes are forked from.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fork_server_that_was_frozen_between_two_events_forks_for_the_next() {
+    serve_after_being_frozen(WORKER_WITH_TASKS, json!({ "name": "long-lived", "args": ["well"] })).await;
+}
+
+async fn serve_after_being_frozen(worker: &'static str, task: Value) {
     let (stage, wire) = (stage(Limits::default()), Wire::new().await);
     let endpoint = format!("http://{}", wire.address);
     let through_the_wire = |function: &mut Function| {
         function.environment.push(("AWS_ENDPOINT_URL_S3".to_owned(), endpoint.clone()));
     };
-    let deployed = stage::deployed(&stage, WORKER, through_the_wire).await;
+    let deployed = stage::deployed(&stage, worker, through_the_wire).await;
     wire.lead_to(&deployed.emulator().s3_endpoint());
     let input = lines(4_000);
     deployed.put("in", input.clone()).await;
+    let mut job = job(1_000 * LINE_BYTES, "");
+    job["task"] = task;
     for round in 0..ROUNDS {
         let frozen = groups(&deployed, &FUNCTIONS, Phase::Idle);
         freeze(&deployed, &frozen).await;
         assert_eq!((frozen.is_empty(), wire.cut() == 0), (round == 0, round == 0), "{frozen:?}");
         let work = async {
-            let submitted = deployed.submit(&job(1_000 * LINE_BYTES, "cat")).await;
+            let submitted = deployed.submit(&job).await;
             deployed.output(&submitted).await
         };
         let (output, report) = tokio::select! {
