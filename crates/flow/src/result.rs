@@ -108,3 +108,49 @@ pub struct Aligned {
     /// The byte after the last one.
     pub end: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn result(key: &str) -> ChunkResult {
+        let uri = crate::uri::ObjectUri::new("work", key);
+        let stored = Stored {
+            object: Arc::new(ObjectVersion { uri, etag: "etag".to_owned(), bytes: 9 }),
+            lead_bytes: 0,
+            offset: 1,
+            bytes: 2,
+            crc: Crc64(3),
+            separator: Literal::default(),
+        };
+        ChunkResult {
+            index: 0,
+            cut: 0,
+            hop: 0,
+            attempt: 1,
+            stored: Some(stored),
+            header: Some(Arc::new(b"a,b\n"[..].into())),
+            records: 1,
+            input: None,
+            bytes_in: 0,
+            bytes_out: 2,
+            started_ms: 0,
+            wall_ms: 1,
+        }
+    }
+
+    #[test]
+    fn what_results_have_in_common_is_in_memory_once_and_they_say_the_same() {
+        let before = ["pack", "pack", "alone"].map(result);
+        let mut results = before.clone();
+        share(&mut results);
+        assert_eq!(results, before);
+        let object = |result: &ChunkResult| Arc::as_ptr(&result.stored.as_ref().unwrap().object);
+        assert_eq!(object(&results[0]), object(&results[1]));
+        assert_ne!(object(&results[0]), object(&results[2]));
+        let header = |result: &ChunkResult| Arc::as_ptr(result.header.as_ref().unwrap());
+        assert_eq!(header(&results[0]), header(&results[2]));
+        let json = serde_json::to_string(&results).unwrap();
+        assert_eq!(serde_json::from_str::<Vec<ChunkResult>>(&json).unwrap(), before);
+    }
+}

@@ -95,6 +95,17 @@ fn one_piece_too_many_makes_several_nodes_of_about_equal_work() {
 }
 
 #[test]
+fn more_pieces_that_could_be_copied_than_there_are_parts_are_one_upload_where_some_are_better_streamed() {
+    // Of 5 MiB nothing is left to be lent to a comma. Of four with commas between them the inner two are streamed, as one part.
+    let four = |first: usize| {
+        let [a, b, c, d] = [0, 1, 2, 3].map(|place| piece(4 * first + place, 5 * MIB));
+        [a, literal(","), b, literal(","), c, literal(","), d]
+    };
+    let elements: Vec<Element> = (0..3_333).flat_map(four).collect();
+    assert_eq!(whole(&elements).parts.len(), 9_999);
+}
+
+#[test]
 fn a_million_pieces_make_about_a_thousand_nodes_of_which_nothing_is_streamed() {
     let elements: Vec<Element> = (0..1_000_000).map(|number| piece(number, 5 * MIB)).collect();
     let nodes = nodes(&elements);
