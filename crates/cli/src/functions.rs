@@ -117,13 +117,18 @@ pub(crate) fn cores_per_worker(workers: u32) -> u32 {
     u32::try_from(cores).unwrap_or(u32::MAX).div_ceil(workers.max(1)).max(1)
 }
 
-/// How much memory the processes of a worker share, in MB, where nobody says how much a worker has: the machine's, shared among the
-/// workers. None where the machine does not tell.
-fn memory_mb_per_worker(workers: u32) -> Option<u64> {
+/// How much memory the processes of a worker share, in MB: what it is said to have, else the machine's, shared among the workers.
+pub(crate) fn process_memory_mb(args: &MachineArgs) -> u32 {
+    let machines = args.has_the_machines_memory().then(|| memory_mb_per_worker(args.workers)).flatten();
+    machines.unwrap_or(args.worker_memory)
+}
+
+/// The machine's memory, shared among the workers, in MB. None where the machine does not tell.
+fn memory_mb_per_worker(workers: u32) -> Option<u32> {
     let told = std::fs::read_to_string("/proc/meminfo").ok()?;
     let total = told.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB"))?;
     let total_kib: u64 = total.trim_end().parse().ok()?;
-    Some((total_kib >> 10) / u64::from(workers.max(1)))
+    u32::try_from((total_kib >> 10) / u64::from(workers.max(1))).ok()
 }
 
 /// The user's own variables, so that programs find what they find in a shell, and ours.
@@ -151,9 +156,11 @@ fn environment(deployment: &Deployment<'_>) -> Vec<(String, String)> {
         ("FANFOLD_TASK_DIRECTORY", deployment.directory.display().to_string()),
         ("FANFOLD_LOG", logs::of_functions()),
     ];
-    let memory_mb =
-        deployment.args.has_the_machines_memory().then(|| memory_mb_per_worker(*workers)).flatten();
-    let memory = memory_mb.map(|memory_mb| ("FANFOLD_PROCESS_MEMORY_MB".to_owned(), memory_mb.to_string()));
+    // Where it is said, what is left of it for processes is for the worker to find out.
+    let memory = deployment
+        .args
+        .has_the_machines_memory()
+        .then(|| ("FANFOLD_PROCESS_MEMORY_MB".to_owned(), process_memory_mb(deployment.args).to_string()));
     let token = deployment.session_token.iter().map(|token| (SESSION_TOKEN.to_owned(), token.clone()));
     own.chain(defaults)
         .chain(ours.map(|(name, value)| (name.to_owned(), value)))

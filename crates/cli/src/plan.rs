@@ -10,6 +10,7 @@ use fanfold_flow::code::Code;
 use fanfold_flow::job::{Job, Task};
 use fanfold_flow::keys::JobId;
 use fanfold_flow::plan::{self, Plan, PlannedInput, Span};
+use fanfold_flow::problem::Problems;
 use fanfold_flow::template::{self, Values};
 use fanfold_runtime::Error;
 use fanfold_store::Store;
@@ -18,7 +19,7 @@ use serde_json::{Value, json};
 use crate::args::{MachineArgs, PlaceArgs, PlanArgs, S3Choice};
 use crate::exit::Stop;
 use crate::find::{Found, find};
-use crate::functions::cores_per_worker;
+use crate::functions::{cores_per_worker, process_memory_mb};
 use crate::machine;
 use crate::measures::{bytes, count, counted};
 use crate::places;
@@ -95,6 +96,9 @@ async fn make(
     args: &MachineArgs,
     store: &Arc<dyn Store>,
 ) -> Result<Plan, Error> {
+    if let Some(problem) = job.memory_problem(process_memory_mb(args)) {
+        return Err(Problems(vec![problem]).into());
+    }
     let listing = list(job, values, store).await?;
     let plan =
         plan::make(job, values.job_id, listing, cores_per_worker(args.workers), values.occasion.clone());

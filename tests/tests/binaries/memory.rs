@@ -4,6 +4,7 @@ use e2e::program::{Ended, Sandbox};
 use e2e::stage::{Limits, Stage};
 use fanfold_flow::code::Code;
 use fanfold_flow::report::Counts;
+use serde_json::json;
 
 use crate::sandbox;
 
@@ -95,5 +96,14 @@ fn a_job_that_lets_a_process_take_more_than_a_worker_has_is_refused_at_once() {
     let options = ["--memory-mb", "513", "--worker-memory", "512"];
     let ended = map(&sandbox, None, &options, "").failed_with(i32::from(Code::InvalidJob.exit_status()));
     ended.says(&["memory_mb: must be at most 512", "not 513"]);
-    sandbox.assert_clean(&["in"]);
+    let job = json!({
+        "version": 1, "name": "large", "source": { "range": { "end": 1, "chunk": 1 } }, "task": { "command": ["true"] },
+        "output": { "uri": "out" }, "memory_mb": 513
+    });
+    sandbox.write("job.json", job.to_string());
+    for (memory, is_right) in [("512", false), ("513", true)] {
+        let planned = sandbox.run(["plan", "job.json", "--worker-memory", memory]);
+        assert_eq!(planned.status.success(), is_right, "{}", planned.stderr);
+    }
+    sandbox.assert_clean(&["in", "job.json"]);
 }
