@@ -10,12 +10,13 @@
 //! An output may take more time than an invocation has, and any invocation may die. The upload that is under way is noted
 //! in the lease; whoever reduces next goes on with it, and makes only the parts that are not there.
 //!
-//! Memory does not grow with bytes, only with the number of results. While the plan is made, each takes 200 bytes, and 300 to 400
-//! more where it stands in an object of its own, since key and ETag are text; while bytes move, what is left of it is 32 bytes of the
-//! plan, and its object. So with the parts that are on their way, which are most, 128 MiB suffice for some 100,000 results in
-//! objects of their own, or 500,000 that share objects, as workers pack small ones. (Measured: 10,000 of 64 KiB, each in an object
-//! of its own, take 102 MiB; the plan of a million takes 46 to 200 MiB beside its pieces, which take 30 MiB, and 335 in objects of
-//! their own.) Of more, the reducer must be larger: the largest job there can be takes some 600 MiB.
+//! Memory does not grow with bytes, only with the number of results. While the plan is made, each takes 200 bytes, and 300 to
+//! 400 more where it stands in an object of its own, since key and ETag are text; while bytes move, what is left of it is 32
+//! bytes of the plan, and its object. So with the parts that are on their way, which are most, 128 MiB suffice for some
+//! 100,000 results in objects of their own, or 500,000 that share objects, as workers pack small ones. (Measured: 10,000 of
+//! 64 KiB, each in an object of its own, take 102 MiB; the plan of a million takes 46 to 200 MiB beside its pieces, which
+//! take 30 MiB, and 335 in objects of their own.) Of more, the reducer must be larger: the largest job there can be takes
+//! some 600 MiB.
 #![forbid(unsafe_code)]
 
 mod account;
