@@ -22,7 +22,7 @@ fn run(sandbox: &Sandbox, worker: &str, task: serde_json::Value, options: &[&str
     });
     sandbox.write("job.json", job.to_string());
     let usual = ["run", "job.json", "--worker-program", worker, "--json"];
-    sandbox.run(&[&usual[..], options].concat())
+    sandbox.run([&usual[..], options].concat())
 }
 
 const TASKS: &str = env!("CARGO_BIN_EXE_e2e-tasks");
