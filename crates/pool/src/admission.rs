@@ -21,7 +21,7 @@ use rustix::process::Pid;
 use tokio::sync::Notify;
 
 use crate::memory::{Gauge, Kind, Root};
-use crate::usage;
+use crate::{procfs, usage};
 
 /// How old a look may be where memory is plenty: less than half of it is spoken for. A look takes about 0.4 ms among a hundred
 /// processes.
@@ -165,10 +165,12 @@ impl Books {
 
     /// Learns from the kernel what a process took that has ended and was waited for: exactly, if no other has ever taken as much.
     fn learn(&mut self) {
-        let (Ok(children), Ok(own_peak_bytes)) = (usage(), usage::own_peak_memory_bytes()) else { return };
+        let Ok(children) = usage() else { return };
         let largest = children.peak_memory_bytes;
         // Up to what this process itself had, a child's mark is this process's.
-        if largest > self.largest_ended_bytes && largest > own_peak_bytes {
+        if largest > self.largest_ended_bytes
+            && procfs::own_peak_bytes().is_some_and(|own_bytes| largest > own_bytes)
+        {
             self.peak_bytes = self.peak_bytes.max(largest);
         }
         self.largest_ended_bytes = largest;
@@ -267,10 +269,13 @@ impl Admission {
 
     /// Looks at what all take, unless somebody has since then, or does now.
     fn look_if_older_than(&self, most: Duration) {
-        let mut books = self.lock();
-        if books.watched.is_empty() || !books.is_old(most) {
-            return;
+        let books = self.lock();
+        if !books.watched.is_empty() && books.is_old(most) {
+            self.look(books);
         }
+    }
+
+    fn look(&self, mut books: MutexGuard<'_, Books>) {
         let at = Instant::now();
         // Whoever comes now will not look too.
         books.look = Some(Look { at, took: Duration::ZERO });
@@ -339,10 +344,15 @@ impl Watched {
         let (Some(limit_bytes), Some(number)) = (self.admission.bounds.process_bytes, self.number) else {
             return std::future::pending().await;
         };
+        let seen = || self.admission.lock().watched.get(&number).map_or(0, |watch| watch.taken_bytes);
         loop {
-            let taken_bytes = self.admission.lock().watched.get(&number).map_or(0, |watch| watch.taken_bytes);
-            if taken_bytes > limit_bytes {
-                return taken_bytes;
+            if seen() > limit_bytes {
+                // That may have been in the call before, or for a moment only.
+                self.admission.look(self.admission.lock());
+                let taken_bytes = seen();
+                if taken_bytes > limit_bytes {
+                    return taken_bytes;
+                }
             }
             tokio::time::sleep(LOOK_AT_LIMIT).await;
             self.admission.look_if_older_than(LOOK_AT_LIMIT);

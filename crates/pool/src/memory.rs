@@ -67,7 +67,7 @@ impl Gauge {
             return None;
         }
         let resident = |stat: &procfs::Stat| stat.resident_pages.saturating_mul(self.page_bytes);
-        let mut family = if root.kind == Kind::Server { Vec::new() } else { tree.below(root.pid) };
+        let mut family = if root.kind == Kind::Server { Vec::new() } else { with_memory(tree, root.pid) };
         family.push((root.pid, stat));
         let coarse: u64 = family.iter().map(|(_, stat)| resident(stat)).sum();
         let exact = |pid| match root.kind {
@@ -88,6 +88,18 @@ impl Gauge {
     pub(crate) fn available_bytes(&self) -> Option<u64> {
         [procfs::available_bytes(), self.limits.available_bytes()].into_iter().flatten().min()
     }
+}
+
+/// What descends from a process and has memory of its own. One that is about to become another program does not yet: many
+/// runtimes start programs so (vfork(2)) that until then it has its parent's, page for page, which would count twice.
+fn with_memory(tree: &Tree, root: Pid) -> Vec<(Pid, &procfs::Stat)> {
+    let has_its_parents = |stat: &procfs::Stat| {
+        let parent = stat.parent.and_then(|parent| tree.get(parent));
+        parent.is_some_and(|parent| {
+            (parent.virtual_bytes, parent.resident_pages) == (stat.virtual_bytes, stat.resident_pages)
+        })
+    };
+    tree.below(root).into_iter().filter(|(_, stat)| !has_its_parents(stat)).collect()
 }
 
 #[cfg(test)]
@@ -145,6 +157,31 @@ mod tests {
         }
         drop(parent);
         assert_eq!(gauge.taken(&[root], 0), [None]);
+    }
+
+    #[test]
+    fn what_is_about_to_become_another_program_does_not_count_with_its_parents_memory() {
+        let pid = |number| Pid::from_raw(number).unwrap();
+        let stat = |parent, virtual_bytes, resident_pages| procfs::Stat {
+            name: String::new(),
+            parent: Pid::from_raw(parent),
+            ended: false,
+            of_the_kernel: false,
+            started_ticks: 1,
+            virtual_bytes,
+            resident_pages,
+        };
+        let tree = Tree::of_stats([
+            (pid(1), stat(0, 9_000, 7)),
+            (pid(2), stat(1, 9_000, 7)),
+            (pid(3), stat(1, 9_000, 6)),
+            (pid(4), stat(3, 500, 3)),
+            (pid(5), stat(4, 500, 3)),
+        ]);
+        let mut counted: Vec<i32> =
+            with_memory(&tree, pid(1)).iter().map(|(pid, _)| pid.as_raw_pid()).collect();
+        counted.sort_unstable();
+        assert_eq!(counted, [3, 4]);
     }
 
     #[test]

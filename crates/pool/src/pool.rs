@@ -42,7 +42,8 @@ pub struct Settings {
     /// The machine's free memory counts too, and that of this process's cgroup. `None`: memory holds nobody back.
     pub memory_bytes: Option<u64>,
     /// How much memory a process may take, with what it starts, in bytes. One that takes more is killed, and its
-    /// [`Ended::memory_exceeded`] says so. It is looked at ten times a second. `None`: as much as it likes.
+    /// [`Ended::memory_exceeded`] says so. It is looked at ten times a second. What a called process shares with its fork server is
+    /// not counted. `None`: as much as it likes.
     pub process_memory_bytes: Option<u64>,
 }
 

@@ -61,6 +61,8 @@ pub(crate) struct Stat {
     pub(crate) of_the_kernel: bool,
     /// When it was started, in the kernel's clock ticks since boot.
     pub(crate) started_ticks: u64,
+    /// How many bytes of addresses it has.
+    pub(crate) virtual_bytes: u64,
     /// How many of its pages are in memory, those among them that it shares. The kernel counts them in batches, so this may
     /// be wrong by some hundred.
     pub(crate) resident_pages: u64,
@@ -84,13 +86,15 @@ fn parse_stat(text: &str) -> Option<Stat> {
     // Counts and times, and at last starttime, the 22nd field of all.
     let started_ticks = fields.nth(12)?.parse().ok()?;
     // Behind it vsize, and then rss.
-    let resident_pages = fields.nth(1)?.parse().ok()?;
+    let virtual_bytes = fields.next()?.parse().ok()?;
+    let resident_pages = fields.next()?.parse().ok()?;
     Some(Stat {
         name: name.to_owned(),
         parent,
         ended: matches!(state, "Z" | "X" | "x"),
         of_the_kernel: flags & KERNEL_THREAD != 0,
         started_ticks,
+        virtual_bytes,
         resident_pages,
     })
 }
@@ -108,12 +112,23 @@ impl Tree {
         let mut tree = Tree::default();
         for &pid in everybody {
             let Some(stat) = stat(pid).filter(|stat| !stat.ended) else { continue };
-            if let Some(parent) = stat.parent {
-                tree.children.entry(parent).or_default().push(pid);
-            }
-            tree.members.insert(pid, stat);
+            tree.add(pid, stat);
         }
         tree
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of_stats(stats: impl IntoIterator<Item = (Pid, Stat)>) -> Tree {
+        let mut tree = Tree::default();
+        stats.into_iter().for_each(|(pid, stat)| tree.add(pid, stat));
+        tree
+    }
+
+    fn add(&mut self, pid: Pid, stat: Stat) {
+        if let Some(parent) = stat.parent {
+            self.children.entry(parent).or_default().push(pid);
+        }
+        self.members.insert(pid, stat);
     }
 
     /// What is known of a process; `None` once it has ended.
@@ -151,6 +166,11 @@ pub(crate) fn private_bytes(pid: Pid) -> Option<u64> {
 
 fn rollup(pid: Pid) -> Option<String> {
     fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()
+}
+
+/// The most memory that this process has held, in bytes (`VmHWM`). (What getrusage(2) tells of it may be of who started it.)
+pub(crate) fn own_peak_bytes() -> Option<u64> {
+    kib_of("VmHWM:", &fs::read_to_string("/proc/self/status").ok()?)
 }
 
 /// How much memory the machine could give without swapping, in bytes (`MemAvailable` in `/proc/meminfo`).
@@ -198,7 +218,7 @@ mod tests {
         let stat = parse_stat(stat).unwrap();
         assert_eq!(stat.name, "a) R 7 (b c");
         assert_eq!(stat.parent, Pid::from_raw(41));
-        assert_eq!((stat.started_ticks, stat.resident_pages), (4711, 24));
+        assert_eq!((stat.started_ticks, stat.virtual_bytes, stat.resident_pages), (4711, 23, 24));
         assert!(stat.ended && !stat.of_the_kernel);
         let thread = "2 (kthreadd) S 0 0 0 0 -1 2129984 10 11 12 13 14 15 16 17 18 19 1 0 3 23 24";
         assert!(parse_stat(thread).unwrap().of_the_kernel);

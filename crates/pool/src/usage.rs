@@ -44,11 +44,6 @@ pub fn usage() -> io::Result<Usage> {
     })
 }
 
-/// The most memory that this process itself has held, in bytes.
-pub(crate) fn own_peak_memory_bytes() -> io::Result<u64> {
-    Ok(kib(getrusage(UsageWho::RUSAGE_SELF)?.max_rss()))
-}
-
 /// How much memory this process takes now, in bytes, where a page that it shares with others counts in part; none where the kernel
 /// does not tell.
 pub fn own_memory_bytes() -> Option<u64> {

@@ -182,6 +182,18 @@ async fn a_pool_that_is_told_no_bound_keeps_no_books() {
 }
 
 #[tokio::test]
+async fn what_was_seen_in_the_call_before_ends_no_process() {
+    let admission = Admission::new(Bounds { memory_bytes: None, process_bytes: Some(1 << 40) });
+    let watched = admission.watch(rustix::process::getpid());
+    for watch in admission.lock().watched.values_mut() {
+        watch.taken_bytes = u64::MAX;
+    }
+    assert!(poll!(Box::pin(watched.over_limit())).is_pending());
+    let taken = admission.lock().known().taken;
+    assert!(taken[0] > 0 && taken[0] < 1 << 40, "{taken:?}");
+}
+
+#[tokio::test]
 async fn what_ends_gives_its_memory_back_before_anybody_looks_again() {
     let admission = Admission::new(bounds(u64::MAX, None));
     let watched = admission.watch(rustix::process::getpid());

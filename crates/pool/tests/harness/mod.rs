@@ -1,6 +1,8 @@
 //! What the tests of the pool share: programs, inputs, and a look at what is left.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod holding;
+
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::fs;
