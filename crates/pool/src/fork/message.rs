@@ -103,3 +103,61 @@ pub(crate) fn receive<T: DeserializeOwned>(socket: impl AsFd) -> io::Result<Opti
     }
     Ok(Some((serde_json::from_slice(&text[..received.bytes])?, descriptors)))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rustix::net::send as send_bytes;
+
+    use super::*;
+
+    fn reply() -> impl Strategy<Value = Reply> {
+        let end =
+            (any::<i32>(), any::<u32>(), any::<u64>()).prop_map(|(status, millis, peak_memory_bytes)| End {
+                status,
+                cpu: Duration::from_millis(millis.into()),
+                peak_memory_bytes,
+            });
+        prop_oneof![
+            Just(Reply::Loaded),
+            prop::collection::vec(any::<char>(), 0..TEXT_BYTES_MAX / 4)
+                .prop_map(|reason| Reply::NotLoaded { reason: reason.into_iter().collect() }),
+            (any::<u64>(), any::<i32>()).prop_map(|(number, pid)| Reply::Forked { number, pid }),
+            (any::<u64>(), any::<i32>()).prop_map(|(number, errno)| Reply::NotForked { number, errno }),
+            (any::<u64>(), end).prop_map(|(number, end)| Reply::Ended { number, end }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn messages_arrive_one_by_one_and_with_their_descriptors(replies in prop::collection::vec(reply(), 1..5)) {
+            let (ours, its) = socket().unwrap();
+            for (count, reply) in replies.iter().enumerate() {
+                let with = vec![its.as_fd(); count.min(PIPES)];
+                send(&ours, reply, &with).unwrap();
+            }
+            for (count, reply) in replies.into_iter().enumerate() {
+                let (received, descriptors) = receive::<Reply>(&its).unwrap().unwrap();
+                prop_assert_eq!((received, descriptors.len()), (reply, count.min(PIPES)));
+            }
+            drop(ours);
+            prop_assert!(receive::<Reply>(&its).unwrap().is_none());
+        }
+
+        #[test]
+        fn whatever_else_arrives_is_an_error_and_the_next_message_is_whole(
+            bytes in prop_oneof![
+                prop::collection::vec(any::<u8>(), 1..100),
+                "\\{\"(Forked|Ended|Loaded)\":[ -~]{0,40}".prop_map(String::into_bytes),
+                (MESSAGE_BYTES_MAX..MESSAGE_BYTES_MAX + 100).prop_map(|length| vec![b' '; length]),
+            ],
+        ) {
+            let (ours, its) = socket().unwrap();
+            send_bytes(&ours, &bytes, SendFlags::NOSIGNAL).unwrap();
+            send(&ours, &Reply::Loaded, &[]).unwrap();
+            let understood = serde_json::from_slice::<Reply>(&bytes).is_ok();
+            prop_assert_eq!(receive::<Reply>(&its).is_ok(), understood);
+            prop_assert_eq!(receive::<Reply>(&its).unwrap().unwrap().0, Reply::Loaded);
+        }
+    }
+}
