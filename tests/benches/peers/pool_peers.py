@@ -2,7 +2,7 @@
 
     python pool_peers.py WAY WORK NUMBER [--check]
 
-WORK is `bytes` (six results of so many bytes), `rows` (six processes share so many small dictionaries), `tiny` (so many
+WORK is `bytes` (six results of so many bytes), `rows` (six results of so many small dictionaries), `tiny` (so many
 results of a line) or `table` (six processes at once use a table of so many MiB). Prints a line of JSON: how long it took, in
 seconds, from before the first process until all results are one; with --check also whether that is right.
 """
@@ -31,7 +31,7 @@ def result(index):
     if work == "bytes":
         return bytes([ord("A") + index % 26]) * number
     if work == "rows":
-        ids = range(number * index // PROCESSES, number * (index + 1) // PROCESSES)
+        ids = range(number * index, number * (index + 1))
         return [{"id": id, "name": f"user-{id:07}", "amount": id * 1.25, "part": index} for id in ids]
     if work == "tiny":
         return f"{index}\n".encode()
@@ -137,7 +137,7 @@ def is_right(whole):
         parts = (whole[index * number : (index + 1) * number] for index in range(PROCESSES))
         return len(whole) == number * PROCESSES and all(part == result(index) for index, part in enumerate(parts))
     if work == "rows":
-        return [row["id"] for row in whole] == list(range(number))
+        return [row["id"] for row in whole] == list(range(number * PROCESSES))
     if work == "tiny":
         return whole == b"".join(result(index) for index in range(number))
     return whole == b"\1" * PROCESSES

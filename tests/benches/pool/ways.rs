@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use e2e::python;
 
 use crate::measure::{self, Took};
+use crate::ours::TO_FILES;
 use crate::work::Work;
 
 /// Most tiny chunks for a way that starts a process for each, which takes less than a millisecond, or some. It is told then by what
@@ -34,10 +35,22 @@ enum Kind {
     Python,
 }
 
-const WAYS: [Way; 8] = [
-    Way { name: "spawn", title: "Fanfold's pool, a program", kind: Kind::This, tiny_max: TINY_MAX },
+const WAYS: [Way; 10] = [
+    Way { name: SPAWN, title: "Fanfold's pool, a program", kind: Kind::This, tiny_max: TINY_MAX },
     Way { name: "fork", title: "Fanfold's pool, a task, forked", kind: Kind::This, tiny_max: TINY_MAX },
     Way { name: "long-lived", title: "Fanfold's pool, a task, kept", kind: Kind::This, tiny_max: usize::MAX },
+    Way {
+        name: "fork-to-files",
+        title: "Fanfold's pool, a task, forked; each result streamed on to a file, none collected",
+        kind: Kind::This,
+        tiny_max: 0,
+    },
+    Way {
+        name: "long-lived-to-files",
+        title: "Fanfold's pool, a task, kept; each result streamed on to a file, none collected",
+        kind: Kind::This,
+        tiny_max: 0,
+    },
     Way {
         name: FLOOR,
         title: "the floor: a program, six pipes, `poll`",
@@ -71,6 +84,7 @@ const WAYS: [Way; 8] = [
 ];
 
 const FLOOR: &str = "floor";
+const SPAWN: &str = "spawn";
 
 impl Way {
     /// Those with these names, or all; of them those that are installed here.
@@ -95,9 +109,13 @@ impl Way {
         self.name == FLOOR
     }
 
-    /// Whether it can do this work at all.
-    pub(crate) fn does(self, work: Work) -> bool {
-        !(matches!(work, Work::Table(_)) && self.kind == Kind::Parallel)
+    /// Whether it does this work: where it was not asked for by name, not if that takes minutes.
+    pub(crate) fn does(self, work: Work, is_named: bool) -> bool {
+        match work {
+            Work::Bytes(_) | Work::Rows(_) => true,
+            Work::Tiny(_) => !self.name.ends_with(TO_FILES) && (is_named || self.name != SPAWN),
+            Work::Table(_) => !self.name.ends_with(TO_FILES) && self.kind != Kind::Parallel,
+        }
     }
 
     /// The part of the work that it is given.

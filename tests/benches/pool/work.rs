@@ -10,7 +10,7 @@ pub(crate) const CHUNKS: usize = 6;
 pub(crate) enum Work {
     /// Each of six chunks gives so many bytes, all alike.
     Bytes(usize),
-    /// Six chunks share so many rows.
+    /// Each of six chunks gives so many rows.
     Rows(usize),
     /// So many chunks give a line each, by at most six processes at once.
     Tiny(usize),
@@ -54,7 +54,7 @@ impl Work {
     /// The rows of a chunk, by their numbers.
     pub(crate) fn rows(self, index: usize) -> std::ops::Range<usize> {
         let Self::Rows(count) = self else { return 0..0 };
-        count * index / CHUNKS..count * (index + 1) / CHUNKS
+        count * index..count * (index + 1)
     }
 }
 
@@ -62,7 +62,7 @@ impl fmt::Display for Work {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bytes(bytes) => write!(f, "{CHUNKS} results of {}", in_units(*bytes)),
-            Self::Rows(count) => write!(f, "{count} rows, of {CHUNKS} processes"),
+            Self::Rows(count) => write!(f, "{CHUNKS} results of {count} rows"),
             Self::Tiny(count) => write!(f, "{count} chunks of a line each"),
             Self::Table(mebibytes) => {
                 write!(
