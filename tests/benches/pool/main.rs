@@ -61,6 +61,7 @@ fn main() -> ExitCode {
 }
 
 fn compare_all() {
+    measure::adopt_orphans();
     let rounds = argument("--rounds").unwrap_or(5);
     let named: Option<String> = argument("--ways");
     let ways = Way::those(named.as_deref());
