@@ -135,7 +135,8 @@ pub(crate) fn unsuccessful(ran: &Prepared<'_>, ended: Ended, shared: &Shared) ->
             (Code::ProgramFailed, format!("{ran} {}", ended.words.clone().unwrap_or_else(exited)))
         }
         Exit::Signal(signal) => {
-            (Code::ProgramKilled, format!("{ran} was ended by signal {signal}{}", signal_name(signal)))
+            let ended_by = || format!("was ended by signal {signal}{}", signal_name(signal));
+            (Code::ProgramKilled, format!("{ran} {}", ended.words.clone().unwrap_or_else(ended_by)))
         }
     };
     Reason::new(code, message).behind(ended)

@@ -79,7 +79,7 @@ where
         (outcome, (over.fed, over.end, over.is_gone, over.memory_exceeded))
     };
     let (fed, end, is_gone, memory_exceeded) = over;
-    let (exit, words) = exit_of(outcome, end);
+    let (exit, words) = exit_of(outcome, end, process.hold.has_lost_its_server());
     // It may have told the outcome a moment before.
     let memory_exceeded = memory_exceeded.filter(|_| !exit.success());
     let out_of_memory = memory_exceeded.is_none() && processes.ran_out_of_memory(exit, before);
@@ -106,12 +106,19 @@ where
 }
 
 /// What a call comes to, and in whose words. A process that ends within a call has not done it, whatever it ends with.
-fn exit_of(outcome: Option<Outcome>, end: Option<ExitStatus>) -> (Exit, Option<String>) {
+fn exit_of(
+    outcome: Option<Outcome>,
+    end: Option<ExitStatus>,
+    has_lost_its_server: bool,
+) -> (Exit, Option<String>) {
     match (outcome, end.map(Exit::from)) {
         (Some(Outcome::Done), _) => (Exit::Code(0), None),
         (Some(Outcome::Failed(words)), _) => (Exit::Code(FAILED), Some(format!("failed: {words}"))),
         (Some(Outcome::Panicked(words)), _) => (Exit::Code(PANICKED), Some(format!("panicked: {words}"))),
-        (None, Some(Exit::Signal(signal))) => (Exit::Signal(signal), None),
+        (None, Some(exit @ Exit::Signal(_))) => {
+            let words = "was killed, since its fork server had ended, which is most often for lack of memory";
+            (exit, has_lost_its_server.then(|| words.to_owned()))
+        }
         (None, Some(Exit::Code(code))) => {
             let words = format!("ended its process, with exit code {code}, before the call was over");
             (Exit::Code(if code == 0 { FAILED } else { code }), Some(words))
@@ -151,8 +158,8 @@ impl Over<'_> {
                         return Ok(Some(outcome));
                     }
                 }
-                ended = Self::end(self.hold), if !self.is_gone => {
-                    self.ended(ended?);
+                status = self.hold.wait(), if !self.is_gone => {
+                    self.ended(status);
                     // All that it has written is in the pipe.
                     output_patience.end();
                 }
@@ -178,7 +185,7 @@ impl Over<'_> {
         let mut grace = pin!(tokio::time::sleep(grace));
         while !(self.is_gone || goes_on && self.fed.is_some()) {
             tokio::select! {
-                ended = Self::end(self.hold) => self.ended(ended?),
+                status = self.hold.wait() => self.ended(status),
                 fed = &mut feeding, if !feeding.is_terminated() => self.fed = Some(fed?),
                 logged = &mut logging, if !logging.is_terminated() => logged?,
                 () = &mut grace => {
@@ -189,11 +196,6 @@ impl Over<'_> {
             }
         }
         Ok(())
-    }
-
-    async fn end<I, O>(hold: &mut Hold) -> Result<ExitStatus, RunError<I, O>> {
-        let pid = hold.pid();
-        hold.wait().await.map_err(|source| RunError::Wait { pid, source })
     }
 
     fn ended(&mut self, status: ExitStatus) {

@@ -145,7 +145,8 @@ impl Connection {
     /// Says so, before the listener may have noticed: nobody else shall ask this server.
     fn is_gone(&self) -> io::Error {
         self.waiting.is_over.store(true, Ordering::SeqCst);
-        gone()
+        let message = "the fork server has ended, and its processes with it";
+        io::Error::new(io::ErrorKind::ConnectionReset, message)
     }
 
     /// Kills every process that descends from the server, but not the server. Blocks until they are gone.
@@ -239,9 +240,4 @@ async fn receive(socket: &UnixStream) -> io::Result<Option<Reply>> {
         Err(error) if error.raw_os_error() == Some(Errno::CONNRESET.raw_os_error()) => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-/// What is said of a fork server that is gone.
-pub(crate) fn gone() -> io::Error {
-    io::Error::new(io::ErrorKind::ConnectionReset, "the fork server has ended, and its processes with it")
 }

@@ -7,12 +7,12 @@ use std::process::ExitStatus;
 
 use bytes::BytesMut;
 use rustix::pipe::fcntl_getpipe_size;
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal};
 use tokio::net::unix::pipe;
 
 use crate::admission::Watched;
 use crate::error::StartError;
-use crate::fork::connection::{Connection, Forked, gone};
+use crate::fork::connection::{Connection, Forked};
 use crate::fork::frame::{Decoder, Header, Kind};
 use crate::fork::message::End;
 use crate::leftovers::{self, Member};
@@ -94,9 +94,7 @@ impl Process {
     pub(crate) async fn end(self) {
         let Process { mut hold, stdin, stdout: _stdout, stderr: _stderr, .. } = self;
         drop(stdin);
-        if let Err(error) = hold.wait().await {
-            tracing::debug!(pid = hold.pid(), %error, "a process that rested was gone already");
-        }
+        hold.wait().await;
     }
 
     /// Makes it ready to rest. It has nothing to say until it is called again, which saves the runtime from asking.
@@ -119,11 +117,12 @@ pub(crate) struct Hold {
     member: Option<Member>,
     end: tokio::sync::oneshot::Receiver<End>,
     is_over: bool,
+    has_lost_its_server: bool,
 }
 
 impl Hold {
     fn new(pid: Pid, server: Pid, end: tokio::sync::oneshot::Receiver<End>) -> Hold {
-        Hold { pid, member: Member::forked(pid, server), end, is_over: false }
+        Hold { pid, member: Member::forked(pid, server), end, is_over: false, has_lost_its_server: false }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -135,11 +134,25 @@ impl Hold {
         matches!(self.end.try_recv(), Err(tokio::sync::oneshot::error::TryRecvError::Empty))
     }
 
-    /// Waits for the end that the server tells. Can be dropped and called again until it has given one.
-    pub(crate) async fn wait(&mut self) -> io::Result<ExitStatus> {
-        let end = (&mut self.end).await.map_err(|_| gone())?;
-        self.is_over = true;
-        Ok(ExitStatus::from_raw(end.status))
+    /// Waits for the end that the server tells; or for that of the server, with which the process is killed. Can be dropped
+    /// and called again until it has given one.
+    pub(crate) async fn wait(&mut self) -> ExitStatus {
+        match (&mut self.end).await {
+            Ok(end) => {
+                self.is_over = true;
+                ExitStatus::from_raw(end.status)
+            }
+            Err(_) => {
+                self.put_down();
+                self.has_lost_its_server = true;
+                ExitStatus::from_raw(Signal::KILL.as_raw())
+            }
+        }
+    }
+
+    /// Whether it was killed since its server was gone.
+    pub(crate) fn has_lost_its_server(&self) -> bool {
+        self.has_lost_its_server
     }
 
     /// Kills it and all that descends from it, and blocks until they are gone.
