@@ -143,6 +143,7 @@ impl ForkedTask {
     async fn process(&self, processes: &Processes) -> Result<Process, StartError> {
         while let Some(mut process) = self.take_resting() {
             if process.can_be_called() {
+                process.before = processes.before();
                 return Ok(process);
             }
         }
@@ -182,7 +183,7 @@ impl ForkedTask {
         self.resting.lock().unwrap_or_else(PoisonError::into_inner).push(process);
     }
 
-    /// Ends the processes that rest, and kills what the task's processes have left behind, or what does not end within
+    /// Ends the processes that rest, and kills what all processes of its server have left behind, or what does not end within
     /// `grace`. Meant for the end of an invocation, when no call is under way: one that is sees its process killed. The server, and
     /// what it has loaded, stays.
     ///

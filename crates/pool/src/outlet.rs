@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::BytesMut;
 use rustix::io::Errno;
+use rustix::pipe::fcntl_getpipe_size;
 use tokio::net::unix::pipe;
 use tokio::sync::Notify;
 
@@ -17,6 +18,10 @@ use crate::output::Output;
 /// Reads in a row before the other pipes of the same task get their turn. A program that floods one pipe
 /// always has more to read, so without a limit its input and its other pipe would wait for ever.
 const READS_IN_A_ROW: u32 = 8;
+
+/// So many pipes full are read when patience is over: what is in the pipe then, and its end. Whoever still floods it is not
+/// listened to for ever.
+const LAST_PIPES: usize = 2;
 
 /// Bytes that are read at once of what is left in a pipe in the end.
 const LAST_READ_BYTES: usize = 16 << 10;
@@ -52,8 +57,8 @@ impl Patience {
 pub(crate) struct Outlet<'a> {
     receiver: &'a pipe::Receiver,
     patience: &'a Patience,
-    /// Whether the end of patience was noticed.
-    impatient: bool,
+    /// Once the end of patience was noticed: how much more is read at most.
+    last_bytes: Option<usize>,
     reads_in_a_row: u32,
 }
 
@@ -70,7 +75,7 @@ pub(crate) enum Read {
 
 impl<'a> Outlet<'a> {
     pub(crate) fn new(receiver: &'a pipe::Receiver, patience: &'a Patience) -> Outlet<'a> {
-        Outlet { receiver, patience, impatient: false, reads_in_a_row: 0 }
+        Outlet { receiver, patience, last_bytes: None, reads_in_a_row: 0 }
     }
 
     /// Adds what can be read to `buffer`, as much as fits into its capacity.
@@ -80,8 +85,8 @@ impl<'a> Outlet<'a> {
             tokio::task::yield_now().await;
         }
         loop {
-            if self.impatient {
-                return self.read_what_is_there(buffer);
+            if let Some(last_bytes) = self.last_bytes {
+                return self.read_what_is_there(buffer, last_bytes);
             }
             match self.receiver.try_read_buf(buffer) {
                 Ok(0) => return Ok(Read::End),
@@ -95,17 +100,23 @@ impl<'a> Outlet<'a> {
             }
             tokio::select! {
                 ready = self.receiver.readable() => ready?,
-                () = self.patience.is_over() => self.impatient = true,
+                () = self.patience.is_over() => {
+                    self.last_bytes = Some(fcntl_getpipe_size(self.receiver)? * LAST_PIPES);
+                }
             }
         }
     }
 
     /// Asks the system itself: the runtime may not have heard yet of what was written in the last moment.
-    fn read_what_is_there(&self, buffer: &mut BytesMut) -> io::Result<Read> {
+    fn read_what_is_there(&mut self, buffer: &mut BytesMut, last_bytes: usize) -> io::Result<Read> {
+        if last_bytes == 0 {
+            return Ok(Read::Held);
+        }
         let before = buffer.len();
         buffer.resize(before + LAST_READ_BYTES, 0);
         let read = rustix::io::retry_on_intr(|| rustix::io::read(self.receiver, &mut buffer[before..]));
         buffer.truncate(before + read.unwrap_or(0));
+        self.last_bytes = Some(last_bytes.saturating_sub(read.unwrap_or(0)));
         match read {
             Ok(0) => Ok(Read::End),
             Ok(_) => Ok(Read::Bytes),

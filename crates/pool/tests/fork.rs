@@ -243,6 +243,24 @@ async fn what_cannot_be_loaded_fails_each_call_and_says_why() {
 }
 
 #[tokio::test]
+async fn a_task_may_be_loaded_by_threads_that_have_ended() {
+    for _ in 0..20 {
+        let (ended, output, _) = call(&pool(), &task("parallel", 1), &["table"]).await;
+        assert_eq!((ended.unwrap().exit, output), (Exit::Code(0), b"7\n".to_vec()));
+    }
+}
+
+#[tokio::test]
+async fn a_flood_that_a_call_leaves_behind_delays_neither_its_end_nor_the_next() {
+    let (pool, task) = (pool(), task("steps", 3));
+    for _ in 0..3 {
+        let (ended, output, _) = call(&pool, &task, &["flood", "write=5"]).await;
+        assert_eq!((ended.unwrap().exit, output), (Exit::Code(0), pattern(5)));
+    }
+    task.end_processes(GRACE).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_program_that_is_no_fork_server_is_told_from_a_task_that_does_not_load() {
     let server = Arc::new(ForkServer::new(program(["true"]), "steps"));
     let task = ForkedTask::new(server, &program(["steps"]), NonZeroU32::MIN).unwrap();

@@ -59,7 +59,9 @@ pub trait Task: Sized + 'static {
     /// job's `task.credentials` says so.
     const LOADS_WITH_CREDENTIALS: bool = false;
 
-    /// Loads what the task needs. Must leave no threads running: processes would not have them.
+    /// Loads what the task needs. Must leave no threads running: processes would not have them. What is loaded, each process has as
+    /// it was: random numbers that were seeded here come alike in all of them, and a connection would be shared; make such in
+    /// [`run`](Self::run).
     ///
     /// # Errors
     /// Fail each chunk; the next one tries again.

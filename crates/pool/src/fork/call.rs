@@ -70,7 +70,7 @@ where
         let mut over = Over { hold, watched, fed: None, end: None, is_gone: false, memory_exceeded: None };
         let outcome = over.told(feeding.as_mut(), draining, logging.as_mut(), &output_patience).await?;
         input_patience.end();
-        let goes_on = outcome == Some(Outcome::Done) && *calls_left > 0;
+        let goes_on = *calls_left > 0 && over.is_well(outcome.as_ref());
         over.settle(feeding.as_mut(), logging.as_mut(), goes_on, grace).await?;
         log_patience.end();
         if !logging.is_terminated() {
@@ -196,6 +196,11 @@ impl Over<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether the process may take another call, after this outcome.
+    fn is_well(&self, outcome: Option<&Outcome>) -> bool {
+        outcome == Some(&Outcome::Done) && self.memory_exceeded.is_none()
     }
 
     fn ended(&mut self, status: ExitStatus) {

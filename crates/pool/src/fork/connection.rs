@@ -6,6 +6,7 @@ use std::os::fd::BorrowedFd;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::process::Pid;
@@ -22,6 +23,9 @@ use crate::leftovers;
 use crate::mark::{MARK_VARIABLE, Mark};
 use crate::program::Program;
 use crate::usage::Usage;
+
+/// How long a server may take to end once it has closed the socket.
+const END_WITHIN: Duration = Duration::from_secs(1);
 
 /// A running fork server that has loaded its task. When this is dropped, the server and all of its processes end.
 #[derive(Debug)]
@@ -96,7 +100,11 @@ impl Connection {
             Some(Reply::NotLoaded { reason }) => return Err(gone(reason)),
             Some(other) => return Err(gone(format!("its fork server began with {other:?}"))),
             None => {
-                let status = server.wait().await.map_err(system)?;
+                // What has closed its input, and goes on, was none.
+                let status = match tokio::time::timeout(END_WITHIN, server.wait()).await {
+                    Ok(status) => status.map_err(system)?.to_string(),
+                    Err(_) => "it closed its standard input, and ran on".to_owned(),
+                };
                 return Err(gone(format!(
                     "its fork server ended before the task was loaded ({status}); does the program begin with \
                      fanfold_worker::main, or serve_forks?"
@@ -131,9 +139,10 @@ impl Connection {
             self.socket.async_io(Interest::WRITABLE, || message::send(&self.socket, &request, &pipes)).await;
         if let Err(error) = sent {
             self.waiting.lock().remove(&number);
-            return Err(if error.kind() == io::ErrorKind::BrokenPipe { self.is_gone() } else { error });
+            let is_gone = matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset);
+            return Err(if is_gone { self.mark_gone() } else { error });
         }
-        let pid = forked.await.map_err(|_| self.is_gone())??;
+        let pid = forked.await.map_err(|_| self.mark_gone())??;
         Ok(Forked { pid, end })
     }
 
@@ -142,8 +151,8 @@ impl Connection {
         self.pid
     }
 
-    /// Says so, before the listener may have noticed: nobody else shall ask this server.
-    fn is_gone(&self) -> io::Error {
+    /// Says that the server is gone, before the listener may have noticed: nobody else shall ask it.
+    fn mark_gone(&self) -> io::Error {
         self.waiting.is_over.store(true, Ordering::SeqCst);
         let message = "the fork server has ended, and its processes with it";
         io::Error::new(io::ErrorKind::ConnectionReset, message)
@@ -151,13 +160,20 @@ impl Connection {
 
     /// Kills every process that descends from the server, but not the server. Blocks until they are gone.
     pub(crate) fn kill_processes(&self) -> io::Result<Vec<leftovers::Leftover>> {
-        leftovers::sweep_but(&self.mark, self.pid)
+        // The number of a server that is gone may be another's.
+        let killed = if self.is_over() {
+            leftovers::sweep(&self.mark, Vec::new())?
+        } else {
+            leftovers::sweep_but(&self.mark, self.pid)?
+        };
+        leftovers::reap_orphans(&killed);
+        Ok(killed)
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        // The server with it, which the listener holds; and with the socket, its processes.
+        // The server is killed with it, which the listener holds. Its processes are gone by then: who calls them holds them.
         self.listener.abort();
     }
 }
@@ -226,7 +242,8 @@ async fn listen(
         ?status,
         "a fork server has ended; it is started again when it is needed"
     );
-    if let Err(error) = leftovers::sweep(&mark, Vec::new()) {
+    let swept = leftovers::sweep(&mark, Vec::new());
+    if let Err(error) = swept.map(|killed| leftovers::reap_orphans(&killed)) {
         tracing::error!(error = &error as &dyn std::error::Error, "processes of a fork server may be left");
     }
     waiting.give_up();

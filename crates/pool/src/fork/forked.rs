@@ -35,7 +35,7 @@ pub(crate) struct Process {
     pub(crate) decoder: Decoder,
     /// How many more calls it takes.
     pub(crate) calls_left: u32,
-    /// What was so when it was forked.
+    /// What was so before its last call.
     pub(crate) before: Before,
     /// What it is told before its next call, in frames.
     pub(crate) setup: Vec<u8>,

@@ -9,11 +9,11 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::libc;
 use nix::sys::signal::{SigSet, Signal};
@@ -30,6 +30,9 @@ use crate::fork::task::Task;
 /// The environment variable by which a program knows that it is to be a fork server, and of which task. Its standard input
 /// is the socket then.
 pub(crate) const SERVER_VARIABLE: &str = "FANFOLD_FORK_SERVER";
+
+/// How long a thread of `load` may take to be gone.
+const THREADS_END_WITHIN: Duration = Duration::from_millis(200);
 
 /// If this process was started to be a fork server: is one, until the pool is gone, and gives its exit code. Must be called
 /// before this process starts a thread, so first in `main`; so much so that everything before it is done twice.
@@ -68,6 +71,8 @@ fn try_serve(name: &str, load: impl FnOnce(&str) -> Result<Box<dyn Task>, String
             return Ok(ExitCode::FAILURE);
         }
     };
+    // Or each process would print it once more.
+    io::stdout().flush()?;
     send(&socket, &Reply::Loaded, &[])?;
     let mut server = Server { socket, deaths: Deaths::watch()?, running: HashMap::new() };
     match server.serve_requests()? {
@@ -81,8 +86,7 @@ fn try_serve(name: &str, load: impl FnOnce(&str) -> Result<Box<dyn Task>, String
 
 /// Refuses a task that has left threads running: a process that is forked has only the one that forks.
 fn has_one_thread(task: Box<dyn Task>) -> Result<Box<dyn Task>, String> {
-    let threads = fs::read_dir("/proc/self/task").map(Iterator::count);
-    match threads {
+    match lasting_threads() {
         Ok(1) => Ok(task),
         Ok(threads) => Err(format!(
             "it left {} threads running, which the processes forked after it would not have, and might wait for; let it end them \
@@ -90,6 +94,18 @@ fn has_one_thread(task: Box<dyn Task>) -> Result<Box<dyn Task>, String> {
             threads - 1
         )),
         Err(error) => Err(format!("its threads cannot be counted: {error}")),
+    }
+}
+
+/// How many threads there are, and stay: one that was waited for may still be listed for a moment.
+fn lasting_threads() -> io::Result<usize> {
+    let began = Instant::now();
+    loop {
+        let threads = fs::read_dir("/proc/self/task")?.count();
+        if threads == 1 || began.elapsed() > THREADS_END_WITHIN {
+            return Ok(threads);
+        }
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -185,7 +201,11 @@ impl Server {
                     wait_for(&mut [PollFd::new(&self.socket, PollFlags::OUT)])?;
                 }
                 // The end of the socket will be read next.
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) =>
+                {
+                    return Ok(());
+                }
                 sent => return sent,
             }
         }
