@@ -358,9 +358,7 @@ impl Watched {
             self.admission.look_if_older_than(LOOK_AT_LIMIT);
         }
     }
-}
 
-impl Watched {
     /// To be told when a call is over and its process rests: what it took was what a call takes.
     pub(crate) fn rests(&self) {
         let Some(number) = self.number else { return };
