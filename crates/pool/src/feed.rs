@@ -43,7 +43,7 @@ impl Row {
 pub(crate) enum Fed {
     /// The input ended, and all of it is in the pipe, which is closed.
     All,
-    /// The program closed its end first.
+    /// The program closed its end first; or, of a call, told its outcome first.
     ReaderGone,
 }
 

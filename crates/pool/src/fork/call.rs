@@ -18,17 +18,13 @@ use crate::feed::Fed;
 use crate::fork::ForkedTask;
 use crate::fork::feed::feed_call;
 use crate::fork::forked::{Hold, Process};
-use crate::fork::frame::{Decoder, Outcome, Written};
+use crate::fork::frame::{Decoder, FAILED, Outcome, Written};
 use crate::input::Input;
 use crate::log::{self, Log};
 use crate::outlet::{DrainError, Outlet, Patience, Read};
 use crate::output::Output;
 use crate::processes::Processes;
 use crate::run::{Ended, Exit, InputEnd, drain_error, feed_error, pipe_error};
-
-/// The exit code of a call that has failed, and of one that has panicked: what the process ends with.
-const FAILED: i32 = 1;
-const PANICKED: i32 = 101;
 
 /// Calls the task.
 pub(crate) async fn call<I, O, L>(
@@ -112,9 +108,15 @@ fn exit_of(
     has_lost_its_server: bool,
 ) -> (Exit, Option<String>) {
     match (outcome, end.map(Exit::from)) {
-        (Some(Outcome::Done), _) => (Exit::Code(0), None),
-        (Some(Outcome::Failed(words)), _) => (Exit::Code(FAILED), Some(format!("failed: {words}"))),
-        (Some(Outcome::Panicked(words)), _) => (Exit::Code(PANICKED), Some(format!("panicked: {words}"))),
+        (Some(told), _) => {
+            let exit = Exit::Code(told.exit_code());
+            let words = match told {
+                Outcome::Done => None,
+                Outcome::Failed(words) => Some(format!("failed: {words}")),
+                Outcome::Panicked(words) => Some(format!("panicked: {words}")),
+            };
+            (exit, words)
+        }
         (None, Some(exit @ Exit::Signal(_))) => {
             let words = "was killed, since its fork server had ended, which is most often for lack of memory";
             (exit, has_lost_its_server.then(|| words.to_owned()))

@@ -10,15 +10,9 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{self, AssertUnwindSafe};
 
-use crate::fork::frame::Outcome;
+use crate::fork::frame::{FAILED, Outcome};
 use crate::fork::task::{Asked, Input, Output, Task};
 use crate::mark::MARK_VARIABLE;
-
-/// How a process ends whose last call failed, or which cannot go on: what programs say.
-const FAILED: i32 = 1;
-
-/// How a process ends that panicked: what Rust's programs say.
-const PANICKED: i32 = 101;
 
 /// The process's ends of its pipes.
 #[derive(Debug)]
@@ -53,16 +47,16 @@ fn try_serve(task: &dyn Task, ends: Ends) -> io::Result<i32> {
             Asked::Call { message, is_last } => (message, is_last),
         };
         let called = panic::catch_unwind(AssertUnwindSafe(|| task.run(&message, &mut input, &mut output)));
-        let (outcome, code) = match called {
-            Ok(Ok(())) => (Outcome::Done, 0),
-            Ok(Err(reason)) => (Outcome::Failed(reason), FAILED),
-            Err(payload) => (Outcome::Panicked(said(payload.as_ref())), PANICKED),
+        let outcome = match called {
+            Ok(Ok(())) => Outcome::Done,
+            Ok(Err(reason)) => Outcome::Failed(reason),
+            Err(payload) => Outcome::Panicked(said(payload.as_ref())),
         };
         // What was printed belongs to this call's log.
         io::stdout().flush()?;
         output.end(&outcome)?;
-        if is_last || code != 0 {
-            return Ok(code);
+        if is_last || outcome != Outcome::Done {
+            return Ok(outcome.exit_code());
         }
     }
 }

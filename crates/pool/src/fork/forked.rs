@@ -23,7 +23,7 @@ use crate::spawn::{PIPE_BYTES, Pipe};
 #[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) hold: Hold,
-    /// Behind the hold, so that it is dropped when the process is gone.
+    /// Declared after the hold, since fields are dropped in order: the process is gone by then.
     pub(crate) watched: Watched,
     pub(crate) stdin: pipe::Sender,
     /// The size of the pipe of its input.

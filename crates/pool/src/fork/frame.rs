@@ -21,6 +21,10 @@ pub(crate) const WHOLE_BYTES_MAX: usize = 16 << 20;
 /// tell its last word.
 pub(crate) const OUTCOME_TEXT_BYTES_MAX: usize = 4 << 10;
 
+/// How a process ends that has not done what it was called for: what programs say, and, of one that panicked, what Rust's say.
+pub(crate) const FAILED: i32 = 1;
+const PANICKED: i32 = 101;
+
 /// What a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -108,6 +112,15 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
+    /// What a process ends with whose last call came to this.
+    pub(crate) fn exit_code(&self) -> i32 {
+        match self {
+            Outcome::Done => 0,
+            Outcome::Failed(_) => FAILED,
+            Outcome::Panicked(_) => PANICKED,
+        }
+    }
+
     /// What goes into a frame.
     pub(crate) fn payload(&self) -> Vec<u8> {
         let (byte, text) = match self {
