@@ -47,7 +47,7 @@ where
     let (fed_bytes, taken_bytes, logged_bytes) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let (input_patience, output_patience, log_patience) =
         (Patience::default(), Patience::default(), Patience::default());
-    let (outcome, over) = {
+    let (outcome, fed, end, is_gone, memory_exceeded) = {
         let Process {
             hold, watched, stdin, stdin_bytes, stdout, stderr, unread, decoder, calls_left, ..
         } = &mut process;
@@ -72,9 +72,8 @@ where
         if !logging.is_terminated() {
             logging.await?;
         }
-        (outcome, (over.fed, over.end, over.is_gone, over.memory_exceeded))
+        (outcome, over.fed, over.end, over.is_gone, over.memory_exceeded)
     };
-    let (fed, end, is_gone, memory_exceeded) = over;
     let (exit, words) = exit_of(outcome, end, process.hold.has_lost_its_server());
     // It may have told the outcome a moment before.
     let memory_exceeded = memory_exceeded.filter(|_| !exit.success());
