@@ -142,9 +142,9 @@ fn text(job: &Job, plan: &Plan, local: &Local<'_>) -> String {
     for (position, line) in input(&plan.input).iter().enumerate() {
         row(if position == 0 { "reads" } else { "" }, line);
     }
-    if let PlannedInput::Objects { header: Some(header), .. } = &plan.input {
+    if let PlannedInput::Objects { head: Some(head), .. } = &plan.input {
         let shown: String =
-            String::from_utf8_lossy(&header.0).trim_end().chars().take(HEADER_SHOWN).collect();
+            String::from_utf8_lossy(&head.header.0).trim_end().chars().take(HEADER_SHOWN).collect();
         row("header", &shown);
     }
     row("writes", &format!("{}, as {}", local.output, kind(plan)));
@@ -269,9 +269,11 @@ fn shortened(
 #[cfg(test)]
 mod tests {
     use fanfold_flow::chunk::ObjectVersion;
+    use fanfold_flow::head::Head;
     use fanfold_flow::literal::Literal;
     use fanfold_flow::occasion::Occasion;
     use fanfold_flow::plan::Listing;
+    use fanfold_records::{Dialect, HeadRule, Rule};
 
     use super::*;
 
@@ -294,8 +296,13 @@ mod tests {
             bytes: 100_000 + number,
         };
         let listing = Listing::Objects {
-            objects: (0..20).map(object).collect(),
-            header: Some(Literal(b"Airport,Date,Damage\n".to_vec())),
+            objects: (0..20).map(|number| object(number).into()).collect(),
+            rule: Rule::Csv(Dialect::RFC_4180),
+            head: Some(Head {
+                preamble: Literal::default(),
+                header: Literal(b"Airport,Date,Damage\n".to_vec()),
+                rule: HeadRule { header_records: 1, ..HeadRule::default() },
+            }),
         };
         let source = json!({ "objects": { "uri": "s3://b/in/", "split": "csv", "header": true, "chunk_bytes": 65_536 } });
         insta::assert_snapshot!(shown(source, listing));

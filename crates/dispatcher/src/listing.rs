@@ -1,22 +1,26 @@
 //! From a job's source to what there is of it.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use fanfold_flow::chunk::ObjectVersion;
 use fanfold_flow::code::Code;
-use fanfold_flow::job::{Items, Job, Objects, Source, Split};
-use fanfold_flow::limits;
+use fanfold_flow::job::{Items, Job, Objects, Source};
 use fanfold_flow::literal::Literal;
-use fanfold_flow::plan::Listing;
+use fanfold_flow::plan::{Listed, Listing};
 use fanfold_flow::template::{Selection, Values};
 use fanfold_flow::uri::ObjectUri;
+use fanfold_records::Rule;
 use fanfold_runtime::Error;
 use fanfold_store::{Body, ETag, ErrorKind, ObjectReader, ReadOptions, Store, StoreError, StoreExt};
 use futures::StreamExt;
 use globset::{GlobBuilder, GlobMatcher};
 
-/// Longest CSV header that is looked for: one that is longer would not fit into a payload anyway.
-const HEADER_BYTES_MAX: u64 = limits::HEADER_JSON_BYTES_MAX;
+mod look;
+mod refusal;
+mod scan;
+
+pub(crate) use refusal::Refusal;
 
 /// What is wrong with a source.
 #[derive(Debug, thiserror::Error)]
@@ -27,9 +31,25 @@ pub enum ListingError {
     /// A glob cannot be read.
     #[error("read the glob {0}")]
     Glob(ObjectUri, #[source] globset::Error),
-    /// The first record of a CSV is too long to be a header.
-    #[error("read the header of {0}: its first record does not end within {HEADER_BYTES_MAX} bytes")]
-    LongHeader(ObjectUri),
+    /// What stands before the first record is too long, or a quote in it is never closed.
+    #[error(
+        "read the header of {0}: it does not end within {1} bytes; where a quote in it is a letter, set --no-quote (\"quote\": null), and \
+         --line-end where lines end otherwise"
+    )]
+    LongHead(ObjectUri, u64),
+    /// An object is not what the job says.
+    #[error("read {0}: {1}")]
+    Refused(ObjectUri, Refusal),
+    /// The object begins with another header than the first object of the job.
+    #[error("read {uri}: its header differs at byte {byte} from that of the job's first object, {header:?}")]
+    HeaderDiffers {
+        /// The object.
+        uri: ObjectUri,
+        /// The first byte that differs.
+        byte: u64,
+        /// The header that it should have.
+        header: Literal,
+    },
     /// The store failed.
     #[error("list the input")]
     Store(#[from] StoreError),
@@ -40,7 +60,8 @@ impl From<ListingError> for Error {
         let code = match &error {
             ListingError::Missing(..) => Code::InputMissing,
             ListingError::Glob(..) => Code::InvalidJob,
-            ListingError::LongHeader(_) => Code::RecordCut,
+            ListingError::LongHead(..) | ListingError::Refused(..) => Code::InputFormat,
+            ListingError::HeaderDiffers { .. } => Code::HeaderDiffers,
             ListingError::Store(_) => Code::Store,
         };
         Self::caused(code, "plan the job", error)
@@ -78,24 +99,11 @@ async fn objects(
             }
         }
     }
-    let header =
-        if wanted.header && wanted.split == Split::Csv { header(&objects, store).await? } else { None };
-    Ok(Listing::Objects { objects, header })
-}
-
-/// The header of the first object that has one with a line feed; of the last one, where none has. So a header that is
-/// given to a process with records behind it always has its line feed.
-async fn header(objects: &[ObjectVersion], store: &Arc<dyn Store>) -> Result<Option<Literal>, ListingError> {
-    let mut header = None;
-    for object in objects.iter().filter(|object| object.bytes > 0) {
-        let found = first_record(object, store).await?;
-        let has_line_feed = found.0.ends_with(b"\n");
-        header = Some(found);
-        if has_line_feed {
-            break;
-        }
+    if wanted.split.is_none() {
+        let objects = objects.into_iter().map(Listed::from).collect();
+        return Ok(Listing::Objects { objects, rule: Rule::Whole, head: None });
     }
-    Ok(header)
+    look::look(wanted, objects, store).await
 }
 
 async fn single(uri: &ObjectUri, store: &Arc<dyn Store>) -> Result<ObjectVersion, ListingError> {
@@ -138,37 +146,25 @@ fn matcher(uri: &ObjectUri) -> Result<GlobMatcher, ListingError> {
     glob.map(|glob| glob.compile_matcher()).map_err(|error| ListingError::Glob(uri.clone(), error))
 }
 
-/// The first record, its line feed included: up to the first line feed outside quotes, or the whole object.
-async fn first_record(object: &ObjectVersion, store: &Arc<dyn Store>) -> Result<Literal, ListingError> {
-    let mut body = read(store, object, object.bytes.min(HEADER_BYTES_MAX));
-    let (mut header, mut quoted) = (Vec::new(), false);
-    while let Some(bytes) = body.next().await.transpose()? {
-        for (position, byte) in bytes.iter().enumerate() {
-            quoted ^= *byte == b'"';
-            if *byte == b'\n' && !quoted {
-                header.extend_from_slice(&bytes[..=position]);
-                return Ok(Literal(header));
-            }
-        }
-        header.extend_from_slice(&bytes);
-    }
-    if object.bytes > HEADER_BYTES_MAX {
-        return Err(ListingError::LongHeader(object.uri.clone()));
-    }
-    Ok(Literal(header))
+/// Some bytes of an object.
+fn stream(store: &Arc<dyn Store>, object: &ObjectVersion, range: Range<u64>) -> Body {
+    let etag = ETag::new(&object.etag);
+    ObjectReader::new(Arc::clone(store), object.uri.clone(), etag, range, ReadOptions::default()).into_stream()
 }
 
-/// The first `bytes` of an object.
-fn read(store: &Arc<dyn Store>, object: &ObjectVersion, bytes: u64) -> Body {
-    let etag = ETag::new(&object.etag);
-    ObjectReader::new(Arc::clone(store), object.uri.clone(), etag, 0..bytes, ReadOptions::default())
-        .into_stream()
+async fn read(store: &Arc<dyn Store>, object: &ObjectVersion, range: Range<u64>) -> Result<Vec<u8>, StoreError> {
+    let mut body = stream(store, object, range);
+    let mut bytes = Vec::new();
+    while let Some(piece) = body.next().await.transpose()? {
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes)
 }
 
 /// Where every `chunk` lines end: the one source that must be read to be planned.
 async fn item_lines(uri: &ObjectUri, chunk: u64, store: &Arc<dyn Store>) -> Result<Listing, ListingError> {
     let object = single(uri, store).await?;
-    let mut body = read(store, &object, object.bytes);
+    let mut body = stream(store, &object, 0..object.bytes);
     let (mut ends, mut lines, mut offset) = (Vec::new(), 0, 0);
     while let Some(bytes) = body.next().await.transpose()? {
         for position in memchr::memchr_iter(b'\n', &bytes) {
@@ -217,7 +213,7 @@ mod tests {
             }
             match list(&job, &values, &store).await? {
                 Listing::Objects { objects, .. } => {
-                    Ok(objects.into_iter().map(|object| object.uri.key).collect())
+                    Ok(objects.into_iter().map(|listed| listed.object.uri.key).collect())
                 }
                 listing => panic!("{listing:?}"),
             }

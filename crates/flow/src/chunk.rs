@@ -106,6 +106,13 @@ pub struct Bytes {
     pub start: u64,
     /// The byte after the last one.
     pub end: u64,
+    /// Whether a record begins at `start`, so that the reader need not look for one.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub at_border: bool,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 impl Bytes {

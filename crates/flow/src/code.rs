@@ -51,8 +51,10 @@ codes! {
     InputMissing = "input_missing", exit 3, advice "check the address and the permissions";
     /// An input object changed after the job was planned.
     InputChanged = "input_changed", exit 3, advice "run the job again, with an input that stays as it is";
-    /// A record could have been cut inside quotes at a chunk's border.
-    RecordCut = "record_cut", exit 3, advice "use larger chunks, or \"split\": \"none\"";
+    /// An input object is not what the job says that it is.
+    InputFormat = "input_format", exit 3, advice "set what the message names";
+    /// A quoted field of a CSV is never closed.
+    RecordCut = "record_cut", exit 3, advice "mend the file, or set how it is quoted: quote, escape, delimiter, or \"split\": \"lines\"";
     /// The objects of a CSV source do not begin with the same header.
     HeaderDiffers = "header_differs", exit 3, advice "run files with different headers as jobs of their own";
     /// The program ended with a status other than 0.
@@ -101,6 +103,7 @@ impl Code {
         match self {
             Self::InvalidJob
             | Self::InputChanged
+            | Self::InputFormat
             | Self::RecordCut
             | Self::HeaderDiffers
             | Self::OutputTooLarge

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::chunk::Chunk;
 use crate::code::Code;
-use crate::result::ChunkResult;
+use crate::result::{Aligned, ChunkResult};
 use crate::version::Version;
 
 /// A partition's outcome: each of its chunks is in `failures`, or all of its cuts are in `results`. Of a chunk that failed,
@@ -84,6 +84,9 @@ pub struct Failure {
     pub stderr_tail: String,
     /// How many tries were made at it, or at its partition's hop, where its worker died.
     pub attempts: u32,
+    /// The bytes of its object that its records take, if it was read to their end, whatever its program made of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<Aligned>,
     /// What of the chunk was not done, where it was cut before: the cuts before that have their results.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rest: Option<Chunk>,
@@ -99,6 +102,7 @@ impl Failure {
             message: message.into(),
             stderr_tail: String::new(),
             attempts,
+            input: None,
             rest: (chunk.cut > 0).then(|| chunk.clone()),
         }
     }

@@ -14,8 +14,10 @@ use crate::{shape, template};
 
 mod cron;
 mod sense;
+mod split;
 mod triggers;
 
+pub use split::{Choice, Csv, Header, Letter, LineEnd, Split, SplitBy, SplitName};
 pub use triggers::{OnObjectCreated, Schedule};
 
 /// A batch: where its input comes from, the program that runs over it, where the output goes, and how failures count.
@@ -103,9 +105,13 @@ pub struct Objects {
     /// What a record is, so that no chunk begins or ends within one. Default `"lines"`.
     #[serde(default)]
     pub split: Split,
-    /// Only for `"csv"`: the first record of each object is a header. It is given to every process.
+    /// Whether the first record of each object is a header, or how many are. It is given to every process. Default no.
     #[serde(default)]
-    pub header: bool,
+    pub header: Header,
+    /// Which byte ends a line, where records are lines or a table's. Default `"auto"`.
+    #[serde(default, skip_serializing_if = "LineEnd::is_auto")]
+    #[schemars(extend("default" = "auto"))]
+    pub line_end: LineEnd,
     /// How many bytes a chunk has, give or take a record. Default 64 MiB.
     #[serde(default = "default_chunk_bytes")]
     pub chunk_bytes: ByteCount,
@@ -136,21 +142,6 @@ impl OneOrMore {
             Self::More(uris) => uris,
         }
     }
-}
-
-/// What a record is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Split {
-    /// A record ends with a line feed (or with its object).
-    #[default]
-    Lines,
-    /// A record ends with a line feed outside quotes.
-    Csv,
-    /// An object is never split: a chunk is a whole object.
-    None,
-    /// A record ends with this text: at most 1,024 bytes, in which no beginning is also an end.
-    Separator(String),
 }
 
 /// A range of whole numbers.
@@ -221,9 +212,13 @@ pub struct Output {
     /// `{start_time}`, `{scheduled_date}`, `{scheduled_time}`; `{deployment.NAME}`; and with `on_object_created` also
     /// `{object_uri}`, `{object_bucket}`, `{object_key}`, `{object_name}`.
     pub uri: UriTemplate,
-    /// How results become one output. Default: `csv` for a CSV source with a header, else `bytes`.
+    /// How results become one output. Default: `csv` for a source with a header, else `bytes`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
+    /// For format `csv`: whether each result begins with a header, or how many records are. Default: what the program prints for the
+    /// input's header alone; and one record where the input has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<Header>,
     /// How the output is compressed, by the workers, each result for itself. Default `"none"`.
     #[serde(default, skip_serializing_if = "Compress::is_none")]
     #[schemars(extend("default" = "none"))]
@@ -241,7 +236,7 @@ pub enum Format {
     Bytes,
     /// The same, with a line feed set where a result lacks its last one.
     Lines,
-    /// Each result begins with the same header line; the output has it once.
+    /// Each result begins with the same header, or none does; the output has it once.
     Csv,
     /// Each result is one JSON array; the output is one array of all their elements.
     JsonArray,
@@ -366,7 +361,8 @@ impl Job {
     /// How the results become one output: as said, or by the default for this source.
     pub fn format(&self) -> Format {
         self.output.format.unwrap_or(match &self.source {
-            Source::Objects(objects) if objects.split == Split::Csv && objects.header => Format::Csv,
+            _ if self.output.header.is_some() => Format::Csv,
+            Source::Objects(objects) if objects.header.records() > 0 => Format::Csv,
             Source::Objects(_) | Source::Range(_) | Source::Items(_) => Format::Bytes,
         })
     }

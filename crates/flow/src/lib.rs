@@ -28,6 +28,7 @@ pub mod occasion;
 pub mod template;
 
 pub mod chunk;
+pub mod head;
 pub mod partition;
 pub mod plan;
 
@@ -35,6 +36,7 @@ pub mod done;
 pub mod result;
 
 pub mod concat;
+pub mod cover;
 pub mod joblog;
 pub mod node;
 pub mod report;

@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
+use fanfold_records::Rule;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::chunk::Chunk;
 use crate::done::{Death, Hop};
-use crate::job::Split;
+use crate::head::Head;
 use crate::keys::JobId;
-use crate::literal::Literal;
 use crate::occasion::Occasion;
 use crate::version::Version;
 
@@ -41,10 +41,16 @@ pub struct Partition {
     pub total_chunks: u64,
     /// What a record is in the chunks' bytes.
     #[serde(default)]
-    pub split: Split,
-    /// The header that every process gets first.
+    pub rule: Rule,
+    /// What every process gets first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub header: Option<Literal>,
+    pub head: Option<Head>,
+    /// How many bytes lie between two nominal borders of chunks; none where the chunks begin and end at true ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<u64>,
+    /// Whether no chunk of the job has a record. Then the first one runs all the same, as the program would over no input.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub has_no_records: bool,
     /// The chunks, in order, without a gap; in a later hop those that are left, in a redrive those that it does.
     pub chunks: Vec<Chunk>,
 }
@@ -97,6 +103,10 @@ impl Grouping {
     fn size(self) -> u64 {
         self.group_partitions.max(1)
     }
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// Groups follow by division, so a payload with groups of none is refused where it is read.

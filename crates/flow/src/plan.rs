@@ -3,12 +3,13 @@
 //! [`make`] is a pure function of the job and of what was listed; [`problems`] says what of it the user must mend;
 //! [`defects`] is written apart from it and says what is wrong with a plan. A plan grows with the objects and the partitions, not with the chunks: those follow by arithmetic.
 
+use fanfold_records::Rule;
 use serde::{Deserialize, Serialize};
 
 use crate::chunk::{Bytes, Chunk, Input, ObjectVersion};
-use crate::job::{Compress, Format, Job, Source, Split};
+use crate::head::Head;
+use crate::job::{Compress, Format, Job, Source};
 use crate::keys::JobId;
-use crate::literal::Literal;
 use crate::occasion::Occasion;
 use crate::partition::{Grouping, Partition};
 use crate::uri::ObjectUri;
@@ -19,7 +20,7 @@ mod make;
 mod redrive;
 
 pub use check::{defects, problems};
-pub use make::{Listing, make};
+pub use make::{Listed, Listing, make};
 pub use redrive::{Redrive, Series};
 
 /// The job's partitions and all that a worker or the reducer needs to know of the whole.
@@ -59,10 +60,10 @@ pub enum PlannedInput {
     /// Objects, cut into chunks of so many bytes.
     Objects {
         /// What a record is.
-        split: Split,
-        /// The header that every process gets.
+        rule: Rule,
+        /// What every process gets first.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        header: Option<Literal>,
+        head: Option<Head>,
         /// How many bytes a chunk has.
         chunk_bytes: u64,
         /// The objects, in order.
@@ -102,6 +103,13 @@ pub struct Slice {
     pub first: u64,
     /// How many chunks it has, at least one.
     pub chunks: u64,
+    /// How many bytes stand before its first record.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub head_bytes: u64,
+    /// Where the chunks begin and end, if planning has read the object: one more than there are chunks, the first behind the head,
+    /// the last the object's length. Else each has the plan's number of bytes, and readers look for the borders.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub borders: Vec<u64>,
 }
 
 /// Chunks in a row.
@@ -120,14 +128,14 @@ impl Plan {
             return None;
         }
         let input = match &self.input {
-            PlannedInput::Objects { split, chunk_bytes, slices, .. } => {
+            PlannedInput::Objects { rule, chunk_bytes, slices, .. } => {
                 let slice = slice_of(slices, index)?;
-                Input::Bytes(slice.bytes(index - slice.first, split, *chunk_bytes)?)
+                Input::Bytes(slice.bytes(index - slice.first, rule, *chunk_bytes)?)
             }
             PlannedInput::ItemLines { object, borders } => {
                 let at = usize::try_from(index).ok()?;
                 let (start, end) = (*borders.get(at)?, *borders.get(at.checked_add(1)?)?);
-                Input::Bytes(Bytes { object: object.clone(), start, end })
+                Input::Bytes(Bytes { object: object.clone(), start, end, at_border: true })
             }
             PlannedInput::Items { count, chunk } => {
                 let first = index.checked_mul(*chunk)?;
@@ -144,10 +152,13 @@ impl Plan {
     /// The payload for a partition's attempt, or none past the end. An attempt counts from 1.
     pub fn partition(&self, number: u64, attempt: u32) -> Option<Partition> {
         let span = self.partitions.get(usize::try_from(number).ok()?)?;
-        let (split, header) = match &self.input {
-            PlannedInput::Objects { split, header, .. } => (split.clone(), header.clone()),
+        let (rule, head, step) = match &self.input {
+            PlannedInput::Objects { rule, head, chunk_bytes, slices } => {
+                let is_read = slices.iter().any(|slice| !slice.borders.is_empty());
+                (rule.clone(), head.clone(), (!is_read).then_some(*chunk_bytes))
+            }
             PlannedInput::ItemLines { .. } | PlannedInput::Items { .. } | PlannedInput::Range { .. } => {
-                (Split::Lines, None)
+                (Rule::Lines(1), None, None)
             }
         };
         Some(Partition {
@@ -161,10 +172,22 @@ impl Plan {
             partitions: self.partitions.len() as u64,
             group_partitions: self.group_partitions,
             total_chunks: self.chunks,
-            split,
-            header,
+            rule,
+            head,
+            step,
+            has_no_records: self.has_no_records(),
             chunks: (span.first..span.end()).filter_map(|place| self.chunk_to_do(place)).collect(),
         })
+    }
+
+    /// Whether there is nothing to read in any of the objects.
+    fn has_no_records(&self) -> bool {
+        match &self.input {
+            PlannedInput::Objects { slices, .. } => {
+                slices.iter().all(|slice| slice.head_bytes >= slice.object.bytes)
+            }
+            PlannedInput::ItemLines { .. } | PlannedInput::Items { .. } | PlannedInput::Range { .. } => false,
+        }
     }
 
     /// How the partitions are gathered.
@@ -195,16 +218,26 @@ impl Span {
 
 impl Slice {
     /// The bytes of its chunk at `position`, counted from its first; none past its end.
-    fn bytes(&self, position: u64, split: &Split, chunk_bytes: u64) -> Option<Bytes> {
-        let (start, end) = match split {
-            Split::None => (0, self.object.bytes),
-            Split::Lines | Split::Csv | Split::Separator(_) => {
-                let start = position.checked_mul(chunk_bytes)?;
-                (start, start.saturating_add(chunk_bytes).min(self.object.bytes))
-            }
+    fn bytes(&self, position: u64, rule: &Rule, chunk_bytes: u64) -> Option<Bytes> {
+        let (start, end) = if *rule == Rule::Whole {
+            (0, self.object.bytes)
+        } else if let Some(place) = usize::try_from(position).ok().filter(|_| !self.borders.is_empty()) {
+            (*self.borders.get(place)?, *self.borders.get(place.checked_add(1)?)?)
+        } else {
+            let start = position.checked_mul(chunk_bytes)?.checked_add(self.head_bytes)?;
+            (start, start.saturating_add(chunk_bytes).min(self.object.bytes))
         };
-        (position < self.chunks && start <= end).then(|| Bytes { object: self.object.clone(), start, end })
+        (position < self.chunks && start <= end).then(|| Bytes {
+            object: self.object.clone(),
+            start,
+            end,
+            at_border: position == 0 || !self.borders.is_empty(),
+        })
     }
+}
+
+fn is_zero(bytes: &u64) -> bool {
+    *bytes == 0
 }
 
 /// The slice that has the chunk at `index`.

@@ -25,7 +25,7 @@ pub struct ChunkResult {
     /// Where its bytes are; none when there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stored: Option<Stored>,
-    /// For format `csv`: the header line that the result began with. It is not among the result's bytes.
+    /// For format `csv`: the header that the result began with. It is not among the result's bytes.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "shared::option")]
     pub header: Option<Arc<Literal>>,
     /// How many records the process was given.

@@ -7,6 +7,7 @@
 use schemars::JsonSchema;
 use serde_json::{Map, Value};
 
+use crate::job::Letter;
 use crate::problem::{Problem, nearest};
 use crate::size::{ByteCount, Tolerance};
 use crate::template::UriTemplate;
@@ -21,7 +22,7 @@ pub fn problems<T: JsonSchema>(document: &Value) -> Vec<Problem> {
 }
 
 /// The formats of our own types, which check their texts themselves.
-const FORMATS: [&str; 5] = ["byte-count", "tolerance", "s3-uri", "date-time", "time-span"];
+const FORMATS: [&str; 6] = ["byte-count", "tolerance", "s3-uri", "date-time", "time-span", "letter"];
 
 struct Walk<'s> {
     root: &'s Value,
@@ -82,6 +83,9 @@ impl<'s> Walk<'s> {
             "s3-uri" => text.parse::<UriTemplate>().err().map(|error| error.to_string()),
             "date-time" => text.parse::<Moment>().err().map(|error| error.to_string()),
             "time-span" => text.parse::<Span>().err().map(|error| error.to_string()),
+            "letter" if Letter::of(text).is_none() => {
+                Some(format!("must be {}, not {}", own_words(schema).unwrap_or_default(), shown(&text.into())))
+            }
             _ => None,
         };
         if let Some(refusal) = refusal {

@@ -1,14 +1,18 @@
 //! A plan's chunks cover the input, its partitions cover the chunks, and the checker sees it when they do not.
 
 use fanfold_flow::chunk::{Chunk, Input, ObjectVersion};
-use fanfold_flow::job::Job;
+use fanfold_flow::head::Head;
+use fanfold_flow::job::{self, Job};
 use fanfold_flow::keys::JobId;
 use fanfold_flow::limits::CHUNKS_MAX;
+use fanfold_flow::literal::Literal;
 use fanfold_flow::occasion::Occasion;
 use fanfold_flow::partition::Partition;
 use fanfold_flow::plan::{Listing, Plan, PlannedInput, Slice, Span, defects, make, problems};
 use fanfold_flow::uri::ObjectUri;
+use fanfold_records::{HeadRule, Rule};
 use proptest::prelude::*;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 #[path = "plan/redrive.rs"]
@@ -36,16 +40,20 @@ fn object(key: impl Into<String>, bytes: u64) -> ObjectVersion {
     ObjectVersion { uri: ObjectUri::new("in", key), etag: "\"0123456789abcdef-12\"".to_owned(), bytes }
 }
 
-fn listing(sizes: &[u64]) -> Listing {
+fn head(header: Vec<u8>) -> Head {
+    Head { preamble: Literal::default(), header: Literal(header), rule: HeadRule::default() }
+}
+
+fn listing(rule: Rule, sizes: &[u64]) -> Listing {
     let objects =
-        sizes.iter().enumerate().map(|(number, bytes)| object(format!("{number}"), *bytes)).collect();
-    Listing::Objects { objects, header: None }
+        sizes.iter().enumerate().map(|(number, bytes)| object(format!("{number}"), *bytes).into()).collect();
+    Listing::Objects { objects, rule, head: None }
 }
 
 fn objects_plan(chunk_bytes: u64, split: &str, sizes: &[u64]) -> Plan {
     planned(
         json!({ "objects": { "uri": "s3://in/", "split": split, "chunk_bytes": chunk_bytes } }),
-        listing(sizes),
+        listing(job::Split::deserialize(json!(split)).unwrap().rule(b',', b'\n'), sizes),
     )
 }
 
@@ -290,10 +298,10 @@ proptest! {
     #[test]
     fn a_payload_is_never_billed_as_several_requests(filler in prop_oneof![Just('\u{1}'), Just('"'), Just('😀'), Just('k')], count in 1_usize..600, header in prop::option::of(0_usize..60_000)) {
         let key: String = std::iter::repeat_n(filler, 1_018 / filler.len_utf8()).collect();
-        let objects = (0..count).map(|number| object(format!("{key}{number}"), 0)).collect();
-        let header = header.map(|bytes| vec![b'"'; bytes].as_slice().into());
+        let objects = (0..count).map(|number| object(format!("{key}{number}"), 0).into()).collect();
+        let head = header.map(|bytes| head(vec![b'"'; bytes]));
         let source = json!({ "objects": { "uri": "s3://in/", "split": "csv", "header": header.is_some() } });
-        let plan = planned(source, Listing::Objects { objects, header });
+        let plan = planned(source, Listing::Objects { objects, rule: Rule::Lines(1), head });
         prop_assert_eq!(defects(&plan), Vec::<String>::new());
         for number in 0..plan.partitions.len() as u64 {
             let payload = serde_json::to_vec(&plan.partition(number, u32::MAX).unwrap()).unwrap();
@@ -418,12 +426,12 @@ fn a_job_of_too_many_chunks_is_refused_at_once() {
 
 #[test]
 fn a_header_that_no_payload_could_carry_is_refused() {
-    let header = Some(vec![b'h'; 600 << 10].as_slice().into());
+    let head = Some(head(vec![b'h'; 600 << 10]));
     let plan = planned(
         json!({ "objects": { "uri": "s3://in/a.csv", "split": "csv", "header": true } }),
-        Listing::Objects { objects: vec![object("a.csv", 1 << 20)], header },
+        Listing::Objects { objects: vec![object("a.csv", 1 << 20).into()], rule: Rule::Lines(1), head },
     );
-    let message = "source.objects.header: takes 614402 bytes of each worker's payload, more than 524288";
+    let message = "source.objects.header: takes 614404 bytes of each worker's payload, more than 524288";
     assert_eq!(told(&plan), [message]);
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use fanfold_flow::code::Code;
 use fanfold_flow::concat::ConcatPlan;
+use fanfold_flow::cover::{cover, leave_out};
 use fanfold_flow::done::{Death, Done, Environment, Failure, Group, Try};
 use fanfold_flow::job::Job;
 use fanfold_flow::plan::Plan;
@@ -104,6 +105,15 @@ impl Account {
         let mut all: Vec<&ChunkResult> = self.earlier.iter().chain(&self.results).collect();
         all.sort_by_key(|result| (result.index, result.cut));
         all
+    }
+
+    /// The same without what does not count, since a chunk before it took its records over: that is empty, and has not failed.
+    #[must_use]
+    pub(crate) fn without_void(mut self, plan: &Plan) -> Self {
+        let void = cover(plan, &self.in_order(), &self.failures).void;
+        leave_out(&void, &mut self.earlier, &mut Vec::new());
+        leave_out(&void, &mut self.results, &mut self.failures);
+        self
     }
 
     /// What became of all chunks of the job.

@@ -47,7 +47,7 @@ pub async fn read_account(deps: &Deps, plan: &Plan) -> Result<Account, Error> {
     for earlier in earlier_plans(deps, plan).await? {
         account = account.with_earlier(Left::of(own_account(deps, &earlier).await?));
     }
-    Ok(account)
+    Ok(account.without_void(plan))
 }
 
 /// What is left for a redrive of a run that has ended, of its own and of the runs that it redrives.

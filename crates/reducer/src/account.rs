@@ -1,9 +1,8 @@
 //! Whether the groups account for every index, and what follows from the failures among them. Pure.
 
-use fanfold_flow::chunk::Input;
-use fanfold_flow::code::Code;
+use fanfold_flow::cover::{cover, ends_its_object};
 use fanfold_flow::done::Failure;
-use fanfold_flow::job::{Job, Split};
+use fanfold_flow::job::Job;
 use fanfold_flow::plan::{Plan, PlannedInput};
 use fanfold_flow::report::{chunks, reason_of};
 use fanfold_flow::result::ChunkResult;
@@ -31,7 +30,7 @@ pub(crate) fn defects(results: &[&ChunkResult], failures: &[Failure], plan: &Pla
     if end != plan.chunks {
         defects.push(format!("the outcomes end at index {end}, the plan at {}", plan.chunks));
     }
-    defects.extend(results.windows(2).filter_map(|pair| gap(plan, pair[0], pair[1])));
+    defects.extend(cover(plan, results, failures).defects);
     defects
 }
 
@@ -66,44 +65,14 @@ const UNPROVED: &str = " (not tolerated, since the chunk did not prove that its 
 /// Whether a chunk of a CSV failed before it proved where its last record ends. The chunk behind it begins there: if that
 /// was within quotes, its records are not to be trusted, and it cannot know.
 fn leaves_its_end_unproved(failure: &Failure, plan: &Plan) -> bool {
-    let is_csv = matches!(plan.input, PlannedInput::Objects { split: Split::Csv, .. });
-    // Of these the worker reads the input to its end, and reports what is wrong with that instead.
-    let has_proved = matches!(
-        failure.code,
-        Code::ProgramFailed
-            | Code::ProgramKilled
-            | Code::OutOfMemory
-            | Code::OutputHeld
-            | Code::ResultMalformed
-    );
-    is_csv && !has_proved && !ends_its_object(plan, failure.index)
-}
-
-/// Neighbours in one object: where one ended, the next must have begun.
-fn gap(plan: &Plan, left: &ChunkResult, right: &ChunkResult) -> Option<String> {
-    let (left_input, right_input) = (left.input?, right.input?);
-    let begins_an_object = right_input.start == 0 && right.cut == 0 && starts_at_zero(plan, right.index);
-    if right.index > left.index + 1 || begins_an_object || left_input.end == right_input.start {
-        return None;
-    }
-    Some(format!(
-        "index {} read up to byte {}, index {} from byte {}",
-        left.index, left_input.end, right.index, right_input.start
-    ))
-}
-
-fn ends_its_object(plan: &Plan, index: u64) -> bool {
-    plan.chunk(index)
-        .is_some_and(|chunk| matches!(chunk.input, Input::Bytes(bytes) if bytes.reaches_the_end()))
-}
-
-fn starts_at_zero(plan: &Plan, index: u64) -> bool {
-    plan.chunk(index).is_some_and(|chunk| matches!(chunk.input, Input::Bytes(bytes) if bytes.start == 0))
+    let may_guess = matches!(&plan.input, PlannedInput::Objects { rule, .. } if rule.may_guess());
+    may_guess && failure.input.is_none() && !ends_its_object(plan, failure.index)
 }
 
 #[cfg(test)]
 mod tests {
-    use fanfold_flow::chunk::Chunk;
+    use fanfold_flow::chunk::{Chunk, Input};
+    use fanfold_flow::code::Code;
     use fanfold_flow::keys::JobId;
     use fanfold_flow::occasion::Occasion;
     use fanfold_flow::plan::{Listing, make};

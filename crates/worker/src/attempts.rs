@@ -17,7 +17,8 @@ use tokio::task::{JoinError, JoinSet};
 use crate::Settings;
 use crate::cancel::{self, Cancelled};
 use crate::pack::{self, Lost, Packs};
-use crate::process::{self, Ran, Shared};
+use crate::process::{self, Ran};
+use crate::shared::Shared;
 use crate::reason::{self, Failed};
 use crate::time::Times;
 

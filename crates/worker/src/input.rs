@@ -1,24 +1,20 @@
 //! What a process is fed: the records of its chunk.
 //!
-//! Data flows one way: [`fetch`] gets an object's bytes, [`align`] says which of them are the chunk's records, and
-//! [`portions`] hands those out, in portions that end where records do, until all are or the time is up. The last two are
-//! pure.
+//! Data flows one way: [`fetch`] gets an object's bytes, a [`Cutter`](fanfold_records::Cutter) says which of them are the chunk's
+//! records, and [`portions`] hands those out, in portions that end where records do, until all are or the time is up. The last two
+//! are pure.
 //!
 //! An input can be **cut**: ended at a border between two records though some are left. Then [`Tally::rest`] is a chunk's
 //! input of its own, and the two read what the one would have: its records, in order, none twice, none lost. What it costs:
-//! a cut comes as late as the record that the program was begun to be given is long, and where an object has no border (one
-//! record, or a CSV in which either reading of quotes never lies outside) it does not come at all.
+//! a cut comes as late as the record that the program was begun to be given is long, and where an object has no border it does not
+//! come at all.
 
-mod align;
 mod fetch;
 mod items;
 #[cfg(test)]
 mod model;
 mod object;
 mod portions;
-mod quotes;
-mod separator;
-mod walker;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,16 +22,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use fanfold_flow::chunk::{self, Chunk};
 use fanfold_flow::code::Code;
-use fanfold_flow::job::{Job, Split};
+use fanfold_flow::job::Job;
 use fanfold_flow::partition::Partition;
 use fanfold_flow::result::Aligned;
 use fanfold_flow::uri::ObjectUri;
+use fanfold_records::{Piece, Rule};
 use fanfold_store::{ErrorKind, Store, StoreError};
 
-use align::{AlignError, Fed};
 use object::Object;
 use portions::{CutAt, Portions, Step};
-use walker::Walker;
 
 /// How often the clock is asked while bytes are waited for: an input that stands between two records ends so soon after its
 /// time, however long the store takes.
@@ -47,9 +42,14 @@ pub(crate) enum InputError {
     /// The store failed, or has the object no more as it was.
     #[error("read {0}")]
     Store(ObjectUri, #[source] StoreError),
-    /// The bytes cannot be cut into records where they have to be.
-    #[error("read {0}: {1}")]
-    Align(ObjectUri, AlignError),
+    /// A CSV ends within quotes.
+    #[error("read {uri}: the quote at byte {byte} is never closed, so all behind it would be one field")]
+    Unclosed {
+        /// The object.
+        uri: ObjectUri,
+        /// Where the quote stands.
+        byte: u64,
+    },
     /// An item cannot be written as JSON.
     #[error("write an item as a line")]
     Item(#[from] serde_json::Error),
@@ -63,8 +63,7 @@ impl InputError {
                 ErrorKind::NotFound => Code::InputMissing,
                 _ => Code::Store,
             },
-            Self::Align(_, AlignError::RecordCut { .. }) => Code::RecordCut,
-            Self::Align(_, AlignError::HeaderDiffers { .. }) => Code::HeaderDiffers,
+            Self::Unclosed { .. } => Code::RecordCut,
             Self::Item(_) => Code::Internal,
         }
     }
@@ -93,10 +92,10 @@ pub(crate) struct Tally {
 
 /// A chunk's input, which can be asked afterwards what it was.
 ///
-/// Each process gets the header of the whole job first, where there is one.
+/// Each process gets the head of the job's first object first, where there is one.
 pub(crate) struct Input {
     chunk: chunk::Input,
-    header: Option<Bytes>,
+    head: Option<Bytes>,
     source: Source,
     portions: Portions,
     is_due: Option<Box<dyn Fn() -> bool + Send + Sync>>,
@@ -125,29 +124,29 @@ impl Input {
         let at_most = at_most.flatten();
         let (source, mut portions, is_empty) = match &chunk.input {
             chunk::Input::Bytes(range) => {
-                let object = Object::new(range, &partition.split, partition.header.as_ref(), store);
+                let object = Object::new(range, partition, store);
                 let limit = at_most.map(|bytes| range.start.saturating_add(bytes));
-                let portions = Portions::new(Walker::new(&partition.split), object.has_header(), limit);
+                let portions = Portions::new(partition.rule.walker(range.start == 0), limit);
                 (Source::Object(Box::new(object)), portions, range.start == range.end)
             }
             chunk::Input::Items { first, count } => {
                 let lines = items::lines(job, *first, *count);
                 let limit =
                     at_most.zip(lines.as_ref().ok()).and_then(|(most, lines)| items::end_of(lines, most));
-                let portions = Portions::new(Walker::new(&Split::Lines), false, limit);
+                let portions = Portions::new(Rule::Lines(1).walker(true), limit);
                 (Source::Items(Some(lines)), portions, *count == 0)
             }
             chunk::Input::Range { .. } => {
-                (Source::Numbers, Portions::new(Walker::new(&Split::None), false, None), true)
+                (Source::Numbers, Portions::new(Rule::Whole.walker(true), None), true)
             }
         };
         // Nothing is all there is, and leaves no rest.
         if is_empty {
             portions.close();
         }
-        let header = partition.header.as_ref().filter(|_| matches!(source, Source::Object(_)));
-        let header = header.map(|header| Bytes::copy_from_slice(&header.0));
-        Self { chunk: chunk.input.clone(), header, source, portions, is_due }
+        let head = partition.head.as_ref().filter(|_| matches!(source, Source::Object(_)));
+        let head = head.map(|head| Bytes::from(head.bytes()));
+        Self { chunk: chunk.input.clone(), head, source, portions, is_due }
     }
 
     /// What was fed. A program that stopped reading early leaves the rest unread, and that counts as handled; where the
@@ -165,7 +164,7 @@ impl Input {
             Some(CutAt::Border(border)) => Ok(Tally {
                 records,
                 aligned: self.object().and_then(|object| object.aligned_until(border)),
-                rest: Some(rest(self.chunk, border, records)),
+                rest: Some(self.rest(border, records)),
             }),
             None => {
                 self.read_to_a_proof().await?;
@@ -182,14 +181,34 @@ impl Input {
     /// Proves that the whole chunk, cut or not, ends where a record does. For a chunk whose result does not count: the chunk
     /// behind it begins there all the same.
     ///
+    /// Gives the bytes that its records take, if they were read.
+    ///
     /// # Errors
     /// As reading itself.
-    pub(crate) async fn prove_end(mut self) -> Result<(), InputError> {
-        self.read_to_a_proof().await
+    pub(crate) async fn prove_end(mut self) -> Result<Option<Aligned>, InputError> {
+        self.read_to_a_proof().await?;
+        Ok(self.object().and_then(Object::aligned))
+    }
+
+    /// Reads on to the first record. Whether there is one, or its time is up before that is known.
+    ///
+    /// # Errors
+    /// As reading itself.
+    ///
+    /// # Cancellation
+    /// Loses nothing when dropped.
+    pub(crate) async fn has_a_record(&mut self) -> Result<bool, InputError> {
+        while self.portions.is_waiting() {
+            if self.is_due.as_ref().is_some_and(|is_due| is_due()) {
+                return Ok(true);
+            }
+            self.read_more().await?;
+        }
+        Ok(!self.portions.is_exhausted())
     }
 
     async fn read_to_a_proof(&mut self) -> Result<(), InputError> {
-        if self.object().is_some_and(Object::proves_its_end) {
+        if self.object().is_some_and(Object::must_be_read) {
             self.is_due = None;
             self.portions.go_on_to_the_end();
             while self.portion(usize::MAX).await?.is_some() {}
@@ -207,33 +226,57 @@ impl Input {
     async fn portion(&mut self, room_bytes: usize) -> Result<Option<Bytes>, InputError> {
         loop {
             let time_is_up = self.is_due.as_ref().is_some_and(|is_due| is_due());
-            let step = self.portions.next(room_bytes, time_is_up);
-            if let Some(object) = self.object() {
-                object.check_end(&self.portions)?;
-            }
-            match step {
+            match self.portions.next(room_bytes, time_is_up) {
                 Step::Portion(portion) => return Ok(Some(portion)),
+                Step::End if self.goes_on()? => {}
                 Step::End => return Ok(None),
                 Step::NeedsMore => self.read_more().await?,
             }
         }
     }
 
+    /// Whether more of the object belongs to this chunk than was guessed, since its last record goes on: then that is put at hand.
+    fn goes_on(&mut self) -> Result<bool, InputError> {
+        let Source::Object(object) = &mut self.source else { return Ok(false) };
+        if self.portions.is_within_a_record()
+            && let Some(piece) = object.extend()
+        {
+            self.portions.add(piece);
+            return Ok(true);
+        }
+        match self.portions.open_quote() {
+            Some(ago) => Err(object.unclosed(ago)),
+            None => Ok(false),
+        }
+    }
+
+    /// What is left of the chunk behind a border, when `records` of it lie before.
+    fn rest(&self, border: u64, records: u64) -> chunk::Input {
+        match (&self.source, &self.chunk) {
+            (Source::Object(object), _) => chunk::Input::Bytes(object.rest(border)),
+            (_, chunk::Input::Items { first, count }) => {
+                chunk::Input::Items { first: first + records, count: count - records }
+            }
+            // Without records there are no borders.
+            (_, whole) => whole.clone(),
+        }
+    }
+
     /// Puts more records at hand, if any come before the clock is to be asked again.
     async fn read_more(&mut self) -> Result<(), InputError> {
-        let fed = match &mut self.source {
+        let piece = match &mut self.source {
             Source::Object(object) if self.is_due.is_some() => {
                 match tokio::time::timeout(CLOCK_EVERY, object.next()).await {
-                    Ok(fed) => fed.transpose()?,
+                    Ok(piece) => piece.transpose()?,
                     Err(_) => return Ok(()),
                 }
             }
             Source::Object(object) => object.next().await.transpose()?,
-            Source::Items(lines) => lines.take().transpose()?.map(Fed::all_at_once),
+            Source::Items(lines) => lines.take().transpose()?.map(|records| Piece { records, position: 0, is_last: true }),
             Source::Numbers => None,
         };
-        match fed {
-            Some(fed) => self.portions.add(fed),
+        match piece {
+            Some(piece) => self.portions.add(piece),
             None => self.portions.close(),
         }
         Ok(())
@@ -244,26 +287,14 @@ impl fanfold_pool::Input for Input {
     type Error = InputError;
 
     async fn next(&mut self, room_bytes: usize) -> Option<Result<Bytes, InputError>> {
-        match self.header.take() {
-            Some(header) => Some(Ok(header)),
+        match self.head.take() {
+            Some(head) => Some(Ok(head)),
             None => self.portion(room_bytes).await.transpose(),
         }
     }
 
     fn may_end_early(&self) -> bool {
         self.is_due.is_some()
-    }
-}
-
-/// What is left of a chunk behind a border, when `records` of it lie before.
-fn rest(chunk: chunk::Input, border: u64, records: u64) -> chunk::Input {
-    match chunk {
-        chunk::Input::Bytes(range) => chunk::Input::Bytes(chunk::Bytes { start: border, ..range }),
-        chunk::Input::Items { first, count } => {
-            chunk::Input::Items { first: first + records, count: count - records }
-        }
-        // Without records there are no borders.
-        chunk::Input::Range { .. } => chunk,
     }
 }
 

@@ -12,6 +12,7 @@
 mod attempts;
 mod cancel;
 mod handle;
+mod header;
 mod input;
 mod output;
 mod pack;
@@ -20,6 +21,7 @@ mod program;
 mod reason;
 mod runner;
 mod settings;
+mod shared;
 mod task;
 mod time;
 

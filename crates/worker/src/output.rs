@@ -6,6 +6,7 @@
 //! parts of its upload.
 
 mod encoder;
+mod header;
 mod json_array;
 mod shape;
 
@@ -27,6 +28,7 @@ use fanfold_flow::uri::ObjectUri;
 use fanfold_store::{Condition, ObjectWriter, Store, StoreError, WhenEmpty, WriteOptions};
 
 use encoder::Encoder;
+pub(crate) use header::{HEADER_BYTES_MAX, HeaderRule};
 use shape::Shape;
 
 /// Why a result could not be stored.
@@ -64,6 +66,8 @@ const PARTS_IN_FLIGHT: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted {
     pub(crate) format: Format,
+    /// How the header is known that is taken off it, if one is.
+    pub(crate) header: Option<HeaderRule>,
     pub(crate) compress: Compress,
     /// Whether it is worth a lead, should it get an object of its own.
     pub(crate) has_lead: bool,
@@ -101,8 +105,6 @@ pub(crate) struct Output {
     encoder: Option<Encoder>,
     /// Of what counts, compressed.
     crc: RunningCrc,
-    /// How many bytes counted, before they were compressed.
-    counted_bytes: u64,
     /// What counts, compressed, as long as there is little of it.
     held: Vec<u8>,
     /// Where it goes since there is more.
@@ -120,10 +122,9 @@ impl Output {
     /// An output. Sets `has_printed` when there is something of it.
     pub(crate) fn new(wanted: Wanted, store: Arc<dyn Store>, has_printed: Arc<AtomicBool>) -> Self {
         Self {
-            shape: Shape::new(wanted.format),
+            shape: Shape::new(wanted.format, wanted.header.clone()),
             encoder: None,
             crc: RunningCrc::new(),
-            counted_bytes: 0,
             held: Vec::new(),
             upload: None,
             has_printed,
@@ -134,7 +135,6 @@ impl Output {
 
     /// Takes what counts.
     async fn take(&mut self, mut counts: Bytes) -> Result<(), OutputError> {
-        self.counted_bytes += counts.len() as u64;
         while !counts.is_empty() {
             let most = if self.wanted.compress.is_none() { counts.len() } else { encoder::PIECE_BYTES_MAX };
             let piece = counts.split_to(most.min(counts.len()));
@@ -181,7 +181,7 @@ impl Output {
     /// When the result turns out not to be what the format asks for, or the store fails. Nothing is visible then.
     pub(crate) async fn finish(mut self, is_last: bool) -> Result<(Printed, Option<Literal>), OutputError> {
         match self.end(is_last).await {
-            Ok(shape::End { header, separator }) => Ok((self.printed(separator).await?, header)),
+            Ok(shape::End { header, separator, .. }) => Ok((self.printed(separator).await?, header)),
             Err(error) => {
                 // The failure to abort would hide the one that matters; the bucket's lifecycle is the second net.
                 let _unaborted = self.abort().await;
@@ -192,7 +192,8 @@ impl Output {
 
     /// Keeps what comes with the last byte that counts.
     async fn end(&mut self, is_last: bool) -> Result<shape::End, OutputError> {
-        let end = self.shape.end(self.counted_bytes, is_last)?;
+        let mut end = self.shape.end(is_last)?;
+        self.take(std::mem::take(&mut end.rest)).await?;
         if let Some(encoder) = self.encoder.take() {
             let rest = encoder.finish().map_err(OutputError::Compress)?;
             self.keep(rest).await?;

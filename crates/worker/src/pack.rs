@@ -18,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::task::{JoinError, JoinSet};
 
 use crate::output::{HELD_BYTES_MAX, Held};
-use crate::process::Shared;
+use crate::shared::Shared;
 use object::Object;
 use packer::{Bounds, Packer};
 

@@ -1,130 +1,19 @@
 //! One chunk through one process.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use fanfold_flow::chunk::Chunk;
-use fanfold_flow::code::Code;
-use fanfold_flow::job::{Job, Task};
-use fanfold_flow::keys::JobKeys;
-use fanfold_flow::partition::Partition;
 use fanfold_flow::result::ChunkResult;
-use fanfold_flow::template::{self, Values};
-use fanfold_pool::{Ended, Pool, RunError, Tail, Turn};
-use fanfold_runtime::{Deps, Error};
-use tokio::sync::SemaphorePermit;
+use fanfold_pool::{Ended, RunError, Tail, Turn};
 
-use crate::Settings;
-use crate::attempts::Work;
-use crate::cancel::Cancelled;
-use crate::input::{Cut, Input, InputError};
-use crate::output::{Held, Output, Printed, Wanted};
-use crate::pack::{self, Kind, Room, Unstored};
-use crate::program::About;
-use crate::reason::{self, At, Failed, Reason};
-use crate::runner::{Prepared, Runner};
-use crate::time::{Known, Portions, Times, can_be_cut};
-
-/// What all chunks of a partition share.
-pub(crate) struct Shared {
-    pub(crate) job: Job,
-    partition: Partition,
-    pub(crate) deps: Deps,
-    pub(crate) settings: Settings,
-    pub(crate) keys: JobKeys,
-    pub(crate) kind: Kind,
-    pub(crate) room: Room,
-    /// The job's task, placeholders filled in.
-    task: Task,
-    runner: Runner,
-    pub(crate) processes: u32,
-    pool: Pool,
-    deadline_ms: i64,
-    pub(crate) times: Times,
-    pub(crate) cancelled: Cancelled,
-}
-
-impl Shared {
-    /// Opens a pool for the job's program.
-    ///
-    /// # Errors
-    /// When this deployment does not run the job's task, or has less memory than a process may take.
-    pub(crate) fn new(work: &Work<'_>, cancelled: Cancelled) -> Result<Self, Error> {
-        let Work { job, partition, deps, settings, budget, times, .. } = *work;
-        let values = Values { job_id: &partition.job_id, name: &job.name, occasion: &partition.occasion };
-        let task = template::fill_task(&job.task, &values);
-        let processes = job.processes.on(settings.cores);
-        if let Some(problem) = job.memory_problem(settings.memory_mb_of_a_process()) {
-            return Err(Error::new(Code::InvalidJob, problem.to_string()));
-        }
-        Ok(Self {
-            job: job.clone(),
-            partition: partition.clone(),
-            deps: deps.clone(),
-            settings: settings.clone(),
-            keys: deps.keys(&partition.job_id),
-            kind: Kind {
-                format: job.format(),
-                compress: job.output.compress,
-                total_chunks: partition.total_chunks,
-            },
-            room: Room::new(processes),
-            runner: Runner::new(&task, partition, settings)?,
-            task,
-            processes,
-            pool: settings.pool(processes, job.memory_mb),
-            deadline_ms: budget.deadline_ms(),
-            times,
-            cancelled,
-        })
-    }
-
-    /// Makes sure that no process outlives the invocation.
-    pub(crate) async fn end(&self) -> Result<(), Error> {
-        let failed = |error| Error::caused(Code::Internal, "end the partition's processes", error);
-        let mut left = self.runner.end().await.map_err(failed)?;
-        left.extend(self.pool.kill_leftovers().map_err(failed)?);
-        if !left.is_empty() {
-            tracing::warn!(processes = left.len(), "killed what the programs had left behind");
-        }
-        Ok(())
-    }
-
-    /// Whether a chunk may be ended at a record; if not, why.
-    pub(crate) fn can_be_cut(&self, chunk: &Chunk) -> Result<(), &'static str> {
-        can_be_cut(chunk, &self.partition, &self.job)
-    }
-
-    /// Waits until one more process may run, and one more result may be in memory.
-    async fn turn(&self) -> (Option<SemaphorePermit<'_>>, Turn<'_>) {
-        (self.room.for_a_result().await, self.pool.turn().await)
-    }
-
-    fn is_late(&self) -> bool {
-        self.times.is_late(self.deps.world.as_ref())
-    }
-
-    /// Whether there is time for what took so long before, in milliseconds.
-    pub(crate) fn has_time_for(&self, took_ms: u64) -> bool {
-        let world = self.deps.world.as_ref();
-        !self.is_late() && Duration::from_millis(took_ms) < self.times.until_kill(world)
-    }
-
-    /// When the input of this chunk ends early, whose process begins now; none if it must not.
-    fn cut_of(&self, chunk: &Chunk, has_printed: &Arc<AtomicBool>) -> Option<Cut> {
-        self.can_be_cut(chunk).ok()?;
-        let (times, world) = (self.times, self.deps.world.clone());
-        let (started_ms, has_printed) = (world.now_ms(), has_printed.clone());
-        let portions = Portions::new(started_ms);
-        let is_due = move || {
-            let now_ms = world.now_ms();
-            let has_printed = has_printed.load(Ordering::Relaxed);
-            times.must_end(Known { started_ms, has_printed, portion_ms: portions.ask(now_ms) }, now_ms)
-        };
-        Some(Cut { is_due: Box::new(is_due), at_most: chunk.prior.at_most })
-    }
-}
+use crate::header;
+use crate::input::{Input, InputError, Tally};
+use crate::output::{Held, HeaderRule, Output, Printed, Wanted};
+use crate::pack::{self, Kind, Unstored};
+use crate::reason::{self, At, Failed, NoResult, Reason};
+use crate::shared::Shared;
 
 /// What became of a chunk.
 pub(crate) enum Ran {
@@ -149,21 +38,13 @@ struct Made {
     rest: Option<Chunk>,
 }
 
-/// Why a chunk has no result.
-enum NoResult {
-    Because(Reason),
-    NotBegun,
-    Cancelled,
-}
-
-impl From<Reason> for NoResult {
-    fn from(reason: Reason) -> Self {
-        Self::Because(reason)
-    }
-}
-
 /// Runs a chunk through a process when it is its turn, unless it is too late by then.
 pub(crate) async fn run(shared: Arc<Shared>, chunk: Chunk, attempt: u32) -> Ran {
+    let (header, asked_ms) = (header::rule(&shared, &chunk).await, shared.deps.world.now_ms());
+    let header = match header {
+        Ok(header) => header,
+        Err(no_result) => return not_done(&shared, chunk, no_result, (attempt, asked_ms, String::new())),
+    };
     // Kept until the result has left this task: so there are no more of them in memory, however slow the store is.
     let (_room, turn) = tokio::select! {
         biased;
@@ -175,16 +56,30 @@ pub(crate) async fn run(shared: Arc<Shared>, chunk: Chunk, attempt: u32) -> Ran 
     }
     let started_ms = shared.deps.world.now_ms();
     let mut log = ProgramLog { shared: &shared, index: chunk.index, attempt, tail: Tail::default() };
-    match try_run(&shared, turn, &chunk, &mut log, started_ms).await {
+    match try_run(&shared, turn, &chunk, header, &mut log, started_ms).await {
         Ok(Made { result, unstored: Some(held), .. }) => {
             Ran::Unstored(Box::new(Unstored::wait(&shared.room, chunk, result, held).await))
         }
         Ok(Made { result, unstored: None, rest }) => Ran::Done(Box::new(result), rest),
-        Err(NoResult::NotBegun) => Ran::NotBegun(chunk),
-        Err(NoResult::Cancelled) => Ran::Cancelled(chunk),
-        Err(NoResult::Because(reason)) => {
-            let (hop, took, stderr_tail) =
-                (shared.partition.hop, since(started_ms, &shared), log.tail.text());
+        Err(no_result) => {
+            let stderr_tail = log.tail.text();
+            not_done(&shared, chunk, no_result, (attempt, started_ms, stderr_tail))
+        }
+    }
+}
+
+/// What becomes of a chunk that has no result in this attempt, which began at this moment and wrote this to standard error last.
+fn not_done(
+    shared: &Shared,
+    chunk: Chunk,
+    no_result: NoResult,
+    (attempt, started_ms, stderr_tail): (u32, i64, String),
+) -> Ran {
+    match no_result {
+        NoResult::NotBegun => Ran::NotBegun(chunk),
+        NoResult::Cancelled => Ran::Cancelled(chunk),
+        NoResult::Because(reason) => {
+            let (hop, took) = (shared.partition.hop, since(started_ms, shared));
             Ran::Failed(Box::new(reason.of(chunk, At { hop, attempt, started_ms, took, stderr_tail })))
         }
     }
@@ -199,23 +94,28 @@ async fn try_run(
     shared: &Shared,
     turn: Turn<'_>,
     chunk: &Chunk,
+    header: Option<HeaderRule>,
     log: &mut ProgramLog<'_>,
     started_ms: i64,
 ) -> Result<Made, NoResult> {
     let attempt = log.attempt;
-    let prepared = prepared(shared, chunk, attempt)?;
+    let prepared = shared.prepare(chunk, attempt)?;
     let has_printed = Arc::new(AtomicBool::new(false));
     let cut = shared.cut_of(chunk, &has_printed);
     let mut input = Input::new(chunk, &shared.partition, &shared.job, &shared.deps.store, cut);
+    if !shared.runs_empty(chunk) && !has_a_record(shared, &mut input).await? {
+        let tally = in_time(shared, input.finish()).await?;
+        return Ok(Made { result: result(shared, chunk, attempt, started_ms, &tally), unstored: None, rest: None });
+    }
     let at = shared.keys.chunk_result(chunk.index, chunk.cut, shared.partition.hop, attempt);
     let (place, Kind { format, compress, .. }) = ((chunk.index, chunk.cut), shared.kind);
-    let wanted = Wanted { format, compress, has_lead: shared.kind.has_lead(place, place), at };
+    let wanted = Wanted { format, header, compress, has_lead: shared.kind.has_lead(place, place), at };
     let mut output = Output::new(wanted, shared.deps.store.clone(), has_printed);
     let ran = tokio::select! {
         biased;
         () = shared.cancelled.wait() => Err(NoResult::Cancelled),
         ran = prepared.run(turn, &mut input, &mut output, log) => Ok(ran),
-        () = tokio::time::sleep(shared.times.until_kill(shared.deps.world.as_ref())) => {
+        () = tokio::time::sleep(shared.until_kill()) => {
             let uncut = shared.can_be_cut(chunk).err();
             Err(reason::out_of_time(since(started_ms, shared), uncut).into())
         }
@@ -260,6 +160,7 @@ async fn result_of(
         }
     };
     let wall_ms = u64::try_from(ended.wall.as_millis()).unwrap_or(u64::MAX);
+    let mut result = result(shared, chunk, attempt, started_ms, &tally);
     let rest = tally.rest.map(|rest| chunk.rest(rest, shared.times.grown(chunk.prior.at_most, wall_ms)));
     if rest.as_ref().is_some_and(|rest| rest.input == chunk.input) {
         give_up(output).await;
@@ -268,22 +169,15 @@ async fn result_of(
     let is_last = rest.is_none() && chunk.index + 1 == shared.partition.total_chunks;
     let (printed, header) = match output.finish(is_last).await {
         Ok(finished) => finished,
-        Err(error) => return Err(reason::unstorable(&error).behind(ended).into()),
+        // What is left of a piece is not read, so nobody knows where the chunk ends.
+        Err(error) => {
+            let read = result.input.filter(|_| rest.is_none());
+            return Err(reason::unstorable(&error).behind(ended).over(read).into());
+        }
     };
-    let mut result = ChunkResult {
-        index: chunk.index,
-        cut: chunk.cut,
-        hop: shared.partition.hop,
-        attempt,
-        stored: None,
-        header: header.map(Arc::new),
-        records: tally.records,
-        input: tally.aligned,
-        bytes_in: ended.bytes_in,
-        bytes_out: ended.bytes_out,
-        started_ms,
-        wall_ms,
-    };
+    // Of a job of one chunk, its first piece has the header among its bytes.
+    result.header = header.filter(|_| shared.partition.total_chunks > 1).map(Arc::new);
+    (result.bytes_in, result.bytes_out, result.wall_ms) = (ended.bytes_in, ended.bytes_out, wall_ms);
     let unstored = match printed {
         Printed::Nothing => None,
         Printed::Held(held) if rest.is_none() => Some(held),
@@ -303,6 +197,33 @@ async fn result_of(
     Ok(Made { result, unstored, rest })
 }
 
+/// A result of which nothing is known yet but what it was made of.
+fn result(shared: &Shared, chunk: &Chunk, attempt: u32, started_ms: i64, tally: &Tally) -> ChunkResult {
+    ChunkResult {
+        index: chunk.index,
+        cut: chunk.cut,
+        hop: shared.partition.hop,
+        attempt,
+        stored: None,
+        header: None,
+        records: tally.records,
+        input: tally.aligned,
+        bytes_in: 0,
+        bytes_out: 0,
+        started_ms,
+        wall_ms: 0,
+    }
+}
+
+/// Whether there is a record to start a process for, or no time to find out.
+async fn has_a_record(shared: &Shared, input: &mut Input) -> Result<bool, NoResult> {
+    tokio::select! {
+        biased;
+        () = shared.cancelled.wait() => Err(NoResult::Cancelled),
+        has_record = in_time(shared, input.has_a_record()) => Ok(has_record?),
+    }
+}
+
 fn tell(shared: &Shared, result: &ChunkResult, unstored: Option<&Held>, is_piece: bool) {
     let what = if is_piece { "a piece of a chunk is done" } else { "a chunk is done" };
     tracing::info!(
@@ -312,17 +233,14 @@ fn tell(shared: &Shared, result: &ChunkResult, unstored: Option<&Held>, is_piece
     );
 }
 
-fn prepared<'a>(shared: &'a Shared, chunk: &Chunk, attempt: u32) -> Result<Prepared<'a>, Reason> {
-    let about = About { job_id: &shared.partition.job_id, chunk, attempt, deadline_ms: shared.deadline_ms };
-    let prepared = shared.runner.prepare(&about, &shared.task, &shared.settings);
-    prepared.map_err(|error| Reason::new(error.code, error.chain()))
-}
-
 /// The reason why a chunk was not done, unless its input had a worse one: the chunk behind it begins where this one proves
 /// that it ends, whatever became of the program.
 async fn failed(shared: &Shared, reason: Reason, input: Input, output: Output) -> Reason {
     give_up(output).await;
-    in_time(shared, input.prove_end()).await.err().unwrap_or(reason)
+    match in_time(shared, input.prove_end()).await {
+        Ok(read) => reason.over(read),
+        Err(worse) => worse,
+    }
 }
 
 /// What comes of reading an input to where it must be read, which may be far behind what the program took.
@@ -330,7 +248,7 @@ async fn in_time<T>(
     shared: &Shared,
     reading: impl Future<Output = Result<T, InputError>>,
 ) -> Result<T, Reason> {
-    let left = shared.times.until_kill(shared.deps.world.as_ref());
+    let left = shared.until_kill();
     match tokio::time::timeout(left, reading).await {
         Ok(read) => read.map_err(|error| reason::unreadable(&error)),
         Err(_) => Err(reason::unread()),

@@ -5,14 +5,15 @@ use std::time::Duration;
 use fanfold_flow::chunk::Chunk;
 use fanfold_flow::code::Code;
 use fanfold_flow::done::{Failure, Try};
-use fanfold_flow::result::ChunkResult;
+use fanfold_flow::result::{Aligned, ChunkResult};
 use fanfold_pool::{Ended, Exit, RunError};
+use fanfold_runtime::Error;
 use fanfold_store::StoreError;
 
 use crate::Settings;
 use crate::input::InputError;
 use crate::output::OutputError;
-use crate::process::Shared;
+use crate::shared::Shared;
 use crate::runner::Prepared;
 
 /// Why a chunk was not done, before it is said of which.
@@ -23,6 +24,30 @@ pub(crate) struct Reason {
     ended: Option<Box<Ended>>,
     /// Whether there was too little of something to start a process, of which there may be enough for one alone.
     is_shortage: bool,
+    /// Which bytes of its object the chunk's records take, if they were read to their end all the same.
+    input: Option<Aligned>,
+}
+
+/// Why a chunk has no result.
+pub(crate) enum NoResult {
+    /// It failed.
+    Because(Reason),
+    /// There is no time for it.
+    NotBegun,
+    /// The job was cancelled.
+    Cancelled,
+}
+
+impl From<Error> for NoResult {
+    fn from(error: Error) -> Self {
+        Self::Because(Reason::new(error.code, error.chain()))
+    }
+}
+
+impl From<Reason> for NoResult {
+    fn from(reason: Reason) -> Self {
+        Self::Because(reason)
+    }
 }
 
 /// A try that failed.
@@ -51,11 +76,13 @@ pub(crate) struct Failed {
     pub(crate) tried: Try,
     /// As in [`Reason`].
     is_shortage: bool,
+    /// As in [`Reason`].
+    input: Option<Aligned>,
 }
 
 impl Reason {
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), ended: None, is_shortage: false }
+        Self { code, message: message.into(), ended: None, is_shortage: false, input: None }
     }
 
     /// Of a process that ended so.
@@ -63,9 +90,14 @@ impl Reason {
         Self { ended: Some(Box::new(ended)), ..self }
     }
 
+    /// Of a chunk whose records take these bytes.
+    pub(crate) fn over(self, input: Option<Aligned>) -> Self {
+        Self { input, ..self }
+    }
+
     /// The failure of this chunk in this try.
     pub(crate) fn of(self, chunk: Chunk, at: At) -> Failed {
-        let Self { code, message, ended, is_shortage } = self;
+        let Self { code, message, ended, is_shortage, input } = self;
         let At { hop, attempt, started_ms, took, stderr_tail } = at;
         let (exit, signal) = match ended.as_ref().map(|ended| ended.exit) {
             Some(Exit::Code(status)) => (Some(status), None),
@@ -86,7 +118,7 @@ impl Reason {
             signal,
         };
         let has_exceeded = ended.is_some_and(|ended| ended.memory_exceeded.is_some());
-        Failed { chunk, code, message, stderr_tail, has_exceeded, tried, is_shortage }
+        Failed { chunk, code, message, stderr_tail, has_exceeded, tried, is_shortage, input }
     }
 }
 
@@ -113,8 +145,8 @@ impl Failed {
 
     /// The failure as it is recorded, in this partition and after so many tries.
     pub(crate) fn for_good(self, partition: u64, attempts: u32) -> Failure {
-        let Self { chunk, code, message, stderr_tail, .. } = self;
-        Failure { stderr_tail, ..Failure::of(&chunk, partition, attempts, code, message) }
+        let Self { chunk, code, message, stderr_tail, input, .. } = self;
+        Failure { stderr_tail, input, ..Failure::of(&chunk, partition, attempts, code, message) }
     }
 }
 
@@ -224,6 +256,7 @@ pub(crate) fn lost(chunk: Chunk, result: &ChunkResult, error: &StoreError) -> Fa
         has_exceeded: false,
         tried,
         is_shortage: false,
+        input: result.input,
     }
 }
 

@@ -5,12 +5,12 @@ use std::fmt;
 use fanfold_flow::code::Code;
 use fanfold_flow::job;
 use fanfold_flow::partition::Partition;
-use fanfold_pool::{Ended, ForkedTask, Leftover, Log, Program, RunError, Turn};
+use fanfold_pool::{Ended, ForkedTask, Input, Leftover, Log, Output, Program, RunError, Turn};
 use fanfold_runtime::Error;
 
 use crate::Settings;
-use crate::input::{Input, InputError};
-use crate::output::{Output, OutputError};
+use crate::input::InputError;
+use crate::output::OutputError;
 use crate::program::{self, About, Runs};
 use crate::settings::OUTPUT_GRACE;
 use crate::task;
@@ -83,8 +83,8 @@ impl Prepared<'_> {
     pub(crate) async fn run(
         &self,
         turn: Turn<'_>,
-        input: &mut Input,
-        output: &mut Output,
+        input: &mut impl Input<Error = InputError>,
+        output: &mut impl Output<Error = OutputError>,
         log: &mut impl Log,
     ) -> Result<Ended, RunError<InputError, OutputError>> {
         match self {

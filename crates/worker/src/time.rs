@@ -11,8 +11,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use fanfold_flow::chunk::{self, Chunk, Prior};
-use fanfold_flow::job::{Job, Split};
+use fanfold_flow::job::Job;
 use fanfold_flow::partition::Partition;
+use fanfold_records::Rule;
 use fanfold_runtime::{Budget, World};
 
 /// Kept for writing the outcome after the last process has ended: a tenth of the time, and no more than this.
@@ -154,7 +155,7 @@ pub(crate) fn can_be_cut(chunk: &Chunk, partition: &Partition, job: &Job) -> Res
     }
     match &chunk.input {
         chunk::Input::Range { .. } => Err("a range has no records"),
-        chunk::Input::Bytes(_) if partition.split == Split::None => Err("the job has \"split\": \"none\""),
+        chunk::Input::Bytes(_) if partition.rule == Rule::Whole => Err("the job has \"split\": \"none\""),
         chunk::Input::Bytes(_) | chunk::Input::Items { .. } => Ok(()),
     }
 }

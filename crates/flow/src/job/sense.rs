@@ -24,7 +24,8 @@ pub(super) fn problems(document: &Value, problems: &mut Vec<Problem>) {
     }
     if let Some(objects) = document.pointer("/source/objects") {
         separator_has_one_reading(objects, problems);
-        header_needs_csv(objects, problems);
+        head_needs_records(objects, problems);
+        mark_is_of_a_line(objects, problems);
     }
     if let Some(range) = document.pointer("/source/range") {
         range_makes_chunks(range, problems);
@@ -76,10 +77,28 @@ fn separator_has_one_reading(objects: &Value, problems: &mut Vec<Problem>) {
     }
 }
 
-fn header_needs_csv(objects: &Value, problems: &mut Vec<Problem>) {
-    let header = objects.get("header").and_then(Value::as_bool).unwrap_or(false);
-    if header && text(objects, "/split") != Some("csv") {
-        problems.push(Problem::new("source.objects.header", "needs \"split\": \"csv\" beside it"));
+fn head_needs_records(objects: &Value, problems: &mut Vec<Problem>) {
+    let is_asked_for = match objects.get("header") {
+        Some(Value::Bool(header)) => *header,
+        Some(Value::Number(records)) => records.as_u64() != Some(0),
+        _ => false,
+    };
+    if is_asked_for && text(objects, "/split") == Some("none") {
+        let message = "needs records, and \"split\": \"none\" has none; choose another split, such as \"csv\" or \"lines\"";
+        problems.push(Problem::new("source.objects.header", message));
+    }
+}
+
+fn mark_is_of_a_line(objects: &Value, problems: &mut Vec<Problem>) {
+    let Some(mark) = text(objects, "/split/begins_with") else { return };
+    let path = "source.objects.split.begins_with";
+    if mark.is_empty() {
+        problems.push(Problem::new(path, "must have one character or more"));
+    } else if mark.len() > SEPARATOR_BYTES_MAX {
+        let message = format!("must have at most {SEPARATOR_BYTES_MAX} bytes, not {}", mark.len());
+        problems.push(Problem::new(path, message));
+    } else if mark.contains('\n') {
+        problems.push(Problem::new(path, "must be a part of one line, without a line feed"));
     }
 }
 

@@ -19,10 +19,10 @@ pub fn problems(plan: &Plan) -> Vec<Problem> {
             format!("would give {} chunks, more than {CHUNKS_MAX}; make chunks larger", plan.chunks);
         problems.push(Problem::new(chunk_field, message));
     }
-    if let PlannedInput::Objects { header: Some(header), .. } = &plan.input
-        && header.json_bytes() > HEADER_JSON_BYTES_MAX
+    if let PlannedInput::Objects { head: Some(head), .. } = &plan.input
+        && head.json_bytes() > HEADER_JSON_BYTES_MAX
     {
-        let bytes = header.json_bytes();
+        let bytes = head.json_bytes();
         let message =
             format!("takes {bytes} bytes of each worker's payload, more than {HEADER_JSON_BYTES_MAX}");
         problems.push(Problem::new("source.objects.header", message));
@@ -112,9 +112,8 @@ fn unfit_rest(plan: &Plan, redrive: &Redrive, at: usize) -> Option<String> {
 fn is_end_of(rest: &Input, whole: &Input) -> bool {
     match (rest, whole) {
         (Input::Bytes(rest), Input::Bytes(whole)) => {
-            rest.object == whole.object
-                && rest.end == whole.end
-                && (whole.start..=whole.end).contains(&rest.start)
+            // Its last record may end behind it, and so may what it has taken over from the next.
+            rest.object == whole.object && rest.end >= whole.end && rest.start >= whole.start
         }
         (Input::Items { first, count }, Input::Items { first: from, count: all }) => {
             first >= from && first.checked_add(*count) == from.checked_add(*all)
@@ -145,7 +144,7 @@ fn table_has_every_chunk(plan: &Plan) -> Option<String> {
     let end = match &plan.input {
         PlannedInput::Objects { slices, .. } => {
             let mut next = 0_u64;
-            for Slice { object, first, chunks } in slices {
+            for Slice { object, first, chunks, .. } in slices {
                 if *first != next || *chunks == 0 {
                     let uri = &object.uri;
                     return Some(format!(
@@ -206,12 +205,17 @@ struct Stretch<'p> {
 fn stretches(input: &PlannedInput) -> Vec<Stretch<'_>> {
     let whole = |object| Stretch { object: Some(object), start: 0, end: object.bytes };
     match input {
-        PlannedInput::Objects { slices, .. } => slices.iter().map(|slice| whole(&slice.object)).collect(),
+        PlannedInput::Objects { slices, .. } => slices.iter().map(behind_the_head).collect(),
         PlannedInput::ItemLines { object, .. } if object.bytes == 0 => Vec::new(),
         PlannedInput::ItemLines { object, .. } => vec![whole(object)],
         PlannedInput::Items { count, .. } => numbers(0, *count),
         PlannedInput::Range { start, end, .. } => numbers(*start, *end),
     }
+}
+
+fn behind_the_head(slice: &Slice) -> Stretch<'_> {
+    let object = &slice.object;
+    Stretch { object: Some(object), start: slice.head_bytes.min(object.bytes), end: object.bytes }
 }
 
 /// No numbers need no chunk.

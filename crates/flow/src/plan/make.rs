@@ -1,8 +1,7 @@
 //! From a job and a listing to its plan.
 
 use super::{
-    Job, JobId, Literal, ObjectVersion, Occasion, Plan, PlannedInput, Slice, Source, Span, Split, Version,
-    slice_of,
+    Head, Job, JobId, ObjectVersion, Occasion, Plan, PlannedInput, Rule, Slice, Source, Span, Version, slice_of,
 };
 use crate::limits::CHUNKS_MAX;
 use crate::template::Values;
@@ -10,12 +9,14 @@ use crate::template::Values;
 /// What the dispatcher found when it looked at the source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listing {
-    /// For `objects`: the objects in order, and the header where the job has one.
+    /// For `objects`.
     Objects {
-        /// In the order in which their records shall come.
-        objects: Vec<ObjectVersion>,
-        /// The first record of the first object that is not empty.
-        header: Option<Literal>,
+        /// The objects, in the order in which their records shall come.
+        objects: Vec<Listed>,
+        /// What a record is in them.
+        rule: Rule,
+        /// What stands before the first record of the first object that has anything there.
+        head: Option<Head>,
     },
     /// For `items` with a `uri`.
     ItemLines {
@@ -26,6 +27,25 @@ pub enum Listing {
     },
     /// For sources that stand in the job itself.
     Nothing,
+}
+
+/// An object, and what was seen of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The object.
+    pub object: ObjectVersion,
+    /// How many bytes stand before its first record.
+    pub head_bytes: u64,
+    /// Where its chunks begin and end, if it had to be read to know: the first behind the head, the last at the object's end. Else
+    /// empty.
+    pub borders: Vec<u64>,
+}
+
+impl From<ObjectVersion> for Listed {
+    /// An object whose first byte begins a record.
+    fn from(object: ObjectVersion) -> Self {
+        Self { object, head_bytes: 0, borders: Vec::new() }
+    }
 }
 
 /// Most chunks of a partition, so that its payload and its done record stay small.
@@ -68,17 +88,20 @@ pub fn make(job: &Job, job_id: &JobId, listing: Listing, worker_cores: u32, occa
 
 fn planned_input(job: &Job, listing: Listing) -> (PlannedInput, u64) {
     match (&job.source, listing) {
-        (Source::Objects(wanted), Listing::Objects { objects, header }) => {
+        (Source::Objects(wanted), Listing::Objects { objects, rule, head }) => {
             let chunk_bytes = wanted.chunk_bytes.0.max(1);
             let mut first = 0;
             let mut slices = Vec::with_capacity(objects.len());
-            for object in objects {
-                let chunks =
-                    if wanted.split == Split::None { 1 } else { object.bytes.div_ceil(chunk_bytes).max(1) };
-                slices.push(Slice { object, first, chunks });
+            for Listed { object, head_bytes, borders } in objects {
+                let chunks = match borders.len() as u64 {
+                    _ if rule == Rule::Whole => 1,
+                    0 => object.bytes.saturating_sub(head_bytes).div_ceil(chunk_bytes).max(1),
+                    borders => (borders - 1).max(1),
+                };
+                slices.push(Slice { object, first, chunks, head_bytes, borders });
                 first = first.saturating_add(chunks);
             }
-            (PlannedInput::Objects { split: wanted.split.clone(), header, chunk_bytes, slices }, first)
+            (PlannedInput::Objects { rule, head, chunk_bytes, slices }, first)
         }
         (Source::Items(_), Listing::ItemLines { object, ends }) => {
             let chunks = ends.len() as u64;
@@ -97,8 +120,8 @@ fn planned_input(job: &Job, listing: Listing) -> (PlannedInput, u64) {
         // An objects source that was not listed has no objects.
         (Source::Objects(wanted), Listing::ItemLines { .. } | Listing::Nothing) => {
             let input = PlannedInput::Objects {
-                split: wanted.split.clone(),
-                header: None,
+                rule: Rule::Whole,
+                head: None,
                 chunk_bytes: wanted.chunk_bytes.0.max(1),
                 slices: Vec::new(),
             };
@@ -140,9 +163,9 @@ fn partitions(plan: &Plan, processes: u64) -> Vec<Span> {
 /// How much of one process a chunk keeps busy (1 = a whole chunk), and what it takes in the payload.
 fn load_of(input: &PlannedInput, index: u64) -> (f64, u64) {
     let (weight, object) = match input {
-        PlannedInput::Objects { split, chunk_bytes, slices, .. } => {
+        PlannedInput::Objects { rule, chunk_bytes, slices, .. } => {
             let slice = slice_of(slices, index);
-            let bytes = slice.and_then(|slice| slice.bytes(index - slice.first, split, *chunk_bytes));
+            let bytes = slice.and_then(|slice| slice.bytes(index - slice.first, rule, *chunk_bytes));
             let weight = bytes.map_or(0.0, |bytes| (bytes.end - bytes.start) as f64 / *chunk_bytes as f64);
             (weight.min(1.0), slice.map(|slice| &slice.object))
         }
@@ -159,10 +182,14 @@ fn address_bytes(object: &ObjectVersion) -> u64 {
 /// What each of a plan's payloads takes, however few chunks it has.
 fn fixed_payload_bytes(input: &PlannedInput) -> u64 {
     let texts = match input {
-        PlannedInput::Objects { split: Split::Separator(separator), .. } => escaped(separator.len()),
-        PlannedInput::Objects { header: Some(header), .. } => header.json_bytes(),
-        PlannedInput::Objects { .. }
-        | PlannedInput::ItemLines { .. }
+        PlannedInput::Objects { rule, head, .. } => {
+            let rule = match rule {
+                Rule::Separator(text) | Rule::BeginsWith(text) => escaped(text.len()),
+                Rule::Csv(_) | Rule::Paragraphs | Rule::Lines(_) | Rule::Whole => 0,
+            };
+            rule + head.as_ref().map_or(0, Head::json_bytes)
+        }
+        PlannedInput::ItemLines { .. }
         | PlannedInput::Items { .. }
         | PlannedInput::Range { .. } => 0,
     };

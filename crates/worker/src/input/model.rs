@@ -1,18 +1,15 @@
 //! The pure half of an input driven by hand, over an object that is whole in memory; and what tests feed it.
 
-use std::ops::Range;
+use std::ops;
 
 use bytes::Bytes;
 use fanfold_flow::chunk::{self, ObjectVersion};
-use fanfold_flow::job::Split;
-use fanfold_flow::literal::Literal;
 use fanfold_flow::result::Aligned;
+use fanfold_records::{Cutter, Dialect, Range, Rule};
 use memchr::memmem;
 use proptest::prelude::*;
 
-use super::align::{AlignError, Aligner};
 use super::portions::{CutAt, Portions, Step};
-use super::walker::Walker;
 
 /// Sizes in bytes, each in its turn, over and over.
 #[derive(Clone, Debug)]
@@ -28,7 +25,7 @@ impl Sizes {
     }
 }
 
-pub(super) fn sizes(size: Range<usize>) -> impl Strategy<Value = Sizes> {
+pub(super) fn sizes(size: ops::Range<usize>) -> impl Strategy<Value = Sizes> {
     prop::collection::vec(size, 1..4).prop_map(Sizes)
 }
 
@@ -49,8 +46,9 @@ pub(super) fn cuts() -> impl Strategy<Value = Vec<When>> {
 /// How an object is read.
 #[derive(Clone, Debug)]
 pub(super) struct How<'a> {
-    pub(super) split: &'a Split,
-    pub(super) header: Option<&'a Literal>,
+    pub(super) rule: &'a Rule,
+    /// How many bytes lie between two nominal borders.
+    pub(super) step: usize,
     /// The pieces in which the object comes.
     pub(super) pieces: Sizes,
     /// The room that there is for a portion.
@@ -68,61 +66,63 @@ pub(super) struct Reading {
     pub(super) rest: Option<u64>,
 }
 
-/// Reads the records that begin in `start..end` of `object`.
-pub(super) fn read(
-    object: &[u8],
-    (start, end): (u64, u64),
-    how: &How<'_>,
-    when: When,
-) -> Result<Reading, AlignError> {
-    let range = chunk::Bytes { object: version(object), start, end };
-    let mut aligner = Aligner::new(&range, how.split, how.header);
-    let limit = when.at_most.map(|bytes| start + bytes);
-    let mut portions = Portions::new(Walker::new(how.split), aligner.has_header(), limit);
-    let mut position = usize::try_from(aligner.first_byte()).unwrap();
+/// Reads the chunk with this nominal range, which may begin at a border already.
+pub(super) fn read(object: &[u8], range: &chunk::Bytes, how: &How<'_>, when: When) -> (Reading, Option<chunk::Bytes>) {
+    let mut cutter = Cutter::new(
+        how.rule,
+        Range {
+            start: range.start,
+            end: range.end,
+            step: Some(how.step as u64),
+            starts_at_border: range.at_border,
+            object_bytes: object.len() as u64,
+        },
+    );
+    let limit = when.at_most.map(|bytes| range.start + bytes);
+    let mut portions = Portions::new(how.rule.walker(range.start == 0), limit);
     let (mut pieces, mut rooms) = (how.pieces.in_turn(), how.rooms.in_turn());
     let mut bytes = Vec::new();
     for asked in 0.. {
         let room = rooms.next().unwrap();
-        let step = portions.next(room, when.asked.is_some_and(|limit| asked >= limit));
-        portions.check_end(range.object.bytes)?;
-        match step {
+        match portions.next(room, when.asked.is_some_and(|limit| asked >= limit)) {
             Step::Portion(portion) => bytes.extend_from_slice(&portion),
-            Step::End => break,
-            Step::NeedsMore if position == object.len() => portions.close(),
+            Step::End => match cutter.extend().filter(|_| portions.is_within_a_record()) {
+                Some(piece) => portions.add(piece),
+                None => break,
+            },
             Step::NeedsMore => {
+                let position = usize::try_from(cutter.position()).unwrap();
                 let until = object.len().min(position + pieces.next().unwrap());
-                portions.add(aligner.feed(&Bytes::copy_from_slice(&object[position..until]))?);
-                position = until;
+                if position == object.len() {
+                    portions.close();
+                } else {
+                    portions.add(cutter.feed(Bytes::copy_from_slice(&object[position..until])));
+                }
             }
         }
     }
+    let aligned = |end: Option<u64>| Some(Aligned { start: cutter.begin()?, end: end? });
     let (records, aligned, rest) = match portions.cut() {
-        None => (portions.records(), aligner.aligned(), None),
-        Some(CutAt::Start) => (0, None, Some(start)),
+        None => (portions.records(), aligned(cutter.end()), None),
+        Some(CutAt::Start) => (0, None, Some(range.clone())),
         Some(CutAt::Border(border)) => {
-            let begin = aligner.begin().unwrap();
-            (portions.records(), Some(Aligned { start: begin, end: border }), Some(border))
+            let end = cutter.nominal_end();
+            let rest = chunk::Bytes { start: border, end, at_border: true, ..range.clone() };
+            (portions.records(), aligned(Some(border)), Some(rest))
         }
     };
-    Ok(Reading { bytes, records, aligned, rest })
+    (Reading { bytes, records, aligned, rest: rest.as_ref().map(|rest| rest.start) }, rest)
 }
 
 /// Reads what [`read`] would, cut again and again, the rest each time as a chunk of its own.
-pub(super) fn read_in_cuts(
-    object: &[u8],
-    (mut start, end): (u64, u64),
-    how: &How<'_>,
-    cuts: &[When],
-) -> Result<Vec<Reading>, AlignError> {
-    let mut readings = Vec::new();
+pub(super) fn read_in_cuts(object: &[u8], range: &chunk::Bytes, how: &How<'_>, cuts: &[When]) -> Vec<Reading> {
+    let (mut readings, mut range) = (Vec::new(), range.clone());
     let mut cuts = cuts.iter().copied();
     loop {
-        let reading = read(object, (start, end), how, cuts.next().unwrap_or_default())?;
-        let rest = reading.rest;
+        let (reading, rest) = read(object, &range, how, cuts.next().unwrap_or_default());
         readings.push(reading);
-        let Some(border) = rest else { return Ok(readings) };
-        start = border;
+        let Some(rest) = rest else { return readings };
+        range = rest;
     }
 }
 
@@ -150,40 +150,44 @@ pub(super) fn version(object: &[u8]) -> ObjectVersion {
 }
 
 /// The nominal ranges of an object's chunks.
-pub(super) fn ranges(bytes: usize, chunk_bytes: usize) -> Vec<(u64, u64)> {
-    let starts = (0..bytes.max(1)).step_by(chunk_bytes);
-    starts.map(|start| (start as u64, (start + chunk_bytes).min(bytes) as u64)).collect()
+pub(super) fn ranges(object: &ObjectVersion, chunk_bytes: usize) -> Vec<chunk::Bytes> {
+    let starts = (0..object.bytes.max(1)).step_by(chunk_bytes);
+    let end = |start: u64| (start + chunk_bytes as u64).min(object.bytes);
+    let range = |start| chunk::Bytes { object: object.clone(), start, end: end(start), at_border: start == 0 };
+    starts.map(range).collect()
 }
 
 /// The records of an object with their places, cut after each separator.
-pub(super) fn records<'o>(object: &'o [u8], separator: &[u8]) -> Vec<(usize, &'o [u8])> {
+pub(super) fn records<'o>(object: &'o [u8], separator: &str) -> Vec<(u64, &'o [u8])> {
     let ends = memmem::find_iter(object, separator).map(|place| place + separator.len());
     let mut records = Vec::new();
     let mut begin = 0;
     for end in ends.chain([object.len()]).filter(|end| *end > 0) {
         if begin < end {
-            records.push((begin, &object[begin..end]));
+            records.push((begin as u64, &object[begin..end]));
         }
         begin = end;
     }
     records
 }
 
-/// Short separators and long ones, whose letters occur in [`text`].
-pub(super) fn separator() -> impl Strategy<Value = Split> {
-    let separators = prop::sample::select(vec!["\n", ";\n", "ab", "\r\n;"]);
-    separators.prop_map(|text| match text {
-        "\n" => Split::Lines,
-        text => Split::Separator(text.to_owned()),
-    })
+/// Separators, short and long, that are frequent in [`text`].
+pub(super) fn separator() -> impl Strategy<Value = String> {
+    prop::sample::select(vec!["\n", ";\n", "ab", "\r\n;"]).prop_map(str::to_owned)
 }
 
-/// The bytes of [`separator`]'s separators.
-pub(super) fn separator_of(split: &Split) -> &[u8] {
-    match split {
-        Split::Separator(text) => text.as_bytes(),
-        _ => b"\n",
-    }
+/// Rules whose borders are frequent in [`text`].
+pub(super) fn rule() -> impl Strategy<Value = Rule> {
+    let separator = |text: &str| Rule::Separator(text.into());
+    prop::sample::select(vec![
+        separator("\n"),
+        separator(";\n"),
+        separator("ab"),
+        separator("\r\n;"),
+        Rule::BeginsWith("a".into()),
+        Rule::Paragraphs,
+        Rule::Csv(Dialect::RFC_4180),
+    ])
 }
 
 /// Letters among which every separator is frequent, and so are empty records and records longer than a chunk.
@@ -199,19 +203,4 @@ pub(super) fn csv(lone_quotes: bool) -> impl Strategy<Value = Vec<Vec<u8>>> {
     }
     let record = prop::collection::vec(prop::sample::select(fields), 1..4);
     prop::collection::vec(record.prop_map(|fields| format!("{}\n", fields.join(",")).into_bytes()), 0..12)
-}
-
-/// Where csv-core, a reader of its own, says that records begin.
-pub(super) fn true_begins(object: &[u8]) -> Vec<u64> {
-    let mut reader = csv_core::ReaderBuilder::new().terminator(csv_core::Terminator::Any(b'\n')).build();
-    let (mut fields, mut ends) = (vec![0; object.len() + 8], vec![0; object.len() + 8]);
-    let (mut begins, mut position) = (vec![0], 0);
-    while position < object.len() {
-        let (result, taken, _, _) = reader.read_record(&object[position..], &mut fields, &mut ends);
-        position += taken;
-        if result == csv_core::ReadRecordResult::Record {
-            begins.push(position as u64);
-        }
-    }
-    begins
 }

@@ -2,82 +2,82 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use fanfold_flow::chunk;
-use fanfold_flow::job::Split;
-use fanfold_flow::literal::Literal;
+use fanfold_flow::partition::Partition;
 use fanfold_flow::result::Aligned;
+use fanfold_records::{Cutter, Piece, Range};
 use fanfold_store::Store;
 
 use super::InputError;
-use super::align::{AlignError, Aligner, Fed};
 use super::fetch::Fetch;
-use super::portions::Portions;
 
-/// Bytes as they are fetched, aligned to records.
+/// Bytes as they are fetched, cut to records.
 pub(super) struct Object {
     range: chunk::Bytes,
     fetch: Fetch,
-    aligner: Aligner,
-    /// Whether the chunk's end is right only if the records before it say so.
-    proves_its_end: bool,
+    cutter: Cutter,
+    may_guess: bool,
 }
 
 impl Object {
-    pub(super) fn new(
-        range: &chunk::Bytes,
-        split: &Split,
-        header: Option<&Literal>,
-        store: &Arc<dyn Store>,
-    ) -> Self {
-        let aligner = Aligner::new(range, split, header);
-        let fetch = Fetch::new(range, aligner.first_byte(), store);
-        Self { range: range.clone(), fetch, aligner, proves_its_end: *split == Split::Csv }
-    }
-
-    /// Whether the chunk's first record is its object's header.
-    pub(super) fn has_header(&self) -> bool {
-        self.aligner.has_header()
+    pub(super) fn new(range: &chunk::Bytes, partition: &Partition, store: &Arc<dyn Store>) -> Self {
+        let nominal = Range {
+            start: range.start,
+            end: range.end,
+            step: partition.step,
+            starts_at_border: range.at_border,
+            object_bytes: range.object.bytes,
+        };
+        let cutter = Cutter::new(&partition.rule, nominal);
+        let fetch = Fetch::new(range, cutter.position(), store);
+        Self { range: range.clone(), fetch, cutter, may_guess: partition.rule.may_guess() }
     }
 
     /// Whether the chunk's end is right only if the records before it say so: then they must be read, whoever wants them.
-    pub(super) fn proves_its_end(&self) -> bool {
-        self.proves_its_end
+    pub(super) fn must_be_read(&self) -> bool {
+        self.may_guess
     }
 
     /// What comes next of the chunk; none at the object's end.
     ///
     /// # Errors
-    /// When the store fails, or the header is another.
+    /// When the store fails.
     ///
     /// # Cancellation
     /// Loses nothing when dropped.
-    pub(super) async fn next(&mut self) -> Option<Result<Fed, InputError>> {
-        let fed = match self.fetch.next().await? {
-            Ok(bytes) => self.aligner.feed(&bytes).map_err(|error| self.misaligned(error)),
+    pub(super) async fn next(&mut self) -> Option<Result<Piece, InputError>> {
+        let bytes: Result<Bytes, _> = self.fetch.next().await?;
+        Some(match bytes {
+            Ok(bytes) => Ok(self.cutter.feed(bytes)),
             Err(error) => Err(InputError::Store(self.range.object.uri.clone(), error)),
-        };
-        Some(fed)
+        })
     }
 
-    /// Fails where these are all the chunk's records, and end within quotes.
-    ///
-    /// # Errors
-    /// [`AlignError::RecordCut`].
-    pub(super) fn check_end(&self, portions: &Portions) -> Result<(), InputError> {
-        portions.check_end(self.range.object.bytes).map_err(|error| self.misaligned(error))
-    }
-
-    fn misaligned(&self, error: AlignError) -> InputError {
-        InputError::Align(self.range.object.uri.clone(), error)
+    /// What lies behind an end that was guessed, where the records before it have not ended there; none where all was read.
+    pub(super) fn extend(&mut self) -> Option<Piece> {
+        self.cutter.extend()
     }
 
     /// The bytes that the chunk's records take; known only when all of them were read.
     pub(super) fn aligned(&self) -> Option<Aligned> {
-        self.aligner.aligned()
+        let (start, end) = self.cutter.begin().zip(self.cutter.end())?;
+        (self.cutter.position() >= end).then_some(Aligned { start, end })
     }
 
     /// The bytes that those of the chunk's records take which end at this border.
     pub(super) fn aligned_until(&self, end: u64) -> Option<Aligned> {
-        self.aligner.begin().map(|start| Aligned { start, end })
+        self.cutter.begin().map(|start| Aligned { start, end })
+    }
+
+    /// What is left of the chunk behind a border.
+    pub(super) fn rest(&self, border: u64) -> chunk::Bytes {
+        chunk::Bytes { start: border, end: self.cutter.nominal_end(), at_border: true, ..self.range.clone() }
+    }
+
+    /// A quote that was opened `ago` bytes before the object's end, and never closed.
+    pub(super) fn unclosed(&self, ago: u64) -> InputError {
+        let byte = self.range.object.bytes.saturating_sub(ago);
+        InputError::Unclosed { uri: self.range.object.uri.clone(), byte }
     }
 }

@@ -1,13 +1,12 @@
 //! In which portions a chunk's records are handed out, and where that ends.
 //!
-//! Pure: it is told whether the time is up, and given what was read ([`Fed`]) when it has nothing more at hand. Each byte is
+//! Pure: it is told whether the time is up, and given what was read ([`Piece`]) when it has nothing more at hand. Each byte is
 //! walked over once, as it is handed out; so at any moment the walker stands where the program's input does, and can say
 //! how many records that are and whether the input may end here.
 
 use bytes::Bytes;
+use fanfold_records::{Piece, Walker};
 
-use super::align::{AlignError, Fed};
-use super::walker::Walker;
 
 /// What comes next.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,8 +32,6 @@ pub(super) enum CutAt {
 #[derive(Debug)]
 pub(super) struct Portions {
     walker: Walker,
-    /// How many of the walker's records are not the chunk's, but a header.
-    header_records: u64,
     /// What was read and not handed out yet, and where in the source it begins.
     at_hand: Bytes,
     position: u64,
@@ -51,10 +48,9 @@ pub(super) struct Portions {
 
 impl Portions {
     /// Of the records that this walker tells apart, those up to the first border at or behind `limit`.
-    pub(super) fn new(walker: Walker, has_header: bool, limit: Option<u64>) -> Self {
+    pub(super) fn new(walker: Walker, limit: Option<u64>) -> Self {
         Self {
             walker,
-            header_records: u64::from(has_header),
             at_hand: Bytes::new(),
             position: 0,
             complete: false,
@@ -66,11 +62,10 @@ impl Portions {
     }
 
     /// Takes in what was read, once [`Step::NeedsMore`] has asked for it.
-    pub(super) fn add(&mut self, fed: Fed) {
-        self.walker.walk(&fed.header);
-        self.at_hand = fed.records;
-        self.position = fed.position;
-        self.complete = fed.complete;
+    pub(super) fn add(&mut self, piece: Piece) {
+        self.at_hand = piece.records;
+        self.position = piece.position;
+        self.complete = piece.is_last;
     }
 
     /// Nothing more can be read.
@@ -124,7 +119,13 @@ impl Portions {
         (is_due && self.walker.is_at_border()).then_some(CutAt::Border(self.position))
     }
 
-    fn is_exhausted(&self) -> bool {
+    /// Whether nothing is at hand, though more may come.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.complete && self.at_hand.is_empty()
+    }
+
+    /// Whether nothing is at hand, and nothing comes.
+    pub(super) fn is_exhausted(&self) -> bool {
         self.complete && self.at_hand.is_empty()
     }
 
@@ -139,21 +140,19 @@ impl Portions {
         (self.is_due, self.limit, self.cut) = (false, None, None);
     }
 
-    /// Fails once all was handed out of a chunk that may end within quotes, if something of its object, which has
-    /// `source_bytes`, lies behind it.
-    ///
-    /// # Errors
-    /// [`AlignError::RecordCut`].
-    pub(super) fn check_end(&self, source_bytes: u64) -> Result<(), AlignError> {
-        if self.is_exhausted() && self.position < source_bytes && self.walker.may_be_inside_quotes() {
-            return Err(AlignError::RecordCut { byte: self.position });
-        }
-        Ok(())
+    /// Whether a record was begun, and has not ended where all that was at hand was handed out.
+    pub(super) fn is_within_a_record(&self) -> bool {
+        self.begun && self.is_exhausted() && !self.walker.is_at_border()
+    }
+
+    /// How many bytes ago a quote was opened that was not closed, where all was handed out.
+    pub(super) fn open_quote(&self) -> Option<u64> {
+        self.walker.open_quote().filter(|_| self.is_exhausted())
     }
 
     /// How many records were handed out, one that was begun included.
     pub(super) fn records(&self) -> u64 {
-        self.walker.records().saturating_sub(self.header_records)
+        self.walker.records()
     }
 }
 

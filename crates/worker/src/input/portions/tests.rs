@@ -3,28 +3,26 @@
 use std::ops::RangeInclusive;
 
 use bytes::Bytes;
-use fanfold_flow::job::Split;
-use fanfold_flow::literal::Literal;
+use fanfold_records::Rule;
 use proptest::prelude::*;
 
 use super::*;
 use crate::input::model::{
-    How, When, csv, cuts, joined, ranges, read, read_in_cuts, records, separator, separator_of, sizes, text,
-    true_begins,
+    How, When, cuts, joined, ranges, read, read_in_cuts, records, rule, separator, sizes, text, version,
 };
 
-fn any_split() -> impl Strategy<Value = Split> {
-    prop_oneof![separator(), Just(Split::Csv), Just(Split::None)]
-}
-
 /// Where the records of `bytes` end, looked for from the beginning each time.
-fn borders(bytes: &[u8], split: &Split) -> Vec<usize> {
+fn borders(bytes: &[u8], rule: &Rule) -> Vec<usize> {
     let is_border = |end: &usize| {
-        let mut walker = Walker::new(split);
+        let mut walker = rule.walker(true);
         walker.walk(&bytes[..*end]);
         walker.is_at_border()
     };
     (1..=bytes.len()).filter(is_border).collect()
+}
+
+fn piece(records: &[u8], position: usize, is_last: bool) -> Piece {
+    Piece { records: Bytes::copy_from_slice(records), position: position as u64, is_last }
 }
 
 proptest! {
@@ -32,13 +30,14 @@ proptest! {
 
     #[test]
     fn a_portion_is_all_that_is_at_hand_or_as_many_whole_records_as_fit(
-        object in text(), split in any_split(), pieces in sizes(1..30), rooms in sizes(0..12),
+        object in text(), separator in separator(), pieces in sizes(1..30), rooms in sizes(0..12),
     ) {
-        let borders = borders(&object, &split);
+        let rule = Rule::Separator(separator);
+        let borders = borders(&object, &rule);
         let first_in = |range: RangeInclusive<usize>| borders.iter().copied().find(|border| range.contains(border));
         let last_in = |range: RangeInclusive<usize>| borders.iter().copied().rfind(|border| range.contains(border));
         let (mut pieces, mut rooms) = (pieces.in_turn(), rooms.in_turn());
-        let mut portions = Portions::new(Walker::new(&split), false, None);
+        let mut portions = Portions::new(rule.walker(true), None);
         let (mut given, mut read) = (0, 0);
         while given < object.len() {
             let room = rooms.next().unwrap();
@@ -52,12 +51,7 @@ proptest! {
                 Step::NeedsMore => {
                     prop_assert_eq!(given, read, "it has something at hand");
                     read = object.len().min(given + pieces.next().unwrap());
-                    portions.add(Fed {
-                        header: Bytes::new(),
-                        records: Bytes::copy_from_slice(&object[given..read]),
-                        position: given as u64,
-                        complete: read == object.len(),
-                    });
+                    portions.add(piece(&object[given..read], given, read == object.len()));
                 }
                 Step::End => prop_assert!(false, "it ended at byte {given}"),
             }
@@ -68,72 +62,45 @@ proptest! {
 
     #[test]
     fn what_is_cut_at_any_places_gives_each_record_once_and_in_order(
-        object in text(), split in separator(), chunk_bytes in 1..60_usize,
+        object in text(), separator in separator(), step in 1..60_usize,
         pieces in sizes(1..20), rooms in sizes(0..12), cuts in cuts(),
     ) {
-        let how = How { split: &split, header: None, pieces, rooms };
-        let all = records(&object, separator_of(&split));
-        for range in ranges(object.len(), chunk_bytes) {
-            let readings = read_in_cuts(&object, range, &how, &cuts).unwrap();
+        let how = How { rule: &Rule::Separator(separator.clone()), step, pieces, rooms };
+        let all = records(&object, &separator);
+        for range in ranges(&version(&object), step) {
+            let readings = read_in_cuts(&object, &range, &how, &cuts);
             let whole = joined(&readings)?;
-            let own: Vec<_> = all.iter().filter(|(begin, _)| (range.0..range.1).contains(&(*begin as u64))).collect();
+            let own: Vec<_> = all.iter().filter(|(begin, _)| (range.start..range.end).contains(begin)).collect();
             prop_assert_eq!(&whole.bytes, &own.iter().flat_map(|(_, record)| record.iter().copied()).collect::<Vec<u8>>());
             prop_assert_eq!(whole.records, own.len() as u64);
-            prop_assert_eq!(whole, read(&object, range, &how, When::default()).unwrap());
             for border in readings.iter().filter(|reading| reading.aligned.is_some()).filter_map(|reading| reading.rest) {
-                prop_assert!(all.iter().any(|(begin, _)| *begin as u64 == border), "no record begins at {border}");
+                prop_assert!(all.iter().any(|(begin, _)| *begin == border), "no record begins at {border}");
             }
         }
     }
 
     #[test]
-    fn a_csv_that_is_cut_gives_what_it_gives_uncut_and_is_refused_where_that_is(
-        object in prop_oneof![text(), csv(true).prop_map(|records| records.concat())], has_header in any::<bool>(),
-        chunk_bytes in 1..60_usize, pieces in sizes(1..20), rooms in sizes(0..12), cuts in cuts(),
+    fn whatever_a_record_is_cuts_of_a_chunk_join_to_what_it_gives_uncut(
+        object in text(), rule in rule(), step in 1..60_usize, pieces in sizes(1..20), rooms in sizes(0..12), cuts in cuts(),
     ) {
-        let mut first = Portions::new(Walker::new(&Split::Csv), false, None);
-        first.add(Fed::all_at_once(Bytes::from(object.clone())));
-        let header = match first.next(0, false) {
-            Step::Portion(record) if has_header => Some(Literal(record.to_vec())),
-            _ => None,
-        };
-        let how = How { split: &Split::Csv, header: header.as_ref(), pieces, rooms };
-        for range in ranges(object.len(), chunk_bytes) {
-            let uncut = read(&object, range, &how, When::default());
-            match read_in_cuts(&object, range, &how, &cuts) {
-                Ok(readings) => prop_assert_eq!(Ok(joined(&readings)?), uncut),
-                Err(error) => prop_assert_eq!(Err(error), uncut),
-            }
-        }
-    }
-
-    #[test]
-    fn a_csv_is_never_cut_within_a_record(
-        records in csv(true), chunk_bytes in 1..60_usize, pieces in sizes(1..20), rooms in sizes(0..12), cuts in cuts(),
-    ) {
-        // Lines without any field are no records to csv-core, and would make it disagree about where the next one begins.
-        let object: Vec<u8> = records.into_iter().filter(|record| record != b"\n").flatten().collect();
-        let begins = true_begins(&object);
-        let how = How { split: &Split::Csv, header: None, pieces, rooms };
-        // A chunk behind one that is refused may begin within a record, and knows nothing of it.
-        let chunks = ranges(object.len(), chunk_bytes).into_iter();
-        for readings in chunks.map_while(|range| read_in_cuts(&object, range, &how, &cuts).ok()) {
-            for border in readings.iter().filter(|reading| reading.aligned.is_some()).filter_map(|reading| reading.rest) {
-                prop_assert!(begins.contains(&border), "cut within a record, at {border}");
-            }
+        let how = How { rule: &rule, step, pieces, rooms };
+        for range in ranges(&version(&object), step) {
+            let (uncut, _) = read(&object, &range, &how, When::default());
+            prop_assert_eq!(joined(&read_in_cuts(&object, &range, &how, &cuts))?, uncut);
         }
     }
 
     #[test]
     fn at_most_takes_what_begins_within_so_many_bytes_and_never_less_than_a_record(
-        object in text(), split in separator(), at_most in 0..40_u64, chunk_bytes in 1..60_usize,
+        object in text(), separator in separator(), at_most in 0..40_u64, step in 1..60_usize,
         pieces in sizes(1..20), rooms in sizes(0..12),
     ) {
-        let how = How { split: &split, header: None, pieces, rooms };
-        let all = records(&object, separator_of(&split));
-        for (start, end) in ranges(object.len(), chunk_bytes) {
-            let reading = read(&object, (start, end), &how, When { asked: None, at_most: Some(at_most) }).unwrap();
-            let begins = all.iter().map(|(begin, _)| *begin as u64).filter(|begin| (start..end).contains(begin));
+        let how = How { rule: &Rule::Separator(separator.clone()), step, pieces, rooms };
+        let all = records(&object, &separator);
+        for range in ranges(&version(&object), step) {
+            let (start, end) = (range.start, range.end);
+            let (reading, _) = read(&object, &range, &how, When { asked: None, at_most: Some(at_most) });
+            let begins = all.iter().map(|(begin, _)| *begin).filter(|begin| (start..end).contains(begin));
             let taken = begins.clone().filter(|begin| *begin < start + at_most).count().max(1);
             prop_assert_eq!(reading.records, begins.clone().take(taken).count() as u64);
             prop_assert_eq!(reading.rest, begins.clone().nth(taken));
@@ -143,17 +110,11 @@ proptest! {
 
 #[test]
 fn one_that_is_due_ends_behind_the_record_that_was_begun() {
-    let mut portions = Portions::new(Walker::new(&Split::Lines), false, None);
-    let fed = |records: &'static [u8], position| Fed {
-        header: Bytes::new(),
-        records: Bytes::from_static(records),
-        position,
-        complete: false,
-    };
-    portions.add(fed(b"one\ntw", 0));
+    let mut portions = Portions::new(Rule::Lines(1).walker(true), None);
+    portions.add(piece(b"one\ntw", 0, false));
     assert_eq!(portions.next(100, false), Step::Portion(Bytes::from_static(b"one\ntw")));
     assert_eq!(portions.next(100, true), Step::NeedsMore);
-    portions.add(fed(b"o\nthree\n", 6));
+    portions.add(piece(b"o\nthree\n", 6, false));
     assert_eq!(portions.next(100, false), Step::Portion(Bytes::from_static(b"o\n")), "the time stays up");
     assert_eq!(portions.cut(), None, "not ended before it was asked for more");
     assert_eq!(portions.next(100, false), Step::End);
@@ -162,8 +123,8 @@ fn one_that_is_due_ends_behind_the_record_that_was_begun() {
 
 #[test]
 fn one_that_is_due_before_its_first_record_begins_nothing() {
-    let mut portions = Portions::new(Walker::new(&Split::Lines), false, None);
-    portions.add(Fed::all_at_once(Bytes::from_static(b"one\n")));
+    let mut portions = Portions::new(Rule::Lines(1).walker(true), None);
+    portions.add(piece(b"one\n", 0, true));
     assert_eq!(portions.next(100, true), Step::End);
     assert_eq!(portions.cut(), Some(CutAt::Start));
 }

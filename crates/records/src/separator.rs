@@ -4,23 +4,23 @@ use memchr::memmem;
 
 /// A separator that does not overlap itself, so that its places do not depend on where the search began.
 #[derive(Clone, Debug)]
-pub(super) struct Separator {
+pub(crate) struct Separator {
     bytes: Vec<u8>,
     /// The last bytes seen, at most as many as the separator has.
     carry: Vec<u8>,
 }
 
 impl Separator {
-    pub(super) fn new(bytes: &[u8]) -> Self {
+    pub(crate) fn new(bytes: &[u8]) -> Self {
         Self { bytes: bytes.to_vec(), carry: Vec::new() }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.bytes.len()
     }
 
     /// Takes the next piece in; where in it the first separator ends, if one does.
-    pub(super) fn find_end(&mut self, piece: &[u8]) -> Option<usize> {
+    pub(crate) fn find_end(&mut self, piece: &[u8]) -> Option<usize> {
         let found = self.first_end(piece);
         self.remember(piece);
         found
@@ -28,7 +28,7 @@ impl Separator {
 
     /// Where in the next piece, which is not taken in, a separator ends: the last one within its first `room` bytes, else
     /// the first one behind them.
-    pub(super) fn end_about(&self, piece: &[u8], room: usize) -> Option<usize> {
+    pub(crate) fn end_about(&self, piece: &[u8], room: usize) -> Option<usize> {
         let within = &piece[..room.min(piece.len())];
         let last = if self.len() == 1 {
             memchr::memrchr(self.bytes[0], within)
@@ -36,6 +36,13 @@ impl Separator {
             memmem::rfind(within, &self.bytes)
         };
         last.map(|place| place + self.len()).or_else(|| self.first_end(piece))
+    }
+
+    /// As [`Self::end_about`], of the separators that lie in the piece as a whole.
+    pub(crate) fn end_within(&self, piece: &[u8], room: usize) -> Option<usize> {
+        let within = &piece[..room.min(piece.len())];
+        let place = memmem::rfind(within, &self.bytes).or_else(|| memmem::find(piece, &self.bytes))?;
+        Some(place + self.len())
     }
 
     fn first_end(&self, piece: &[u8]) -> Option<usize> {
@@ -49,7 +56,7 @@ impl Separator {
     }
 
     /// Takes the next piece in; how many separators end in it.
-    pub(super) fn count(&mut self, piece: &[u8]) -> u64 {
+    pub(crate) fn count(&mut self, piece: &[u8]) -> u64 {
         let count = if self.len() == 1 {
             memchr::memchr_iter(self.bytes[0], piece).count()
         } else {
@@ -61,7 +68,7 @@ impl Separator {
     }
 
     /// Whether something was seen, and no separator ended it.
-    pub(super) fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         !self.carry.is_empty() && self.carry != self.bytes
     }
 
