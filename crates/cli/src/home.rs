@@ -91,7 +91,7 @@ impl Home {
     /// would have filled it. None where it is at an s3:// address.
     pub(crate) fn address(&self, plan: &Plan, job: &Job) -> Option<String> {
         let values = Values { job_id: first(plan), name: &job.name, occasion: &plan.occasion };
-        self.output.as_ref().map(|address| template::fill(address, &values))
+        self.output.as_ref().map(|address| template::fill_address(address, &values))
     }
 
     /// Where the output goes on this machine, or why it cannot; none where it is at an s3:// address. The plan is that of any

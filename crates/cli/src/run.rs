@@ -101,8 +101,9 @@ fn ready(wanted: &Wanted, args: &ProgramRun) -> Result<Ready, Error> {
     let occasion = wanted.occasion();
     wanted::has_its_object(&job, output.as_deref(), &occasion)?;
     let directory = machine::current_directory()?;
+    let values = Values { job_id: &job_id, name: &job.name, occasion: &occasion };
     if let Some(output) = &output {
-        Target::at(&filled(output, &job, &job_id, &occasion), &directory, job.output.overwrite)?;
+        Target::at(&template::fill_address(output, &values), &directory, job.output.overwrite)?;
         if output == "-" && args.json {
             return Err(Error::new(
                 Code::InvalidJob,
@@ -112,7 +113,7 @@ fn ready(wanted: &Wanted, args: &ProgramRun) -> Result<Ready, Error> {
     }
     let joblog = Joblog::wanted(args, output.as_deref(), &directory)?;
     for input in &mut inputs {
-        input.address = filled(&input.address, &job, &job_id, &occasion);
+        input.address = template::fill(&input.address, &values);
     }
     let found = find(&inputs, &directory)?;
     Ok(Ready { document, job, job_id, occasion, local, found, output, reads_s3, joblog })
@@ -123,10 +124,6 @@ pub(crate) fn new_job_id(name: &str) -> JobId {
     let random = Uuid::new_v4().simple().to_string();
     let time = Timestamp::now().strftime("%Y%m%d-%H%M%S");
     JobId::from_token(&format!("{name}-{time}-{}", &random[..8]))
-}
-
-fn filled(address: &str, job: &Job, job_id: &JobId, occasion: &Occasion) -> String {
-    template::fill(address, &Values { job_id, name: &job.name, occasion })
 }
 
 /// Copies in, submits, follows, copies out.
