@@ -119,7 +119,8 @@ pub(crate) struct MapArgs {
     /// A file, folder or glob, or an s3:// address. May be given several times; the order counts.
     #[arg(long, short, required = true, value_name = "PATH")]
     pub(crate) input: Vec<String>,
-    /// The file that the output becomes, an s3:// address, or - for standard output.
+    /// The file that the output becomes, an s3:// address, or - for standard output. May hold placeholders: {name}, {job_id},
+    /// {start_date}, {start_time}; \{name} is the text {name}. In inputs and in the program's words, braces are only braces.
     #[arg(long, short, value_name = "PATH")]
     pub(crate) output: String,
     /// What ends a record: `lines`, `csv` (a line feed outside quotes), `none` (a file is never split), or a text such
@@ -151,6 +152,10 @@ pub(crate) struct MapArgs {
     /// How often a chunk that failed, or a partition whose worker died, is tried again.
     #[arg(long, default_value_t = 2, value_name = "N")]
     pub(crate) retries: u32,
+    /// The exit statuses of the program that count as success, such as 0,1 for grep, which exits 1 where nothing matches
+    /// [default: 0]
+    #[arg(long, value_name = "N,N", value_delimiter = ',')]
+    pub(crate) ok_status: Vec<u8>,
     /// How many chunks may fail without the job failing: a number, or a share such as 1%.
     #[arg(long, default_value = "0", value_name = "N|N%")]
     pub(crate) tolerated_failures: Tolerance,

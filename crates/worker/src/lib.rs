@@ -12,6 +12,7 @@
 mod attempts;
 mod cancel;
 mod handle;
+mod hint;
 mod input;
 mod output;
 mod pack;
