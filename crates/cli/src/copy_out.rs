@@ -7,7 +7,7 @@
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use fanfold_emulator::s3::{self, ExportError};
@@ -22,61 +22,8 @@ use tempfile::NamedTempFile;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use crate::progress::Progress;
-
-/// Where an output goes on this machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Target {
-    /// Standard output.
-    Stdout,
-    /// Something that bytes are written to as they come: a pipe, a terminal, `/dev/null`.
-    Stream(PathBuf),
-    /// A file that appears, or is replaced, as a whole.
-    File {
-        /// Its path; links are followed.
-        path: PathBuf,
-        /// Whether a file that is there already is replaced.
-        overwrite: bool,
-    },
-}
-
-impl Target {
-    /// The target at `address`, or why there cannot be an output: found out before any work is done.
-    ///
-    /// # Errors
-    /// `output_exists` for what must not be overwritten; `invalid_job` for a folder, or a folder that is missing.
-    pub(crate) fn at(address: &str, directory: &Path, overwrite: bool) -> Result<Self, Error> {
-        Self::of("output.uri", address, directory, overwrite)
-    }
-
-    /// The same for what is named by `option`.
-    ///
-    /// # Errors
-    /// As for [`at`](Self::at).
-    pub(crate) fn of(option: &str, address: &str, directory: &Path, overwrite: bool) -> Result<Self, Error> {
-        if address == "-" {
-            return Ok(Self::Stdout);
-        }
-        let refused = |message: String| Err(Error::new(Code::InvalidJob, format!("use {option}: {message}")));
-        let path = directory.join(address);
-        match fs::metadata(&path) {
-            Ok(about) if about.is_dir() => refused(format!("{address} is a folder; name a file in it")),
-            Ok(about) if !about.is_file() => Ok(Self::Stream(path)),
-            Ok(_) if !overwrite => Err(exists(&path)),
-            Ok(_) => {
-                let path = fs::canonicalize(&path).map_err(|error| unwritten(&path, error))?;
-                Ok(Self::File { path, overwrite })
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !address.ends_with('/') => {
-                let folder = path.parent().unwrap_or(directory);
-                if folder.is_dir() {
-                    return Ok(Self::File { path, overwrite });
-                }
-                refused(format!("there is no folder {}; make it first", folder.display()))
-            }
-            Err(error) => refused(format!("{address}: {error}")),
-        }
-    }
-}
+use crate::stdout;
+use crate::target::{self, Target, exists, unwritten};
 
 /// An object that is copied out.
 #[derive(Clone, Copy, Debug)]
@@ -136,7 +83,7 @@ async fn copy(
 ) -> Result<(), Error> {
     match target {
         Target::Stdout => {
-            stream(wanted, &mut tokio::io::stdout(), Path::new("standard output"), store, progress).await
+            stream(wanted, &mut tokio::io::stdout(), Path::new(stdout::NAME), store, progress).await
         }
         Target::Stream(path) => {
             let opened = tokio::fs::File::options().write(true).open(path).await;
@@ -145,8 +92,9 @@ async fn copy(
         }
         Target::File { path, overwrite } => {
             let unwritten = |error| unwritten(path, error);
-            let temporary = beside(path).map_err(unwritten)?;
-            let file = temporary.reopen().map_err(unwritten)?;
+            let temporary = target::beside(path).map_err(unwritten)?;
+            // Not opened again: for that, its permissions might be too few.
+            let file = temporary.as_file().try_clone().map_err(unwritten)?;
             match embedded {
                 Some(server) => export(wanted, file, path, server, progress).await?,
                 None => {
@@ -154,6 +102,7 @@ async fn copy(
                     stream(wanted, &mut file, path, store, progress).await?;
                 }
             }
+            keep_permissions(&temporary, path).map_err(unwritten)?;
             if *overwrite {
                 temporary.persist(path).map_err(|error| unwritten(error.error))?;
                 return Ok(());
@@ -167,11 +116,14 @@ async fn copy(
     }
 }
 
-/// A temporary file in the folder of `path`, with the permissions that the file there has, or that a new one would get.
-fn beside(path: &Path) -> io::Result<NamedTempFile> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mode = fs::metadata(path).map_or(0o666, |about| about.permissions().mode() & 0o777);
-    tempfile::Builder::new().prefix(".fanfold-").permissions(Permissions::from_mode(mode)).tempfile_in(folder)
+/// Gives a new file the permissions of the one that it replaces, if there is one.
+fn keep_permissions(new: &NamedTempFile, path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(about) => {
+            new.as_file().set_permissions(Permissions::from_mode(about.permissions().mode() & 0o777))
+        }
+        Err(_) => Ok(()),
+    }
 }
 
 async fn export(
@@ -227,14 +179,6 @@ fn check(wanted: Wanted<'_>, bytes: u64, crc: Crc64, name: &Path) -> Result<(), 
     Err(Error::new(Code::OutputCorrupt, message))
 }
 
-fn exists(path: &Path) -> Error {
-    Error::new(Code::OutputExists, format!("write {}: there is a file already", path.display()))
-}
-
-fn unwritten(path: &Path, error: io::Error) -> Error {
-    Error::caused(Code::Store, format!("write {}", path.display()), error)
-}
-
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
@@ -263,7 +207,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (mut output, store) = output(b"right").await;
         output.crc64nvme = Crc64::of(b"wrong");
-        let target = Target::at("out", folder.path(), true).unwrap();
+        let target = Target::at("-o", "out", folder.path(), true).unwrap();
         let error = copy_out(&output, &target, &store, None, &Progress::quiet()).await.unwrap_err();
         assert_eq!(error.code, Code::OutputCorrupt);
         assert_eq!(names(folder.path()), Vec::<String>::new());
@@ -274,13 +218,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         fs::write(&file, "old").unwrap();
-        fs::set_permissions(&file, Permissions::from_mode(0o640)).unwrap();
+        // More for the group than a new file would get, and not even its owner may write it.
+        fs::set_permissions(&file, Permissions::from_mode(0o464)).unwrap();
         std::os::unix::fs::symlink(&file, folder.path().join("link")).unwrap();
         let (output, store) = output(b"new").await;
-        let target = Target::at("link", folder.path(), true).unwrap();
+        let target = Target::at("-o", "link", folder.path(), true).unwrap();
         copy_out(&output, &target, &store, None, &Progress::quiet()).await.unwrap();
         assert_eq!(fs::read(&file).unwrap(), b"new");
-        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o464);
         assert!(fs::symlink_metadata(folder.path().join("link")).unwrap().is_symlink());
         assert_eq!(names(folder.path()).len(), 2);
     }
@@ -289,7 +234,7 @@ mod tests {
     async fn a_file_that_came_up_meanwhile_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let (output, store) = output(b"new").await;
-        let target = Target::at("out", folder.path(), false).unwrap();
+        let target = Target::at("-o", "out", folder.path(), false).unwrap();
         fs::write(folder.path().join("out"), "theirs").unwrap();
         let error = copy_out(&output, &target, &store, None, &Progress::quiet()).await.unwrap_err();
         assert_eq!(error.code, Code::OutputExists);
@@ -324,7 +269,7 @@ mod tests {
         let (data, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let (right, server) = embedded(data.path(), b"right").await;
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new(["other"]));
-        let target = Target::at("out", folder.path(), true).unwrap();
+        let target = Target::at("-o", "out", folder.path(), true).unwrap();
         let wrong_crc = report::Output { crc64nvme: Crc64::of(b"wrong"), ..right.clone() };
         let wrong_length = report::Output { bytes: 4, ..right.clone() };
         let missing = report::Output { uri: "s3://bucket/missing".parse().unwrap(), ..right.clone() };
@@ -339,18 +284,5 @@ mod tests {
         assert_eq!(fs::read(folder.path().join("out")).unwrap(), b"right");
         assert_eq!(names(folder.path()), ["out"]);
         server.stop().await;
-    }
-
-    #[test]
-    fn what_cannot_become_an_output_is_refused_before_any_work() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("there"), "").unwrap();
-        let at = |address: &str, overwrite| Target::at(address, folder.path(), overwrite);
-        assert_eq!(at("there", false).unwrap_err().code, Code::OutputExists);
-        for address in [".", "no/out", "new/", "there/x"] {
-            assert_eq!(at(address, true).unwrap_err().code, Code::InvalidJob, "{address}");
-        }
-        assert_eq!(at("/dev/null", false).unwrap(), Target::Stream("/dev/null".into()));
-        assert_eq!(at("-", false).unwrap(), Target::Stdout);
     }
 }

@@ -19,6 +19,7 @@ use crate::home::Home;
 use crate::joblog::Joblog;
 use crate::machine::Machine;
 use crate::progress::Progress;
+use crate::stderr::{self, say};
 use crate::stdout;
 use crate::summary::{self, Again, Facts};
 use crate::watch::{self, Watched};
@@ -83,7 +84,7 @@ impl Ended {
         if failed || !args.quiet || !report.failures.is_empty() {
             let text =
                 if args.quiet { summary::failures(&report, &facts) } else { summary::whole(&report, &facts) };
-            anstream::eprint!("{}", names.in_text(&text));
+            stderr::text(&names.in_text(&text));
         }
         if args.json {
             let report = summary::json(&report, &Facts { joblog: joblog_at, ..facts })
@@ -95,7 +96,7 @@ impl Ended {
             (true, Ok(_)) => Err(Stop::Reported(summary::code(&report))),
             (true, Err(error)) => {
                 // The job's own failure is the one to end with.
-                anstream::eprintln!("{FAILURE}no joblog{FAILURE:#}: failed to {}", error.chain());
+                say!("{FAILURE}no joblog{FAILURE:#}: failed to {}", error.chain());
                 Err(Stop::Reported(summary::code(&report)))
             }
         }

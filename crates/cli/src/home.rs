@@ -19,10 +19,11 @@ use fanfold_store::{ErrorKind, PutOptions, Store, StoreError, StoreExt};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt;
 
-use crate::copy_out::{Target, copy_out};
+use crate::copy_out::copy_out;
 use crate::find::Names;
 use crate::machine::Machine;
 use crate::progress::{Phase, Progress};
+use crate::target::Target;
 
 /// Bytes that are read of a file at a time.
 const READ_BYTES: usize = 1 << 20;
@@ -111,7 +112,7 @@ impl Home {
             Some(output) if !job.output.overwrite => is_output(&self.directory.join(&address), &output).await,
             _ => false,
         };
-        let target = Target::at(&address, &self.directory, job.output.overwrite || is_ours)?;
+        let target = Target::at("output.uri", &address, &self.directory, job.output.overwrite || is_ours)?;
         Ok(Some((target, address)))
     }
 

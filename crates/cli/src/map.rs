@@ -19,7 +19,7 @@ const NAME_BYTES_MAX: usize = 40;
 /// When the separator has an escape that is none.
 pub(crate) fn document(args: &MapArgs) -> Result<Value, Error> {
     let mut objects = Map::new();
-    let uri = match literal(&args.input).as_slice() {
+    let uri = match literal(args.inputs()).as_slice() {
         [only] => json!(only),
         several => json!(several),
     };
@@ -42,7 +42,7 @@ pub(crate) fn document(args: &MapArgs) -> Result<Value, Error> {
     }
     let mut job = Map::new();
     job.insert("version".into(), json!(1));
-    job.insert("name".into(), json!(args.name.clone().unwrap_or_else(|| name_of(&args.input))));
+    job.insert("name".into(), json!(args.name.clone().unwrap_or_else(|| name_of(args.inputs()))));
     job.insert("source".into(), json!({ "objects": objects }));
     job.insert("task".into(), task(args));
     job.insert("output".into(), Value::Object(output));
@@ -58,6 +58,28 @@ pub(crate) fn document(args: &MapArgs) -> Result<Value, Error> {
     job.insert("retries".into(), json!(args.retries));
     job.insert("tolerated_failures".into(), json!(args.tolerated_failures));
     Ok(Value::Object(job))
+}
+
+/// The option that stands for a field of the job: what messages name.
+pub(crate) fn option_of(path: &str) -> String {
+    const OPTIONS: [(&str, &str); 14] = [
+        ("source.objects.uri", "--input"),
+        ("source.objects.split", "--split"),
+        ("source.objects.header", "--header"),
+        ("source.objects.chunk_bytes", "--chunk-bytes"),
+        ("output.uri", "--output"),
+        ("output.format", "--format"),
+        ("output.compress", "--compress"),
+        ("task.command", "PROGRAM"),
+        ("task.ok_status", "--ok-status"),
+        ("name", "--name"),
+        ("processes", "--processes"),
+        ("memory_mb", "--memory-mb"),
+        ("retries", "--retries"),
+        ("tolerated_failures", "--tolerated-failures"),
+    ];
+    let option = OPTIONS.iter().find(|(field, _)| path.starts_with(field));
+    option.map_or_else(|| path.to_owned(), |(_, option)| (*option).to_owned())
 }
 
 /// The program, whose words stand for themselves, letter by letter.
