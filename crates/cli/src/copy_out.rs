@@ -36,7 +36,7 @@ struct Wanted<'a> {
     crc: Option<Crc64>,
 }
 
-/// Copies the output out.
+/// Copies the output out, behind what is `written` of it to standard output already.
 ///
 /// # Errors
 /// `output_corrupt` when what arrives is not what the report says; `output_exists` when a file came up meanwhile; `store`
@@ -46,6 +46,7 @@ struct Wanted<'a> {
 /// No file appears, and none is left behind.
 pub(crate) async fn copy_out(
     output: &report::Output,
+    written: RunningCrc,
     target: &Target,
     store: &Arc<dyn Store>,
     embedded: Option<&s3::Server>,
@@ -53,7 +54,7 @@ pub(crate) async fn copy_out(
 ) -> Result<(), Error> {
     let report::Output { uri, bytes, crc64nvme, .. } = output;
     let wanted = Wanted { what: "output", uri, bytes: *bytes, crc: Some(*crc64nvme) };
-    copy(wanted, target, store, embedded, progress).await
+    copy(wanted, written, target, store, embedded, progress).await
 }
 
 /// Copies the joblog out, as the store has it.
@@ -71,11 +72,12 @@ pub(crate) async fn copy_joblog(
 ) -> Result<(), Error> {
     let there = store.head(at).await?;
     let wanted = Wanted { what: "joblog", uri: at, bytes: there.size, crc: there.crc64 };
-    copy(wanted, target, store, embedded, &Progress::quiet()).await
+    copy(wanted, RunningCrc::new(), target, store, embedded, &Progress::quiet()).await
 }
 
 async fn copy(
     wanted: Wanted<'_>,
+    written: RunningCrc,
     target: &Target,
     store: &Arc<dyn Store>,
     embedded: Option<&s3::Server>,
@@ -83,12 +85,12 @@ async fn copy(
 ) -> Result<(), Error> {
     match target {
         Target::Stdout => {
-            stream(wanted, &mut tokio::io::stdout(), Path::new(stdout::NAME), store, progress).await
+            stream(wanted, written, &mut tokio::io::stdout(), Path::new(stdout::NAME), store, progress).await
         }
         Target::Stream(path) => {
             let opened = tokio::fs::File::options().write(true).open(path).await;
             let mut file = opened.map_err(|error| unwritten(path, error))?;
-            stream(wanted, &mut file, path, store, progress).await
+            stream(wanted, RunningCrc::new(), &mut file, path, store, progress).await
         }
         Target::File { path, overwrite } => {
             let unwritten = |error| unwritten(path, error);
@@ -99,7 +101,7 @@ async fn copy(
                 Some(server) => export(wanted, file, path, server, progress).await?,
                 None => {
                     let mut file = tokio::fs::File::from_std(file);
-                    stream(wanted, &mut file, path, store, progress).await?;
+                    stream(wanted, RunningCrc::new(), &mut file, path, store, progress).await?;
                 }
             }
             keep_permissions(&temporary, path).map_err(unwritten)?;
@@ -146,15 +148,16 @@ async fn export(
 
 async fn stream(
     wanted: Wanted<'_>,
+    mut crc: RunningCrc,
     target: &mut (dyn AsyncWrite + Unpin + Send),
     name: &Path,
     store: &Arc<dyn Store>,
     progress: &Progress,
 ) -> Result<(), Error> {
-    let (_, reader) =
-        ObjectReader::open(Arc::clone(store), wanted.uri.clone(), ReadOptions::default()).await?;
+    let (uri, about) = (wanted.uri.clone(), store.head(wanted.uri).await?);
+    let range = crc.bytes().min(about.size)..about.size;
+    let reader = ObjectReader::new(Arc::clone(store), uri, about.etag, range, ReadOptions::default());
     let mut body = reader.into_stream();
-    let mut crc = RunningCrc::new();
     while let Some(bytes) = body.next().await.transpose()? {
         crc.update(&bytes);
         target.write_all(&bytes).await.map_err(|error| unwritten(name, error))?;
@@ -208,7 +211,9 @@ mod tests {
         let (mut output, store) = output(b"right").await;
         output.crc64nvme = Crc64::of(b"wrong");
         let target = Target::at("-o", "out", folder.path(), true).unwrap();
-        let error = copy_out(&output, &target, &store, None, &Progress::quiet()).await.unwrap_err();
+        let error = copy_out(&output, RunningCrc::new(), &target, &store, None, &Progress::quiet())
+            .await
+            .unwrap_err();
         assert_eq!(error.code, Code::OutputCorrupt);
         assert_eq!(names(folder.path()), Vec::<String>::new());
     }
@@ -223,7 +228,7 @@ mod tests {
         std::os::unix::fs::symlink(&file, folder.path().join("link")).unwrap();
         let (output, store) = output(b"new").await;
         let target = Target::at("-o", "link", folder.path(), true).unwrap();
-        copy_out(&output, &target, &store, None, &Progress::quiet()).await.unwrap();
+        copy_out(&output, RunningCrc::new(), &target, &store, None, &Progress::quiet()).await.unwrap();
         assert_eq!(fs::read(&file).unwrap(), b"new");
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o464);
         assert!(fs::symlink_metadata(folder.path().join("link")).unwrap().is_symlink());
@@ -236,7 +241,9 @@ mod tests {
         let (output, store) = output(b"new").await;
         let target = Target::at("-o", "out", folder.path(), false).unwrap();
         fs::write(folder.path().join("out"), "theirs").unwrap();
-        let error = copy_out(&output, &target, &store, None, &Progress::quiet()).await.unwrap_err();
+        let error = copy_out(&output, RunningCrc::new(), &target, &store, None, &Progress::quiet())
+            .await
+            .unwrap_err();
         assert_eq!(error.code, Code::OutputExists);
         assert_eq!(fs::read(folder.path().join("out")).unwrap(), b"theirs");
         assert_eq!(names(folder.path()), ["out"]);
@@ -276,11 +283,15 @@ mod tests {
         let wrong =
             [(wrong_crc, Code::OutputCorrupt), (wrong_length, Code::OutputCorrupt), (missing, Code::Store)];
         for (output, code) in wrong {
-            let copied = copy_out(&output, &target, &store, Some(&server), &Progress::quiet()).await;
+            let copied =
+                copy_out(&output, RunningCrc::new(), &target, &store, Some(&server), &Progress::quiet())
+                    .await;
             assert_eq!(copied.unwrap_err().code, code);
             assert_eq!(names(folder.path()), Vec::<String>::new());
         }
-        copy_out(&right, &target, &store, Some(&server), &Progress::quiet()).await.unwrap();
+        copy_out(&right, RunningCrc::new(), &target, &store, Some(&server), &Progress::quiet())
+            .await
+            .unwrap();
         assert_eq!(fs::read(folder.path().join("out")).unwrap(), b"right");
         assert_eq!(names(folder.path()), ["out"]);
         server.stop().await;

@@ -116,7 +116,8 @@ impl Home {
         Ok(Some((target, address)))
     }
 
-    /// Copies the output of a run out, where it is local, and says where it is.
+    /// Copies the output of a run out, where it is local, and says where it is. Of one for standard output, so much is
+    /// `written` there already.
     ///
     /// # Errors
     /// As for [`Home::target`] and [`copy_out`].
@@ -126,6 +127,7 @@ impl Home {
     pub(crate) async fn bring(
         &self,
         output: &Output,
+        written: RunningCrc,
         plan: &Plan,
         job: &Job,
         machine: &Machine,
@@ -134,8 +136,12 @@ impl Home {
         let Some((target, address)) = self.target(plan, plan.earlier(), job, machine).await? else {
             return Ok(output.uri.to_string());
         };
-        progress.begin(Phase::Copy { verb: "copying out", done: 0, total: output.bytes });
-        copy_out(output, &target, &machine.store, machine.embedded_s3(), progress).await?;
+        progress.begin(Phase::Copy {
+            verb: "copying out",
+            done: 0,
+            total: output.bytes - written.bytes().min(output.bytes),
+        });
+        copy_out(output, written, &target, &machine.store, machine.embedded_s3(), progress).await?;
         Ok(address)
     }
 }

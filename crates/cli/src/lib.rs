@@ -10,6 +10,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod ahead;
 mod args;
 mod claims;
 mod config;

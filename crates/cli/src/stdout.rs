@@ -1,9 +1,11 @@
 //! Our own words on standard output, for people and programs that may stop reading.
 
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 
 use fanfold_flow::code::Code;
 use fanfold_runtime::Error;
+use rustix::event::{PollFd, PollFlags, Timespec};
 use serde::Serialize;
 
 /// Prints a text, and is content when nobody reads on (`fanfold plan job.json | head`).
@@ -47,6 +49,18 @@ pub(crate) fn has_lost_its_reader(error: &Error) -> bool {
         && error.message == format!("write {NAME}")
 }
 
+/// Whether whatever is at the other end of standard output will never read again. A write would say so too, but there may be
+/// nothing to write for hours.
+pub(crate) fn is_abandoned() -> bool {
+    has_no_reader(&io::stdout())
+}
+
+fn has_no_reader(pipe: &impl AsFd) -> bool {
+    let mut polled = [PollFd::new(pipe, PollFlags::empty())];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    rustix::event::poll(&mut polled, Some(&at_once)).is_ok() && polled[0].revents().contains(PollFlags::ERR)
+}
+
 fn print_to(out: &mut dyn Write, text: &str) -> Result<bool, Error> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => Ok(true),
@@ -58,6 +72,15 @@ fn print_to(out: &mut dyn Write, text: &str) -> Result<bool, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pipe_is_abandoned_once_its_reader_is_gone() {
+        let (reader, writer) = io::pipe().unwrap();
+        assert!(!has_no_reader(&writer));
+        drop(reader);
+        assert!(has_no_reader(&writer));
+        assert!(!has_no_reader(&std::fs::File::open("/dev/null").unwrap()));
+    }
 
     #[test]
     fn only_a_broken_pipe_at_standard_output_is_a_reader_gone() {

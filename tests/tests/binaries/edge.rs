@@ -29,8 +29,8 @@ fn arguments_and_input_names_are_taken_letter_by_letter() {
     sandbox.write("{name}.txt", "Dear {name}, \\{name} {start_date}\n");
     let script = "s/{name}/Bob/; s/\\\\{name}/{deployment.x}/; s/e\\{3\\}/3/";
     sandbox.map(&["-i", "{name}.txt", "-o", "out-{name}"], &["sed", script]).succeeded();
-    assert_eq!(sandbox.read("out--name"), b"Dear Bob, {deployment.x} {start_date}\n");
-    sandbox.assert_clean(&["{name}.txt", "out--name"]);
+    assert_eq!(sandbox.read("out-name"), b"Dear Bob, {deployment.x} {start_date}\n");
+    sandbox.assert_clean(&["{name}.txt", "out-name"]);
 }
 
 #[test]
@@ -107,6 +107,78 @@ fn a_reader_that_stops_is_a_quiet_end() {
     assert_eq!((ended.stdout.as_slice(), ended.stderr.as_str()), (&b"line 0\n"[..], ""));
     assert_eq!(sandbox.read("status"), b"141\n");
     sandbox.assert_clean(&["in", "status"]);
+}
+
+/// The first results are read while the last chunk still waits for something that only then happens.
+#[test]
+fn results_reach_standard_output_in_order_as_chunks_end() {
+    let sandbox = with_lines();
+    let program = "cat; [ $FANFOLD_INDEX != 6 ] || until [ -e go ]; do sleep 0.02; done";
+    let chunks = "--chunk-bytes 3k --workers 8 --processes 1";
+    let script = format!(
+        "\"$F\" map in -o - -q {chunks} -- sh -c '{program}' | {{ head -c 5000 > first; touch go; cat > rest; }}; \
+         cat first rest | cmp - in && wc -c < first"
+    );
+    let ended = shell(&sandbox, &script).succeeded();
+    assert_eq!(ended.stdout, b"5000\n");
+}
+
+#[test]
+fn a_reader_that_stops_ends_the_work() {
+    let sandbox = with_lines();
+    let program = "cat; [ $FANFOLD_INDEX = 0 ] || sleep 1000";
+    let chunks = "--chunk-bytes 3k --workers 8 --processes 1";
+    let script =
+        format!("{{ \"$F\" map in -o - -q {chunks} -- sh -c '{program}'; echo $? >&2; }} | head -n 1");
+    let ended = shell(&sandbox, &script).succeeded();
+    assert_eq!((ended.stdout.as_slice(), ended.stderr.as_str()), (&b"line 0\n"[..], "141\n"));
+    sandbox.assert_clean(&["in"]);
+}
+
+#[test]
+fn a_failure_behind_a_written_beginning_is_said_and_ends_the_program_so() {
+    let sandbox = with_lines();
+    let program = "cat; [ $FANFOLD_INDEX != 6 ] || { sleep 1; exit 3; }";
+    let options = [
+        "in",
+        "-o",
+        "-",
+        "-q",
+        "--chunk-bytes",
+        "3k",
+        "--workers",
+        "8",
+        "--processes",
+        "1",
+        "--retries",
+        "0",
+    ];
+    let ended = sandbox.map(&options, &["sh", "-c", program]).failed_with(4);
+    let whole = sandbox.read("in");
+    assert!(!ended.stdout.is_empty() && ended.stdout.len() < whole.len() && whole.starts_with(&ended.stdout));
+    ended.says(&["of an output had been written to standard output by then"]);
+}
+
+#[test]
+fn every_format_is_the_same_on_standard_output_as_in_a_file() {
+    let sandbox = with_lines();
+    for (format, program) in [
+        ("bytes", "cat"),
+        ("lines", "printf x; head -c 100"),
+        ("csv", "echo a,b; cat"),
+        ("json-array", "wc -l | sed 's/.*/[&, 1]/'"),
+    ] {
+        for compress in [&[][..], &["--compress", "gzip"], &["--compress", "zstd"]] {
+            let options =
+                ["in", "--chunk-bytes", "2k", "--workers", "3", "--processes", "1", "--format", format];
+            let to = |output: &str| {
+                let options = [&options[..], compress, &["-o", output, "-q"]].concat();
+                sandbox.map(&options, &["sh", "-c", program]).succeeded()
+            };
+            to("out");
+            assert!(to("-").stdout == sandbox.read("out"), "{format} {compress:?}");
+        }
+    }
 }
 
 #[test]
