@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
@@ -56,12 +57,13 @@ impl Ended {
         self
     }
 
-    /// What it printed, of a run that ended with this status.
+    /// What it printed, of a run that ended with this status; by a signal, 128 and its number, as shells have it.
     ///
     /// # Panics
     /// When it ended otherwise.
     pub fn failed_with(self, status: i32) -> Self {
-        assert_eq!(self.status.code(), Some(status), "{}\n{}", self.status, self.stderr);
+        let by_signal = self.status.signal().map(|signal| 128 + signal);
+        assert_eq!(self.status.code().or(by_signal), Some(status), "{}\n{}", self.status, self.stderr);
         self
     }
 

@@ -1,5 +1,6 @@
 //! The command line, as typed. What its values mean is decided elsewhere.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
@@ -8,6 +9,7 @@ use fanfold_flow::job::{Compress, Format};
 use fanfold_flow::size::{ByteCount, Tolerance};
 use jiff::Timestamp;
 
+mod advice;
 mod job;
 mod machine;
 pub(crate) mod stack;
@@ -76,7 +78,10 @@ Examples:
       -- awk -F, 'NR==1 || $0 ~ /Minor/'
 
   # each line through a script; the result to the next program
-  fanfold map --input 'logs/2026-*.jsonl' --output - -- python3 score.py | gzip > scores.gz
+  fanfold map logs/2026-*.jsonl -o - -- python3 score.py | gzip > scores.gz
+
+  # the lines with an error, of a file in which a chunk may have none
+  fanfold map big.log -o errors.log --ok-status 0,1 -- grep ERROR
 
   # one process for each file of a folder
   fanfold map --input photos/ --split none --output sizes.txt -- wc -c";
@@ -116,10 +121,15 @@ Examples:
 
 #[derive(Args, Debug)]
 pub(crate) struct MapArgs {
-    /// A file, folder or glob, or an s3:// address. May be given several times; the order counts.
-    #[arg(long, short, required = true, value_name = "PATH")]
-    pub(crate) input: Vec<String>,
-    /// The file that the output becomes, an s3:// address, or - for standard output.
+    /// Files, folders, globs or s3:// addresses, in the order in which they are read; - is standard input. Of a folder, hidden
+    /// files are left out.
+    #[arg(long, short, num_args = 1.., value_name = "PATH")]
+    input: Vec<String>,
+    /// The same, without an option before it.
+    #[arg(value_name = "INPUT", required_unless_present = "input")]
+    inputs: Vec<String>,
+    /// The file that the output becomes, an s3:// address, or - for standard output. May hold placeholders: {name}, {job_id},
+    /// {start_date}, {start_time}; \{name} is the text {name}. In inputs and in the program's words, braces are only braces.
     #[arg(long, short, value_name = "PATH")]
     pub(crate) output: String,
     /// What ends a record: `lines`, `csv` (a line feed outside quotes), `none` (a file is never split), or a text such
@@ -130,17 +140,17 @@ pub(crate) struct MapArgs {
     #[arg(long)]
     pub(crate) header: bool,
     /// How many bytes a process is given, give or take a record [default: 64MiB]
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
     pub(crate) chunk_bytes: Option<ByteCount>,
     /// Never end a chunk early and go on in a new process: for programs that need their whole chunk, such as sort or wc.
     #[arg(long)]
     pub(crate) no_cut: bool,
     /// How many processes a worker runs at once [default: the machine's cores, shared among the workers]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(crate) processes: Option<u32>,
     /// How much memory a process may take, with all that it starts, in MB: one that takes more is killed, and so many run at once as
     /// fit into a worker's memory [default: as much as there is]
-    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "MB", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) memory_mb: Option<u32>,
     /// How results become one output [default: csv with --header, else bytes]
     #[arg(long, value_name = "FORMAT")]
@@ -149,10 +159,14 @@ pub(crate) struct MapArgs {
     #[arg(long, value_name = "HOW")]
     pub(crate) compress: Option<CompressName>,
     /// How often a chunk that failed, or a partition whose worker died, is tried again.
-    #[arg(long, default_value_t = 2, value_name = "N")]
+    #[arg(long, default_value_t = 2, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(..=10))]
     pub(crate) retries: u32,
+    /// The exit statuses of the program that count as success, such as 0,1 for grep, which exits 1 where nothing matches
+    /// [default: 0]
+    #[arg(long, value_name = "N,N", value_delimiter = ',', allow_negative_numbers = true)]
+    pub(crate) ok_status: Vec<u8>,
     /// How many chunks may fail without the job failing: a number, or a share such as 1%.
-    #[arg(long, default_value = "0", value_name = "N|N%")]
+    #[arg(long, default_value = "0", value_name = "N|N%", allow_negative_numbers = true)]
     pub(crate) tolerated_failures: Tolerance,
     /// Leave an output that is there already alone, and fail.
     #[arg(long)]
@@ -168,6 +182,11 @@ pub(crate) struct MapArgs {
 }
 
 impl MapArgs {
+    /// The inputs, in order.
+    pub(crate) fn inputs(&self) -> &[String] {
+        if self.input.is_empty() { &self.inputs } else { &self.input }
+    }
+
     pub(crate) fn program_run(self) -> ProgramRun {
         self.run
     }
@@ -304,8 +323,15 @@ pub(crate) fn grammar() -> clap::Command {
 
 /// Reads the command line. Ends the program where it asks for help or is not right (status 2).
 pub(crate) fn parse() -> Command {
-    let parsed = Cli::from_arg_matches(&grammar().get_matches()).and_then(Cli::command_of_stack);
-    parsed.unwrap_or_else(|error| error.exit())
+    let words: Vec<OsString> = std::env::args_os().collect();
+    parse_words(&words).unwrap_or_else(|error| error.exit())
+}
+
+fn parse_words(words: &[OsString]) -> Result<Command, clap::Error> {
+    advice::is_utf8(words)?;
+    let matches = grammar().try_get_matches_from(words);
+    let matches = matches.map_err(|error| advice::fit(error, words))?;
+    Cli::from_arg_matches(&matches).and_then(Cli::command_of_stack)
 }
 
 impl Cli {
@@ -313,6 +339,7 @@ impl Cli {
     fn command_of_stack(self) -> Result<Command, clap::Error> {
         match self.command {
             Command::Stack(command) => Ok(Command::Stack(command.with(&self.stack))),
+            Command::Map(args) if !args.input.is_empty() && !args.inputs.is_empty() => Err(advice::mixed(&args.inputs)),
             other if self.stack == StackArgs::default() => Ok(other),
             _ => Err(grammar().error(
                 ErrorKind::ArgumentConflict,

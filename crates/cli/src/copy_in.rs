@@ -2,7 +2,9 @@
 //!
 //! An S3 in this very program takes a file as it is, without HTTP; any other, and what has no end yet (a pipe), is streamed.
 
+use std::io;
 use std::num::NonZeroUsize;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,7 +18,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 
-use crate::find::LocalFile;
+use crate::find::{LocalFile, STDIN};
 use crate::progress::Progress;
 
 /// Files that are copied at once: small ones are bound by the round trip.
@@ -44,7 +46,9 @@ pub(crate) async fn copy_in(
     stream::iter(files)
         .map(|file| async move {
             match embedded {
-                Some(server) if file.path.is_file() => import(file, server, progress).await?,
+                Some(server) if file.path != Path::new(STDIN) && file.path.is_file() => {
+                    import(file, server, progress).await?;
+                }
                 _ => upload(file, store, progress).await?,
             }
             // Many small files take their time too.
@@ -68,7 +72,7 @@ async fn import(file: &LocalFile, server: &s3::Server, progress: &Progress) -> R
 async fn upload(file: &LocalFile, store: &Arc<dyn Store>, progress: &Progress) -> Result<(), Error> {
     let unread = |error| unread(&file.path, error);
     let uncopied = |error| uncopied(&file.path, error);
-    let mut source = File::open(&file.path).await.map_err(unread)?;
+    let mut source = open(&file.path).await.map_err(unread)?;
     source.set_max_buf_size(READ_BYTES);
     let options = WriteOptions {
         parts_in_flight: NonZeroUsize::new(PARTS_IN_FLIGHT).unwrap_or(NonZeroUsize::MIN),
@@ -94,7 +98,15 @@ async fn upload(file: &LocalFile, store: &Arc<dyn Store>, progress: &Progress) -
     Ok(())
 }
 
-fn unread(path: &Path, error: std::io::Error) -> Error {
+/// A file; standard input as it is, where it is: it may be a socket, which cannot be opened anew, or be read from the middle.
+async fn open(path: &Path) -> io::Result<File> {
+    if path == Path::new(STDIN) {
+        return Ok(File::from_std(io::stdin().as_fd().try_clone_to_owned()?.into()));
+    }
+    File::open(path).await
+}
+
+fn unread(path: &Path, error: io::Error) -> Error {
     Error::caused(Code::InputMissing, format!("read {}", path.display()), error)
 }
 

@@ -7,7 +7,7 @@
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use fanfold_emulator::s3::{self, ExportError};
@@ -22,61 +22,8 @@ use tempfile::NamedTempFile;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use crate::progress::Progress;
-
-/// Where an output goes on this machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Target {
-    /// Standard output.
-    Stdout,
-    /// Something that bytes are written to as they come: a pipe, a terminal, `/dev/null`.
-    Stream(PathBuf),
-    /// A file that appears, or is replaced, as a whole.
-    File {
-        /// Its path; links are followed.
-        path: PathBuf,
-        /// Whether a file that is there already is replaced.
-        overwrite: bool,
-    },
-}
-
-impl Target {
-    /// The target at `address`, or why there cannot be an output: found out before any work is done.
-    ///
-    /// # Errors
-    /// `output_exists` for what must not be overwritten; `invalid_job` for a folder, or a folder that is missing.
-    pub(crate) fn at(address: &str, directory: &Path, overwrite: bool) -> Result<Self, Error> {
-        Self::of("output.uri", address, directory, overwrite)
-    }
-
-    /// The same for what is named by `option`.
-    ///
-    /// # Errors
-    /// As for [`at`](Self::at).
-    pub(crate) fn of(option: &str, address: &str, directory: &Path, overwrite: bool) -> Result<Self, Error> {
-        if address == "-" {
-            return Ok(Self::Stdout);
-        }
-        let refused = |message: String| Err(Error::new(Code::InvalidJob, format!("use {option}: {message}")));
-        let path = directory.join(address);
-        match fs::metadata(&path) {
-            Ok(about) if about.is_dir() => refused(format!("{address} is a folder; name a file in it")),
-            Ok(about) if !about.is_file() => Ok(Self::Stream(path)),
-            Ok(_) if !overwrite => Err(exists(&path)),
-            Ok(_) => {
-                let path = fs::canonicalize(&path).map_err(|error| unwritten(&path, error))?;
-                Ok(Self::File { path, overwrite })
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !address.ends_with('/') => {
-                let folder = path.parent().unwrap_or(directory);
-                if folder.is_dir() {
-                    return Ok(Self::File { path, overwrite });
-                }
-                refused(format!("there is no folder {}; make it first", folder.display()))
-            }
-            Err(error) => refused(format!("{address}: {error}")),
-        }
-    }
-}
+use crate::stdout;
+use crate::target::{self, Target, exists, unwritten};
 
 /// An object that is copied out.
 #[derive(Clone, Copy, Debug)]
@@ -89,7 +36,7 @@ struct Wanted<'a> {
     crc: Option<Crc64>,
 }
 
-/// Copies the output out.
+/// Copies the output out, behind what is `written` of it to standard output already.
 ///
 /// # Errors
 /// `output_corrupt` when what arrives is not what the report says; `output_exists` when a file came up meanwhile; `store`
@@ -99,6 +46,7 @@ struct Wanted<'a> {
 /// No file appears, and none is left behind.
 pub(crate) async fn copy_out(
     output: &report::Output,
+    written: RunningCrc,
     target: &Target,
     store: &Arc<dyn Store>,
     embedded: Option<&s3::Server>,
@@ -106,7 +54,7 @@ pub(crate) async fn copy_out(
 ) -> Result<(), Error> {
     let report::Output { uri, bytes, crc64nvme, .. } = output;
     let wanted = Wanted { what: "output", uri, bytes: *bytes, crc: Some(*crc64nvme) };
-    copy(wanted, target, store, embedded, progress).await
+    copy(wanted, written, target, store, embedded, progress).await
 }
 
 /// Copies the joblog out, as the store has it.
@@ -124,11 +72,12 @@ pub(crate) async fn copy_joblog(
 ) -> Result<(), Error> {
     let there = store.head(at).await?;
     let wanted = Wanted { what: "joblog", uri: at, bytes: there.size, crc: there.crc64 };
-    copy(wanted, target, store, embedded, &Progress::quiet()).await
+    copy(wanted, RunningCrc::new(), target, store, embedded, &Progress::quiet()).await
 }
 
 async fn copy(
     wanted: Wanted<'_>,
+    written: RunningCrc,
     target: &Target,
     store: &Arc<dyn Store>,
     embedded: Option<&s3::Server>,
@@ -136,24 +85,26 @@ async fn copy(
 ) -> Result<(), Error> {
     match target {
         Target::Stdout => {
-            stream(wanted, &mut tokio::io::stdout(), Path::new("standard output"), store, progress).await
+            stream(wanted, written, &mut tokio::io::stdout(), Path::new(stdout::NAME), store, progress).await
         }
         Target::Stream(path) => {
             let opened = tokio::fs::File::options().write(true).open(path).await;
             let mut file = opened.map_err(|error| unwritten(path, error))?;
-            stream(wanted, &mut file, path, store, progress).await
+            stream(wanted, RunningCrc::new(), &mut file, path, store, progress).await
         }
         Target::File { path, overwrite } => {
             let unwritten = |error| unwritten(path, error);
-            let temporary = beside(path).map_err(unwritten)?;
-            let file = temporary.reopen().map_err(unwritten)?;
+            let temporary = target::beside(path).map_err(unwritten)?;
+            // Not opened again: for that, its permissions might be too few.
+            let file = temporary.as_file().try_clone().map_err(unwritten)?;
             match embedded {
                 Some(server) => export(wanted, file, path, server, progress).await?,
                 None => {
                     let mut file = tokio::fs::File::from_std(file);
-                    stream(wanted, &mut file, path, store, progress).await?;
+                    stream(wanted, RunningCrc::new(), &mut file, path, store, progress).await?;
                 }
             }
+            keep_permissions(&temporary, path).map_err(unwritten)?;
             if *overwrite {
                 temporary.persist(path).map_err(|error| unwritten(error.error))?;
                 return Ok(());
@@ -167,11 +118,14 @@ async fn copy(
     }
 }
 
-/// A temporary file in the folder of `path`, with the permissions that the file there has, or that a new one would get.
-fn beside(path: &Path) -> io::Result<NamedTempFile> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mode = fs::metadata(path).map_or(0o666, |about| about.permissions().mode() & 0o777);
-    tempfile::Builder::new().prefix(".fanfold-").permissions(Permissions::from_mode(mode)).tempfile_in(folder)
+/// Gives a new file the permissions of the one that it replaces, if there is one.
+fn keep_permissions(new: &NamedTempFile, path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(about) => {
+            new.as_file().set_permissions(Permissions::from_mode(about.permissions().mode() & 0o777))
+        }
+        Err(_) => Ok(()),
+    }
 }
 
 async fn export(
@@ -194,15 +148,16 @@ async fn export(
 
 async fn stream(
     wanted: Wanted<'_>,
+    mut crc: RunningCrc,
     target: &mut (dyn AsyncWrite + Unpin + Send),
     name: &Path,
     store: &Arc<dyn Store>,
     progress: &Progress,
 ) -> Result<(), Error> {
-    let (_, reader) =
-        ObjectReader::open(Arc::clone(store), wanted.uri.clone(), ReadOptions::default()).await?;
+    let (uri, about) = (wanted.uri.clone(), store.head(wanted.uri).await?);
+    let range = crc.bytes().min(about.size)..about.size;
+    let reader = ObjectReader::new(Arc::clone(store), uri, about.etag, range, ReadOptions::default());
     let mut body = reader.into_stream();
-    let mut crc = RunningCrc::new();
     while let Some(bytes) = body.next().await.transpose()? {
         crc.update(&bytes);
         target.write_all(&bytes).await.map_err(|error| unwritten(name, error))?;
@@ -225,14 +180,6 @@ fn check(wanted: Wanted<'_>, bytes: u64, crc: Crc64, name: &Path) -> Result<(), 
         wanted.bytes,
     );
     Err(Error::new(Code::OutputCorrupt, message))
-}
-
-fn exists(path: &Path) -> Error {
-    Error::new(Code::OutputExists, format!("write {}: there is a file already", path.display()))
-}
-
-fn unwritten(path: &Path, error: io::Error) -> Error {
-    Error::caused(Code::Store, format!("write {}", path.display()), error)
 }
 
 #[cfg(test)]
@@ -263,8 +210,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (mut output, store) = output(b"right").await;
         output.crc64nvme = Crc64::of(b"wrong");
-        let target = Target::at("out", folder.path(), true).unwrap();
-        let error = copy_out(&output, &target, &store, None, &Progress::quiet()).await.unwrap_err();
+        let target = Target::at("-o", "out", folder.path(), true).unwrap();
+        let error = copy_out(&output, RunningCrc::new(), &target, &store, None, &Progress::quiet())
+            .await
+            .unwrap_err();
         assert_eq!(error.code, Code::OutputCorrupt);
         assert_eq!(names(folder.path()), Vec::<String>::new());
     }
@@ -274,13 +223,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         fs::write(&file, "old").unwrap();
-        fs::set_permissions(&file, Permissions::from_mode(0o640)).unwrap();
+        // More for the group than a new file would get, and not even its owner may write it.
+        fs::set_permissions(&file, Permissions::from_mode(0o464)).unwrap();
         std::os::unix::fs::symlink(&file, folder.path().join("link")).unwrap();
         let (output, store) = output(b"new").await;
-        let target = Target::at("link", folder.path(), true).unwrap();
-        copy_out(&output, &target, &store, None, &Progress::quiet()).await.unwrap();
+        let target = Target::at("-o", "link", folder.path(), true).unwrap();
+        copy_out(&output, RunningCrc::new(), &target, &store, None, &Progress::quiet()).await.unwrap();
         assert_eq!(fs::read(&file).unwrap(), b"new");
-        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o464);
         assert!(fs::symlink_metadata(folder.path().join("link")).unwrap().is_symlink());
         assert_eq!(names(folder.path()).len(), 2);
     }
@@ -289,9 +239,11 @@ mod tests {
     async fn a_file_that_came_up_meanwhile_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let (output, store) = output(b"new").await;
-        let target = Target::at("out", folder.path(), false).unwrap();
+        let target = Target::at("-o", "out", folder.path(), false).unwrap();
         fs::write(folder.path().join("out"), "theirs").unwrap();
-        let error = copy_out(&output, &target, &store, None, &Progress::quiet()).await.unwrap_err();
+        let error = copy_out(&output, RunningCrc::new(), &target, &store, None, &Progress::quiet())
+            .await
+            .unwrap_err();
         assert_eq!(error.code, Code::OutputExists);
         assert_eq!(fs::read(folder.path().join("out")).unwrap(), b"theirs");
         assert_eq!(names(folder.path()), ["out"]);
@@ -324,33 +276,24 @@ mod tests {
         let (data, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let (right, server) = embedded(data.path(), b"right").await;
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new(["other"]));
-        let target = Target::at("out", folder.path(), true).unwrap();
+        let target = Target::at("-o", "out", folder.path(), true).unwrap();
         let wrong_crc = report::Output { crc64nvme: Crc64::of(b"wrong"), ..right.clone() };
         let wrong_length = report::Output { bytes: 4, ..right.clone() };
         let missing = report::Output { uri: "s3://bucket/missing".parse().unwrap(), ..right.clone() };
         let wrong =
             [(wrong_crc, Code::OutputCorrupt), (wrong_length, Code::OutputCorrupt), (missing, Code::Store)];
         for (output, code) in wrong {
-            let copied = copy_out(&output, &target, &store, Some(&server), &Progress::quiet()).await;
+            let copied =
+                copy_out(&output, RunningCrc::new(), &target, &store, Some(&server), &Progress::quiet())
+                    .await;
             assert_eq!(copied.unwrap_err().code, code);
             assert_eq!(names(folder.path()), Vec::<String>::new());
         }
-        copy_out(&right, &target, &store, Some(&server), &Progress::quiet()).await.unwrap();
+        copy_out(&right, RunningCrc::new(), &target, &store, Some(&server), &Progress::quiet())
+            .await
+            .unwrap();
         assert_eq!(fs::read(folder.path().join("out")).unwrap(), b"right");
         assert_eq!(names(folder.path()), ["out"]);
         server.stop().await;
-    }
-
-    #[test]
-    fn what_cannot_become_an_output_is_refused_before_any_work() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("there"), "").unwrap();
-        let at = |address: &str, overwrite| Target::at(address, folder.path(), overwrite);
-        assert_eq!(at("there", false).unwrap_err().code, Code::OutputExists);
-        for address in [".", "no/out", "new/", "there/x"] {
-            assert_eq!(at(address, true).unwrap_err().code, Code::InvalidJob, "{address}");
-        }
-        assert_eq!(at("/dev/null", false).unwrap(), Target::Stream("/dev/null".into()));
-        assert_eq!(at("-", false).unwrap(), Target::Stdout);
     }
 }

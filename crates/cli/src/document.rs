@@ -38,8 +38,14 @@ pub(crate) fn read(args: &JobArgs, bucket: &str) -> Result<Value, Error> {
 /// # Errors
 /// When it cannot be read or is no JSON.
 pub(crate) fn of_file(file: &Path) -> Result<Value, Error> {
-    serde_json::from_slice(&text(file)?)
-        .map_err(|error| Error::caused(Code::InvalidJob, format!("read {} as JSON", file.display()), error))
+    let text = text(file)?;
+    // Some editors of Windows put a byte order mark before everything.
+    let json = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&text);
+    serde_json::from_slice(json).map_err(|error| {
+        let is_yaml = file.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+        let hint = if is_yaml { "; job files are JSON, not YAML" } else { "" };
+        Error::new(Code::InvalidJob, format!("read {} as JSON: {error}{hint}", file.display()))
+    })
 }
 
 /// Applies the changes `path=value` that `option` brought.
@@ -132,6 +138,16 @@ mod tests {
         ] {
             assert_eq!(changed(json!({}), &format!("x={text}")).unwrap(), json!({ "x": value }), "{text}");
         }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_a_job_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let (json, yaml) = (folder.path().join("job.json"), folder.path().join("job.yaml"));
+        std::fs::write(&json, "\u{feff}{\"version\": 1}").unwrap();
+        assert_eq!(of_file(&json).unwrap(), json!({ "version": 1 }));
+        std::fs::write(&yaml, "version: 1").unwrap();
+        assert!(of_file(&yaml).unwrap_err().to_string().ends_with("; job files are JSON, not YAML"));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use fanfold_emulator::lambda::LogLine;
 use fanfold_flow::code::Code;
+use fanfold_flow::crc::RunningCrc;
 use fanfold_flow::job::Job;
 use fanfold_flow::keys::JobKeys;
 use fanfold_flow::plan::Plan;
@@ -12,13 +13,16 @@ use fanfold_runtime::Error;
 use fanfold_store::StoreExt;
 use tokio::sync::mpsc;
 
+use crate::ahead::Ahead;
 use crate::args::{ProgramRun, S3Choice};
 use crate::exit::{FAILURE, Stop};
 use crate::find::Names;
 use crate::home::Home;
 use crate::joblog::Joblog;
 use crate::machine::Machine;
+use crate::measures::bytes;
 use crate::progress::Progress;
+use crate::stderr::{self, say};
 use crate::stdout;
 use crate::summary::{self, Again, Facts};
 use crate::watch::{self, Watched};
@@ -31,6 +35,8 @@ pub(crate) struct Ended {
     output: Option<String>,
     /// Likewise the joblog, if it is anywhere; or why it could not be copied out.
     joblog: Result<Option<String>, Error>,
+    /// How many bytes of the output went to standard output before it was whole.
+    written_ahead: u64,
 }
 
 /// Follows a run that is under way until it ends, and brings home what it leaves.
@@ -50,16 +56,31 @@ pub(crate) async fn follow(
 ) -> Result<Ended, Error> {
     let plan: Plan = machine.store.get_json(&keys.plan()).await?;
     let mut watched = Watched::new(plan.clone());
-    let report = watch::until_ended(machine, keys, &mut lines, &mut watched, progress).await?;
+    let (ended, mut has_ended) = tokio::sync::watch::channel(false);
+    let report = async {
+        let report = watch::until_ended(machine, keys, &mut lines, &mut watched, progress).await;
+        ended.send_replace(true);
+        report
+    };
+    let written = async {
+        // Requests to another store are paid for, and slow.
+        if home.output.as_deref() != Some("-") || machine.embedded_s3().is_none() {
+            return Ok(RunningCrc::new());
+        }
+        let ahead = Ahead::new(&plan, keys, &machine.store);
+        ahead.follow(&mut tokio::io::stdout(), &mut has_ended).await
+    };
+    let (report, written) = tokio::try_join!(report, written)?;
+    let written_ahead = written.bytes();
     let output = match &report.output {
         Some(output) => {
             let job: Job = machine.store.get_json(&keys.job()).await?;
-            Some(home.bring(output, &plan, &job, machine, progress).await?)
+            Some(home.bring(output, written, &plan, &job, machine, progress).await?)
         }
         None => None,
     };
     let joblog = joblog.brought_home(&report, machine).await;
-    Ok(Ended { report, retried: watched.retried, output, joblog })
+    Ok(Ended { report, retried: watched.retried, output, joblog, written_ahead })
 }
 
 impl Ended {
@@ -68,7 +89,7 @@ impl Ended {
     /// # Errors
     /// That the job failed, or that something cannot be printed.
     pub(crate) fn tell(self, names: &Names, args: &ProgramRun, began: Instant) -> Result<(), Stop> {
-        let Self { report, retried, output, joblog } = self;
+        let Self { report, retried, output, joblog, written_ahead } = self;
         let joblog_at = joblog.as_ref().ok().and_then(Option::as_deref);
         // A person cannot open what is kept in an embedded S3 that has stopped.
         let is_at_hand = args.joblog.is_some() || args.machine.place.s3 == S3Choice::Environment;
@@ -83,7 +104,10 @@ impl Ended {
         if failed || !args.quiet || !report.failures.is_empty() {
             let text =
                 if args.quiet { summary::failures(&report, &facts) } else { summary::whole(&report, &facts) };
-            anstream::eprint!("{}", names.in_text(&text));
+            stderr::text(&names.in_text(&text));
+        }
+        if failed && written_ahead > 0 {
+            say!("  {} of an output had been written to standard output by then", bytes(written_ahead));
         }
         if args.json {
             let report = summary::json(&report, &Facts { joblog: joblog_at, ..facts })
@@ -95,7 +119,7 @@ impl Ended {
             (true, Ok(_)) => Err(Stop::Reported(summary::code(&report))),
             (true, Err(error)) => {
                 // The job's own failure is the one to end with.
-                anstream::eprintln!("{FAILURE}no joblog{FAILURE:#}: failed to {}", error.chain());
+                say!("{FAILURE}no joblog{FAILURE:#}: failed to {}", error.chain());
                 Err(Stop::Reported(summary::code(&report)))
             }
         }

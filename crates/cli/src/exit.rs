@@ -8,7 +8,9 @@ use anstyle::{AnsiColor, Style};
 use fanfold_flow::code::Code;
 use fanfold_runtime::Error;
 
-use crate::signals::Signal;
+use crate::signals::{self, Signal};
+use crate::stderr::say;
+use crate::stdout;
 
 /// What failures look like.
 pub(crate) const FAILURE: Style = AnsiColor::Red.on_default().bold();
@@ -26,6 +28,8 @@ pub(crate) enum Stop {
         /// What is kept, and what helps.
         kept: &'static str,
     },
+    /// Nobody reads standard output any more; all that had begun was removed.
+    ReaderGone,
     /// Somebody stopped the following of a job that runs elsewhere, and was told how to go on.
     Unwatched(Signal),
 }
@@ -37,26 +41,39 @@ impl From<Error> for Stop {
 }
 
 impl Stop {
+    /// Why a run ends that failed so.
+    pub(crate) fn of(error: Error) -> Self {
+        if stdout::has_lost_its_reader(&error) { Self::ReaderGone } else { Self::Failed(error) }
+    }
+
     /// Says what is left to say, and gives the exit status.
-    pub(crate) fn told(self) -> ExitCode {
-        match &self {
+    pub(crate) fn told(&self) -> ExitCode {
+        match self {
             Self::Failed(error) => {
                 let advice = if is_said(error) { "" } else { error.code.advice() };
-                anstream::eprintln!(
-                    "{FAILURE}error{FAILURE:#} ({}): failed to {}",
-                    error.code,
-                    error.chain()
-                );
+                say!("{FAILURE}error{FAILURE:#} ({}): failed to {}", error.code, error.chain());
                 if !advice.is_empty() {
-                    anstream::eprintln!("  {advice}");
+                    say!("  {advice}");
                 }
             }
-            Self::Reported(_) | Self::Unwatched(_) => {}
+            Self::Reported(_) | Self::Unwatched(_) | Self::ReaderGone => {}
             Self::Signalled { signal, kept } => {
-                anstream::eprintln!("cancelled by {}: {kept}", signal.name());
+                say!("cancelled by {}: {kept}", signal.name());
             }
         }
         ExitCode::from(self.status())
+    }
+
+    /// Says what is left to say, and ends the program: by the signal that stopped it, so that shells know, else with the exit
+    /// status.
+    pub(crate) fn end(self) -> ExitCode {
+        let status = self.told();
+        match self {
+            Self::Signalled { signal, .. } | Self::Unwatched(signal) => signal.die(),
+            Self::ReaderGone => signals::die_of_broken_pipe(),
+            Self::Failed(_) | Self::Reported(_) => {}
+        }
+        status
     }
 
     fn status(&self) -> u8 {
@@ -64,6 +81,7 @@ impl Stop {
             Self::Failed(error) => error.code.exit_status(),
             Self::Reported(code) => code.exit_status(),
             Self::Signalled { signal, .. } | Self::Unwatched(signal) => signal.exit_status(),
+            Self::ReaderGone => signals::BROKEN_PIPE_STATUS,
         }
     }
 }

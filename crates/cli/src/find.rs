@@ -1,8 +1,7 @@
 //! The files that local inputs stand for.
 //!
-//! A file is itself, a folder is all files below it, a glob is those that match it (`*` stays within a folder, `**` crosses
-//! them), both in the byte order of their names, as S3 lists keys. Whatever cannot be taken is refused by name: nothing is
-//! left out in silence.
+//! A file is itself, `-` is standard input, a folder is all files below it but hidden ones, a glob is those that match it
+//! ([`glob`]), both in the byte order of their names, as S3 lists keys. Whatever else cannot be taken is refused by name.
 
 use std::fs;
 use std::io;
@@ -11,10 +10,16 @@ use std::path::{Path, PathBuf};
 use fanfold_flow::code::Code;
 use fanfold_flow::uri::ObjectUri;
 use fanfold_runtime::Error;
-use globset::GlobBuilder;
 use serde::{Deserialize, Serialize};
 
+use crate::glob;
 use crate::places::{Destination, Input};
+
+/// Standard input as a file.
+pub(crate) const STDIN: &str = "/dev/stdin";
+
+/// What standard input is called in the store.
+const STDIN_KEY: &str = "stdin";
 
 /// A file to copy in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +71,10 @@ impl Found {
 /// `input_missing`, with the field and the path, for what is not there, cannot be read, or has no name in UTF-8.
 pub(crate) fn find(inputs: &[Input], directory: &Path) -> Result<Found, Error> {
     let mut found = Found::default();
+    if let [_, second, ..] = inputs.iter().filter(|input| input.address == "-").collect::<Vec<_>>()[..] {
+        let message = format!("read {}: standard input (-) can be read only once", second.field);
+        return Err(Error::new(Code::InvalidJob, message));
+    }
     for input in inputs {
         let files = files_of(input, directory)
             .map_err(|message| Error::new(Code::InputMissing, format!("read {}: {message}", input.field)))?;
@@ -78,11 +87,14 @@ pub(crate) fn find(inputs: &[Input], directory: &Path) -> Result<Found, Error> {
             };
             found.files.push(LocalFile { path, at, bytes });
         }
-        let name = match &input.to {
-            Destination::Below(_) => base,
-            Destination::Object(_) => input.address.clone(),
+        let (uri, name) = match &input.to {
+            Destination::Below(prefix) if input.address == "-" => {
+                (format!("{prefix}{STDIN_KEY}"), "standard input".to_owned())
+            }
+            Destination::Below(prefix) => (prefix.to_string(), base),
+            Destination::Object(at) => (at.to_string(), input.address.clone()),
         };
-        found.names.0.push((input.to.uri().to_string(), name));
+        found.names.0.push((uri, name));
     }
     Ok(found)
 }
@@ -95,6 +107,13 @@ struct Files {
 
 fn files_of(input: &Input, directory: &Path) -> Result<Files, String> {
     let address = &input.address;
+    if address == "-" {
+        let bytes = fs::metadata(STDIN).map_or(0, |about| if about.is_file() { about.len() } else { 0 });
+        return Ok(Files {
+            base: directory.to_owned(),
+            files: vec![(STDIN_KEY.to_owned(), STDIN.into(), bytes)],
+        });
+    }
     let path = directory.join(address);
     match fs::metadata(&path) {
         Ok(about) if about.is_dir() => match &input.to {
@@ -102,7 +121,7 @@ fn files_of(input: &Input, directory: &Path) -> Result<Files, String> {
             Destination::Below(_) => {
                 let files = walk(&path)?;
                 if files.is_empty() {
-                    return Err(format!("the folder {address} holds no file"));
+                    return Err(format!("the folder {address} holds no file, hidden ones aside"));
                 }
                 Ok(Files { base: path, files })
             }
@@ -113,7 +132,7 @@ fn files_of(input: &Input, directory: &Path) -> Result<Files, String> {
             let name = name.to_str().ok_or_else(|| format!("the name of {address} is not UTF-8"))?.to_owned();
             Ok(Files { base, files: vec![(name, path, about.len())] })
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound && address.contains(['*', '?']) => {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && glob::is_glob(address) => {
             matching(address, directory)
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -124,38 +143,32 @@ fn files_of(input: &Input, directory: &Path) -> Result<Files, String> {
 }
 
 fn matching(address: &str, directory: &Path) -> Result<Files, String> {
-    let fixed: PathBuf = Path::new(address)
-        .components()
-        .take_while(|part| !part.as_os_str().to_string_lossy().contains(['*', '?', '[', '{']))
-        .collect();
-    let pattern = Path::new(address).strip_prefix(&fixed).unwrap_or(Path::new(address)).to_string_lossy();
-    let matcher = GlobBuilder::new(&pattern)
-        .literal_separator(true)
-        .backslash_escape(true)
-        .build()
-        .map_err(|error| format!("the glob {address}: {error}"))?
-        .compile_matcher();
+    let fixed = glob::base(address);
     let base = directory.join(&fixed);
     if !base.is_dir() {
         return Err(format!("there is no folder {} for the glob {address}", fixed.display()));
     }
-    let files: Vec<_> = walk(&base)?.into_iter().filter(|(name, ..)| matcher.is_match(name)).collect();
+    let files = glob::matching(address, &base)?;
     if files.is_empty() {
         return Err(format!("the glob {address} matches no file in {}", directory.display()));
     }
-    Ok(Files { base, files })
+    Ok(Files { base, files: files.into_iter().map(|(name, (path, bytes))| (name, path, bytes)).collect() })
 }
 
-/// All files below a folder, by name.
+/// All files below a folder, by name, but hidden ones and those below hidden folders.
 fn walk(base: &Path) -> Result<Vec<(String, PathBuf, u64)>, String> {
     let mut files = Vec::new();
     let mut folders = vec![base.to_owned()];
     while let Some(folder) = folders.pop() {
         let failed = |error: io::Error| format!("{}: {error}", folder.display());
         for entry in fs::read_dir(&folder).map_err(failed)? {
-            let path = entry.map_err(failed)?.path();
+            let entry = entry.map_err(failed)?;
+            if glob::is_hidden(&entry.file_name()) {
+                continue;
+            }
+            let path = entry.path();
             let shown = path.display();
-            let kind = fs::symlink_metadata(&path).map_err(|error| format!("{shown}: {error}"))?.file_type();
+            let kind = entry.file_type().map_err(|error| format!("{shown}: {error}"))?;
             let about = fs::metadata(&path).map_err(|error| format!("{shown}: {error}"))?;
             if kind.is_dir() {
                 folders.push(path);
@@ -206,7 +219,9 @@ mod tests {
 
     #[test]
     fn a_folder_is_all_its_files_under_their_own_names() {
-        let folder = folder(&["d/b.csv", "d/a-b.csv", "d/a/1.csv", "d/한글 😀.csv", "other"]);
+        let hidden = ["d/.DS_Store", "d/.git/config", "d/a/.x.csv"];
+        let plain = ["d/b.csv", "d/a-b.csv", "d/a/1.csv", "d/한글 😀.csv", "other"];
+        let folder = folder(&[&plain[..], &hidden].concat());
         // In the byte order of the whole name: '-' comes before '/'.
         let expected = ["in/a-b.csv", "in/a/1.csv", "in/b.csv", "in/한글 😀.csv"];
         assert_eq!(keys("d", folder.path()).unwrap(), expected);
@@ -242,6 +257,22 @@ mod tests {
             let error = keys(address, folder.path()).unwrap_err();
             assert!(error.contains(part), "{address}: {error}");
         }
+    }
+
+    #[test]
+    fn a_hidden_file_is_taken_where_it_is_named() {
+        let folder = folder(&["d/.env", "d/x"]);
+        assert_eq!(keys("d/.env", folder.path()).unwrap(), ["in/.env"]);
+        assert_eq!(keys("d/.*", folder.path()).unwrap(), ["in/.env"]);
+        assert_eq!(keys("d/{.env,x}", folder.path()).unwrap(), ["in/.env", "in/x"]);
+    }
+
+    #[test]
+    fn standard_input_is_read_once() {
+        let found = find(&[input("-")], Path::new("/")).unwrap();
+        assert_eq!(found.files[0].path, Path::new(STDIN));
+        let refusal = find(&[input("-"), input("-")], Path::new("/")).unwrap_err();
+        assert!(refusal.to_string().contains("can be read only once"), "{refusal}");
     }
 
     #[test]

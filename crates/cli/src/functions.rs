@@ -103,7 +103,7 @@ pub(crate) fn deployed(deployment: &Deployment<'_>) -> Result<Vec<Function>, Err
     if let Some(own) = &deployment.args.worker_program {
         worker.command.extend(["--program".into(), own.clone().into_os_string()]);
     }
-    worker.memory_mb = deployment.args.worker_memory;
+    worker.memory_mb = deployment.args.worker_memory_mb();
     worker.reserved_concurrency = Some(deployment.args.workers);
     worker.environment.push(("FANFOLD_ALLOW_COMMANDS".into(), "true".into()));
     worker.environment.push(("FANFOLD_TASKS".into(), json!(deployment.tasks).to_string()));
@@ -120,7 +120,7 @@ pub(crate) fn cores_per_worker(workers: u32) -> u32 {
 /// How much memory the processes of a worker share, in MB: what it is said to have, else the machine's, shared among the workers.
 pub(crate) fn process_memory_mb(args: &MachineArgs) -> u32 {
     let machines = args.has_the_machines_memory().then(|| memory_mb_per_worker(args.workers)).flatten();
-    machines.unwrap_or(args.worker_memory)
+    machines.unwrap_or_else(|| args.worker_memory_mb())
 }
 
 /// The machine's memory, shared among the workers, in MB. None where the machine does not tell.
@@ -145,13 +145,13 @@ fn environment(deployment: &Deployment<'_>) -> Vec<(String, String)> {
     });
     let defaults = unset.iter().filter(|(name, _)| !deployment.variables.iter().any(|(own, _)| own == name));
     let defaults = defaults.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-    let MachineArgs { workers, worker_memory, .. } = deployment.args;
+    let MachineArgs { workers, .. } = deployment.args;
     let ours = [
         ("FANFOLD_WORK_URI", deployment.work.to_string()),
         ("FANFOLD_DISPATCHER", DISPATCHER.to_owned()),
         ("FANFOLD_WORKER", WORKER.to_owned()),
         ("FANFOLD_REDUCER", REDUCER.to_owned()),
-        ("FANFOLD_WORKER_MEMORY_MB", worker_memory.to_string()),
+        ("FANFOLD_WORKER_MEMORY_MB", deployment.args.worker_memory_mb().to_string()),
         ("FANFOLD_WORKER_CORES", cores_per_worker(*workers).to_string()),
         ("FANFOLD_TASK_DIRECTORY", deployment.directory.display().to_string()),
         ("FANFOLD_LOG", logs::of_functions()),

@@ -19,10 +19,11 @@ use fanfold_store::{ErrorKind, PutOptions, Store, StoreError, StoreExt};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt;
 
-use crate::copy_out::{Target, copy_out};
+use crate::copy_out::copy_out;
 use crate::find::Names;
 use crate::machine::Machine;
 use crate::progress::{Phase, Progress};
+use crate::target::Target;
 
 /// Bytes that are read of a file at a time.
 const READ_BYTES: usize = 1 << 20;
@@ -91,7 +92,7 @@ impl Home {
     /// would have filled it. None where it is at an s3:// address.
     pub(crate) fn address(&self, plan: &Plan, job: &Job) -> Option<String> {
         let values = Values { job_id: first(plan), name: &job.name, occasion: &plan.occasion };
-        self.output.as_ref().map(|address| template::fill(address, &values))
+        self.output.as_ref().map(|address| template::fill_address(address, &values))
     }
 
     /// Where the output goes on this machine, or why it cannot; none where it is at an s3:// address. The plan is that of any
@@ -111,11 +112,12 @@ impl Home {
             Some(output) if !job.output.overwrite => is_output(&self.directory.join(&address), &output).await,
             _ => false,
         };
-        let target = Target::at(&address, &self.directory, job.output.overwrite || is_ours)?;
+        let target = Target::at("output.uri", &address, &self.directory, job.output.overwrite || is_ours)?;
         Ok(Some((target, address)))
     }
 
-    /// Copies the output of a run out, where it is local, and says where it is.
+    /// Copies the output of a run out, where it is local, and says where it is. Of one for standard output, so much is
+    /// `written` there already.
     ///
     /// # Errors
     /// As for [`Home::target`] and [`copy_out`].
@@ -125,6 +127,7 @@ impl Home {
     pub(crate) async fn bring(
         &self,
         output: &Output,
+        written: RunningCrc,
         plan: &Plan,
         job: &Job,
         machine: &Machine,
@@ -133,8 +136,12 @@ impl Home {
         let Some((target, address)) = self.target(plan, plan.earlier(), job, machine).await? else {
             return Ok(output.uri.to_string());
         };
-        progress.begin(Phase::Copy { verb: "copying out", done: 0, total: output.bytes });
-        copy_out(output, &target, &machine.store, machine.embedded_s3(), progress).await?;
+        progress.begin(Phase::Copy {
+            verb: "copying out",
+            done: 0,
+            total: output.bytes - written.bytes().min(output.bytes),
+        });
+        copy_out(output, written, &target, &machine.store, machine.embedded_s3(), progress).await?;
         Ok(address)
     }
 }

@@ -7,8 +7,9 @@ use fanfold_flow::report::Report;
 use fanfold_runtime::Error;
 
 use crate::args::ProgramRun;
-use crate::copy_out::{Target, copy_joblog};
+use crate::copy_out::copy_joblog;
 use crate::machine::Machine;
+use crate::target::{Claim, Target};
 
 /// Where the joblog is wanted.
 #[derive(Debug)]
@@ -23,16 +24,17 @@ impl Joblog {
     /// What the command line says, or why it cannot be: found out before any work is done.
     ///
     /// # Errors
-    /// `invalid_job` for a folder, for one that is missing, and for a place where something else goes too.
-    pub(crate) fn wanted(args: &ProgramRun, output: Option<&str>, directory: &Path) -> Result<Self, Error> {
+    /// `invalid_job` for a folder, and for one that is missing or may not be written.
+    pub(crate) fn wanted(args: &ProgramRun, directory: &Path) -> Result<Self, Error> {
         let stays = args.machine.place.keeps_objects();
         let Some(address) = &args.joblog else { return Ok(Self { file: None, stays }) };
-        if Some(address.as_str()) == output || (address == "-" && args.json) {
-            let message = format!("use --joblog {address}: something else goes there too; name another file");
-            return Err(Error::new(Code::InvalidJob, message));
-        }
-        let target = Target::of("--joblog", address, directory, true)?;
+        let target = Target::at("--joblog", address, directory, true)?;
         Ok(Self { file: Some((target, address.clone())), stays })
+    }
+
+    /// What it takes on this machine.
+    pub(crate) fn claim(&self) -> Option<Claim<'_>> {
+        self.file.as_ref().map(|(target, address)| (format!("--joblog {address}"), target))
     }
 
     /// Copies the joblog of a job that has ended to where it is wanted, and says where it is for the user; nothing where it
@@ -75,24 +77,20 @@ mod tests {
     #[test]
     fn a_joblog_that_could_not_be_written_is_refused_before_any_work() {
         let folder = tempfile::tempdir().unwrap();
-        let wanted = |line: &[&str], output: &str| {
+        let wanted = |line: &[&str]| {
             let Line { run } = Line::try_parse_from([&["x"], line].concat()).unwrap();
-            Joblog::wanted(&run, Some(output), folder.path())
+            Joblog::wanted(&run, folder.path())
         };
-        for (line, output, says) in [
-            (&["--joblog", "no/jobs.tsv"][..], "out", "use --joblog: there is no folder"),
-            (&["--joblog", "."], "out", "use --joblog: . is a folder"),
-            (&["--joblog", "out"], "out", "use --joblog out: something else goes there too"),
-            (&["--joblog", "-"], "-", "use --joblog -: something else"),
-            (&["--joblog", "-", "--json"], "out", "use --joblog -: something else"),
-        ] {
-            let refusal = wanted(line, output).unwrap_err();
+        for (address, says) in
+            [("no/jobs.tsv", "use --joblog: there is no folder"), (".", "use --joblog: . is a folder")]
+        {
+            let refusal = wanted(&["--joblog", address]).unwrap_err();
             assert_eq!(refusal.code, Code::InvalidJob);
             assert!(refusal.to_string().contains(says), "{refusal}");
         }
-        let kept = wanted(&["--joblog", "jobs.tsv", "--data", "d"], "out").unwrap();
+        let kept = wanted(&["--joblog", "jobs.tsv", "--data", "d"]).unwrap();
         assert!(kept.stays && kept.file.is_some());
-        let gone = wanted(&[], "out").unwrap();
+        let gone = wanted(&[]).unwrap();
         assert!(!gone.stays && gone.file.is_none());
     }
 }

@@ -10,7 +10,9 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod ahead;
 mod args;
+mod claims;
 mod config;
 mod copy_in;
 mod copy_out;
@@ -22,6 +24,7 @@ mod exit;
 mod find;
 mod fire;
 mod functions;
+mod glob;
 mod home;
 mod joblog;
 mod local;
@@ -36,9 +39,12 @@ mod progress;
 mod redrive;
 mod run;
 mod signals;
+mod stderr;
 mod stdout;
 mod summary;
+mod sweep;
 mod synthesized;
+mod target;
 mod verify;
 mod wanted;
 mod watch;
@@ -72,13 +78,13 @@ pub fn main() -> ExitCode {
     runtime.shutdown_background();
     match ended {
         Ok(()) => ExitCode::SUCCESS,
-        Err(stop) => stop.told(),
+        Err(stop) => stop.end(),
     }
 }
 
 async fn execute(command: Command) -> Result<(), Stop> {
     match command {
-        Command::Map(args) => run::run(Wanted::alone(map::document(&args)?), args.program_run()).await,
+        Command::Map(args) => run::run(Wanted::of_map(&args)?, args.program_run()).await,
         Command::Run(args) => run::run(Wanted::to_run(&args)?, args.run).await,
         Command::Plan(args) => plan::show(&args).await,
         Command::Local(args) => local::serve(args).await,

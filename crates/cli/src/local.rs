@@ -4,6 +4,7 @@ use crate::args::LocalArgs;
 use crate::exit::Stop;
 use crate::machine::{Machine, Wishes};
 use crate::signals::Signals;
+use crate::stderr::say;
 use crate::{stdout, synthesized};
 
 /// Starts the machine, says how to reach it, and keeps it up until a signal comes.
@@ -23,14 +24,14 @@ pub(crate) async fn serve(args: Box<LocalArgs>) -> Result<(), Stop> {
     stdout::print(&exports)?;
     hints(&machine);
     let signal = signals.next().await;
-    anstream::eprintln!("stopping after {}", signal.name());
+    say!("stopping after {}", signal.name());
     machine.stop(&[]).await;
     Ok(())
 }
 
 fn hints(machine: &Machine) {
     let folder = machine.folder().display();
-    anstream::eprintln!(
+    say!(
         "Lambda and S3 are up, with their data in {folder} and what the functions log in {folder}/logs.\n\
          With the lines above in another shell's environment:\n  \
          aws s3 ls {work}\n  \

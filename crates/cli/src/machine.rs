@@ -3,6 +3,7 @@
 //! What it owes the rest: after [`Machine::stop`] no process is left, and no temporary folder.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use uuid::Uuid;
 
 use crate::args::{MachineArgs, PlaceArgs, S3Choice};
 use crate::functions::{self, Deployment};
+use crate::sweep;
 
 /// The bucket that an embedded S3 has from the start.
 pub(crate) const BUCKET: &str = "fanfold";
@@ -77,8 +79,8 @@ pub(crate) struct Account {
 pub(crate) enum Folder {
     /// A folder that stays.
     Kept(PathBuf),
-    /// A folder that is removed at the end.
-    Temporary(TempDir),
+    /// A folder that is removed at the end, and the lock by which others see that it is in use.
+    Temporary(TempDir, File),
 }
 
 /// Where artefacts are kept in the place that `args` describe, whether it runs or not.
@@ -348,7 +350,7 @@ impl Account {
 }
 
 impl Folder {
-    /// Makes the folder, where it is not there.
+    /// Makes the folder, where it is not there. A temporary one also takes away those of programs that were killed.
     ///
     /// # Errors
     /// When the file system refuses.
@@ -363,15 +365,17 @@ impl Folder {
                 Ok(Self::Kept(path))
             }
             None => {
-                let made = tempfile::Builder::new().prefix("fanfold-").tempdir();
-                made.map(Self::Temporary).map_err(|error| failed(&std::env::temp_dir(), error))
+                let made = sweep::temporary_folder();
+                let (folder, lock) = made.map_err(|error| failed(&std::env::temp_dir(), error))?;
+                sweep::abandoned(&folder);
+                Ok(Self::Temporary(folder, lock))
             }
         }
     }
 
     /// Removes the folder where it was temporary.
     pub(crate) fn close(self) {
-        let Self::Temporary(folder) = self else { return };
+        let Self::Temporary(folder, _lock) = self else { return };
         let path = folder.path().to_owned();
         if let Err(error) = folder.close() {
             tracing::warn!(%error, path = %path.display(), "failed to remove the temporary folder");
@@ -381,7 +385,7 @@ impl Folder {
     pub(crate) fn path(&self) -> &Path {
         match self {
             Self::Kept(path) => path,
-            Self::Temporary(folder) => folder.path(),
+            Self::Temporary(folder, _) => folder.path(),
         }
     }
 }
@@ -391,8 +395,16 @@ impl Folder {
 /// # Errors
 /// When it is gone.
 pub(crate) fn current_directory() -> Result<PathBuf, Error> {
-    std::env::current_dir()
-        .map_err(|error| Error::caused(Code::InputMissing, "find the current folder", error))
+    let directory = std::env::current_dir()
+        .map_err(|error| Error::caused(Code::InputMissing, "find the current folder", error))?;
+    if directory.to_str().is_some() {
+        return Ok(directory);
+    }
+    // It goes to functions in JSON and in variables.
+    let message = format!(
+        "work in the current folder {directory:?}: its name is not UTF-8; run from another, or rename it"
+    );
+    Err(Error::new(Code::InvalidJob, message))
 }
 
 /// The folder in which programs run, whole, since a function does not know what it would be relative to.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use fanfold_flow::code::Code;
 use fanfold_flow::job::{Compress, Format};
+use fanfold_flow::template;
 use fanfold_runtime::Error;
 use serde_json::{Map, Value, json};
 
@@ -18,7 +19,7 @@ const NAME_BYTES_MAX: usize = 40;
 /// When the separator has an escape that is none.
 pub(crate) fn document(args: &MapArgs) -> Result<Value, Error> {
     let mut objects = Map::new();
-    let uri = match args.input.as_slice() {
+    let uri = match literal(args.inputs()).as_slice() {
         [only] => json!(only),
         several => json!(several),
     };
@@ -41,9 +42,9 @@ pub(crate) fn document(args: &MapArgs) -> Result<Value, Error> {
     }
     let mut job = Map::new();
     job.insert("version".into(), json!(1));
-    job.insert("name".into(), json!(args.name.clone().unwrap_or_else(|| name_of(&args.input))));
+    job.insert("name".into(), json!(args.name.clone().unwrap_or_else(|| name_of(args.inputs()))));
     job.insert("source".into(), json!({ "objects": objects }));
-    job.insert("task".into(), json!({ "command": args.program }));
+    job.insert("task".into(), task(args));
     job.insert("output".into(), Value::Object(output));
     if let Some(processes) = args.processes {
         job.insert("processes".into(), json!(processes));
@@ -57,6 +58,47 @@ pub(crate) fn document(args: &MapArgs) -> Result<Value, Error> {
     job.insert("retries".into(), json!(args.retries));
     job.insert("tolerated_failures".into(), json!(args.tolerated_failures));
     Ok(Value::Object(job))
+}
+
+/// The option that stands for a field of the job: what messages name.
+pub(crate) fn option_of(path: &str) -> String {
+    const OPTIONS: [(&str, &str); 14] = [
+        ("source.objects.uri", "--input"),
+        ("source.objects.split", "--split"),
+        ("source.objects.header", "--header"),
+        ("source.objects.chunk_bytes", "--chunk-bytes"),
+        ("output.uri", "--output"),
+        ("output.format", "--format"),
+        ("output.compress", "--compress"),
+        ("task.command", "PROGRAM"),
+        ("task.ok_status", "--ok-status"),
+        ("name", "--name"),
+        ("processes", "--processes"),
+        ("memory_mb", "--memory-mb"),
+        ("retries", "--retries"),
+        ("tolerated_failures", "--tolerated-failures"),
+    ];
+    let option = OPTIONS.iter().find(|(field, _)| path.starts_with(field));
+    option.map_or_else(|| path.to_owned(), |(_, option)| (*option).to_owned())
+}
+
+/// The program, whose words stand for themselves, letter by letter.
+fn task(args: &MapArgs) -> Value {
+    let words: Vec<String> = args.program.iter().map(|word| template::escape(word)).collect();
+    let mut task = json!({ "command": words });
+    if !args.ok_status.is_empty() {
+        task["ok_status"] = json!(args.ok_status);
+    }
+    task
+}
+
+/// The inputs as addresses of a job file, in which they stand for themselves, letter by letter.
+fn literal(inputs: &[String]) -> Vec<String> {
+    let escaped = |input: &String| match input.starts_with("s3://") {
+        true => template::escape_address(input),
+        false => template::escape(input),
+    };
+    inputs.iter().map(escaped).collect()
 }
 
 fn split(text: &str) -> Result<Value, Error> {
@@ -155,6 +197,8 @@ mod tests {
             "--no-cut",
             "--name",
             "n",
+            "--ok-status",
+            "0,1",
             "--",
             "awk",
             "-F,",
@@ -166,7 +210,7 @@ mod tests {
             "source": { "objects": {
                 "uri": ["a.csv", "b.csv"], "split": "csv", "header": true, "chunk_bytes": 65_536
             } },
-            "task": { "command": ["awk", "-F,", "1"] },
+            "task": { "command": ["awk", "-F,", "1"], "ok_status": [0, 1] },
             "output": { "uri": "out.csv", "overwrite": false, "format": "json-array", "compress": "zstd" },
             "processes": 3,
             "memory_mb": 500,
@@ -187,6 +231,17 @@ mod tests {
         assert_eq!(job.pointer("/memory_mb"), None);
         assert_eq!(job.pointer("/cut"), None);
         Job::from_json(&job).unwrap();
+    }
+
+    #[test]
+    fn braces_of_inputs_and_arguments_are_no_placeholders() {
+        let inputs = ["-i", "{name}.txt", "-i", "s3://b/{x}/{a,b}*"];
+        let line = [&inputs[..], &["-o", "out-{name}", "--", "sed", "s/{name}/Bob/; a\\{3\\}"]].concat();
+        let job = job(&line);
+        let expected = json!(["\\{name}.txt", "s3://b/\\{x}/{a,b}*"]);
+        assert_eq!(job.pointer("/source/objects/uri"), Some(&expected));
+        assert_eq!(job.pointer("/task/command/1"), Some(&json!("s/\\{name}/Bob/; a\\{3\\}")));
+        assert_eq!(job.pointer("/output/uri"), Some(&json!("out-{name}")));
     }
 
     #[test]

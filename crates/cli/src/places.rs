@@ -15,6 +15,14 @@ use serde_json::Value;
 /// The placeholder that an s3:// address stands for.
 const OBJECT_URI: &str = "{object_uri}";
 
+/// What the fields of a job, such as `source.objects.uri[1]`, are called where the user has typed them.
+pub(crate) type FieldNames = fn(&str) -> String;
+
+/// In job files they have their own names.
+pub(crate) fn of_job_files(path: &str) -> String {
+    path.to_owned()
+}
+
 /// A job document without local addresses, and those that it had.
 #[derive(Debug)]
 pub(crate) struct Places {
@@ -108,7 +116,7 @@ impl Places {
     ///
     /// # Errors
     /// `invalid_job`, with a line for each problem.
-    pub(crate) fn job(&self) -> Result<Job, Error> {
+    pub(crate) fn job(&self, names: FieldNames) -> Result<Job, Error> {
         let with_object = self.document.get("on_object_created").is_some_and(|trigger| !trigger.is_null());
         let placeholders =
             self.output.iter().flat_map(|output| template::problems_of_output(output, with_object));
@@ -120,9 +128,15 @@ impl Places {
             Ok(_) => {}
             Err(Problems(problems)) => found.splice(0..0, problems).for_each(drop),
         }
-        let lines: String = found.iter().map(|problem| format!("\n  {problem}")).collect();
-        Err(Error::new(Code::InvalidJob, format!("make sense of the job:{lines}")))
+        Err(refusal(found, names))
     }
+}
+
+/// That a job is not right, each problem with the name that its field has for the user.
+pub(crate) fn refusal(problems: Vec<Problem>, names: FieldNames) -> Error {
+    let named = problems.into_iter().map(|problem| Problem { path: names(&problem.path), ..problem });
+    let lines: String = named.map(|problem| format!("\n  {problem}")).collect();
+    Error::new(Code::InvalidJob, format!("make sense of the job:{lines}"))
 }
 
 #[cfg(test)]
@@ -189,7 +203,7 @@ mod tests {
     #[test]
     fn all_problems_are_told_at_once_those_of_a_local_address_too() {
         let document = json!({ "version": 1, "output": { "uri": "{nam}.csv", "formt": "csv" } });
-        let problems = parted(document).job().unwrap_err().to_string();
+        let problems = parted(document).job(of_job_files).unwrap_err().to_string();
         for part in ["output.uri: placeholder '{nam}'", "output.formt: is unknown", "source: is missing"] {
             assert!(problems.contains(part), "{part} in {problems}");
         }

@@ -49,7 +49,7 @@ pub(crate) async fn show(args: &PlanArgs) -> Result<(), Stop> {
     let mut local = machine::work_of(&args.machine.place)?;
     local.key.push_str("local/planned/");
     let places = places::part(document.clone(), &local);
-    let job = places.job()?;
+    let job = places.job(places::of_job_files)?;
     wanted::has_its_object(&job, places.output.as_deref(), &occasion)?;
     let values = Values { job_id: &job_id, name: &job.name, occasion: &occasion };
     let mut inputs = places.inputs;

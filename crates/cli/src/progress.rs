@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::measures::{bytes, count, counted, rate, time};
+use crate::stderr::say;
 
 /// How often a plain line comes at most: often enough to see life, rarely enough for a log.
 const PLAIN_PERIOD: Duration = Duration::from_secs(5);
@@ -131,8 +132,8 @@ impl Progress {
     pub(crate) fn say(&self, line: &str) {
         match &self.display {
             Display::None => {}
-            Display::Plain => anstream::eprintln!("{line}"),
-            Display::Bar(bar) => bar.suspend(|| anstream::eprintln!("{line}")),
+            Display::Plain => say!("{line}"),
+            Display::Bar(bar) => bar.suspend(|| say!("{line}")),
         }
     }
 
@@ -144,7 +145,7 @@ impl Progress {
             Display::Plain => {
                 let line = line(state.phase, state.since.elapsed());
                 if !state.told_line.is_empty() && line != state.told_line {
-                    anstream::eprintln!("{line}");
+                    say!("{line}");
                 }
             }
             Display::Bar(bar) => bar.finish_and_clear(),
@@ -162,7 +163,7 @@ impl Progress {
                 if state.told.elapsed() >= PLAIN_PERIOD {
                     state.told = Instant::now();
                     state.told_line = line(state.phase, state.since.elapsed());
-                    anstream::eprintln!("{}", state.told_line);
+                    say!("{}", state.told_line);
                 }
             }
             Display::Bar(bar) => {

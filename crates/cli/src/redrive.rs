@@ -22,14 +22,17 @@ use crate::args::stack::{RedriveArgs, StackArgs};
 use crate::args::{PlaceArgs, ProgramRun};
 use crate::ended::{self, Ended};
 use crate::exit::Stop;
+use crate::find::Found;
 use crate::home::{self, Home};
 use crate::joblog::Joblog;
 use crate::machine::{self, Machine, Wishes};
 use crate::progress::Progress;
 use crate::run::in_the_users_words;
 use crate::signals::Signals;
+use crate::stderr::say;
 use crate::summary::{self, Again, Facts};
-use crate::{dispatcher, functions, stdout};
+use crate::target::Target;
+use crate::{claims, dispatcher, functions, stdout};
 
 /// What is kept of a redrive that a signal stopped.
 const KEPT: &str = "what was to be redriven is kept, and nothing of the redrive is; the same command does it";
@@ -76,7 +79,7 @@ pub(crate) async fn here(args: &RedriveArgs) -> Result<(), Stop> {
     let machine = Machine::start(&run.machine, wishes).await?;
     let started = OnceLock::new();
     let came = tokio::select! {
-        came = whole(&base, &machine, &started, lines, &progress) => came.map_err(Stop::Failed),
+        came = whole(&base, &machine, &started, lines, &progress) => came.map_err(Stop::of),
         signal = signals.next() => Err(Stop::Signalled { signal, kept: KEPT }),
     };
     progress.end();
@@ -117,12 +120,14 @@ impl Base {
         };
         let job: Job = store.get_json(&keys.job()).await?;
         let home = Home::of(store, work, &plan).await?;
-        let output = home.output.as_deref();
-        if output == Some("-") && run.json {
-            let message = "print both the output and --json: both go to standard output";
-            return Err(Error::new(Code::InvalidJob, message));
-        }
-        let joblog = Joblog::wanted(run, output, &machine::current_directory()?)?;
+        let joblog = Joblog::wanted(run, &machine::current_directory()?)?;
+        // Whether it may be replaced is seen when there is something to do.
+        let output = home.address(&plan, &job);
+        let target = output.as_ref().map(|address| Target::at("output.uri", address, &home.directory, true));
+        let target = target.transpose()?;
+        let claim =
+            target.as_ref().zip(output).map(|(target, address)| (format!("output.uri {address}"), target));
+        claims::are_free(claim, run, &joblog, &Found::default())?;
         Ok(Self { job, plan, home, joblog })
     }
 
@@ -217,7 +222,7 @@ fn tell_of_before(base: &Base, answer: &Answer, report: &Report, run: &ProgramRu
     if let Some(output) = &report.output {
         message = message.replace(&output.uri.to_string(), &Base::place_of(output, file.as_deref()));
     }
-    anstream::eprintln!("{message}");
+    say!("{message}");
     if run.json {
         let at = report.output.as_ref().map(|output| output.uri.to_string());
         let output = file.or(at);

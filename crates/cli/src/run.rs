@@ -5,7 +5,7 @@ use std::time::Instant;
 use fanfold_emulator::lambda::LogLine;
 use fanfold_emulator::s3::ETags;
 use fanfold_flow::code::Code;
-use fanfold_flow::job::Job;
+use fanfold_flow::job::{Job, Source};
 use fanfold_flow::keys::{JobId, JobKeys};
 use fanfold_flow::occasion::Occasion;
 use fanfold_flow::template::{self, Values};
@@ -18,18 +18,19 @@ use uuid::Uuid;
 
 use crate::args::ProgramRun;
 use crate::copy_in::copy_in;
-use crate::copy_out::Target;
 use crate::ended::{self, Ended};
 use crate::exit::Stop;
 use crate::find::{Found, Names, find};
+use crate::functions::process_memory_mb;
 use crate::home::{self, Home};
 use crate::joblog::Joblog;
 use crate::machine::{self, Machine, Wishes};
-use crate::places::{self, Places};
+use crate::places::{self, FieldNames, Places};
 use crate::progress::{Phase, Progress};
 use crate::signals::Signals;
+use crate::target::Target;
 use crate::wanted::{self, Wanted};
-use crate::{dispatcher, functions};
+use crate::{claims, dispatcher, functions};
 
 /// What is kept of a run that a signal stopped. Its workers were killed, so there are no records of what they did: it would
 /// have to be redriven as a whole.
@@ -80,7 +81,7 @@ pub(crate) async fn run(wanted: Wanted, args: ProgramRun) -> Result<(), Stop> {
     };
     let machine = Machine::start(&args.machine, wishes).await?;
     let ended = tokio::select! {
-        ended = whole(&ready, &home, &machine, lines, &progress) => ended.map_err(Stop::Failed),
+        ended = whole(&ready, &home, &machine, lines, &progress) => ended.map_err(Stop::of),
         signal = signals.next() => Err(Stop::Signalled { signal, kept: KEPT }),
     };
     progress.end();
@@ -96,26 +97,66 @@ fn ready(wanted: &Wanted, args: &ProgramRun) -> Result<Ready, Error> {
     let job_id = new_job_id(name);
     let local = home::local(&work, &job_id);
     let places = places::part(wanted.document.clone(), &local);
-    let job = places.job()?;
+    let job = places.job(wanted.names)?;
+    if let Some(problem) = job.memory_problem(process_memory_mb(&args.machine)) {
+        return Err(places::refusal(vec![problem], wanted.names));
+    }
     let Places { document, mut inputs, output, reads_s3 } = places;
     let occasion = wanted.occasion();
     wanted::has_its_object(&job, output.as_deref(), &occasion)?;
-    let directory = machine::current_directory()?;
-    if let Some(output) = &output {
-        Target::at(&filled(output, &job, &job_id, &occasion), &directory, job.output.overwrite)?;
-        if output == "-" && args.json {
-            return Err(Error::new(
-                Code::InvalidJob,
-                "print both the output and --json: both go to standard output",
-            ));
-        }
+    if !args.machine.place.keeps_objects() {
+        needs_no_store_that_stays(&job, wanted.names, reads_s3, output.is_none())?;
     }
-    let joblog = Joblog::wanted(args, output.as_deref(), &directory)?;
+    let directory = machine::current_directory()?;
+    let values = Values { job_id: &job_id, name: &job.name, occasion: &occasion };
     for input in &mut inputs {
-        input.address = filled(&input.address, &job, &job_id, &occasion);
+        input.address = template::fill(&input.address, &values);
+        input.field = (wanted.names)(&input.field);
     }
     let found = find(&inputs, &directory)?;
+    let address = output.as_ref().map(|output| template::fill_address(output, &values));
+    let option = (wanted.names)("output.uri");
+    let joblog = Joblog::wanted(args, &directory)?;
+    let target =
+        address.as_ref().map(|address| Target::at(&option, address, &directory, job.output.overwrite));
+    let target = target.transpose()?;
+    let claim = target.as_ref().zip(address.as_ref());
+    claims::are_free(
+        claim.map(|(target, address)| (format!("{option} {address}"), target)),
+        args,
+        &joblog,
+        &found,
+    )?;
     Ok(Ready { document, job, job_id, occasion, local, found, output, reads_s3, joblog })
+}
+
+/// Refuses addresses in an embedded S3 that begins empty and ends with the program: nothing can be read from it, and what is
+/// written would be lost.
+fn needs_no_store_that_stays(
+    job: &Job,
+    names: FieldNames,
+    reads_s3: bool,
+    writes_s3: bool,
+) -> Result<(), Error> {
+    const STORES: &str = "without --data DIR, s3:// means an S3 in this program that begins empty and ends with it; for your own S3, use \
+                          --s3 environment --work s3://BUCKET/PREFIX/";
+    if reads_s3 {
+        let field = names(if matches!(job.source, Source::Items(_)) {
+            "source.items.uri"
+        } else {
+            "source.objects.uri"
+        });
+        return Err(Error::new(
+            Code::InputMissing,
+            format!("read {field} from S3: nothing is there: {STORES}"),
+        ));
+    }
+    if writes_s3 {
+        let (field, uri) = (names("output.uri"), &job.output.uri);
+        let message = format!("use {field} {uri}: the output would be lost: {STORES}; or name a file");
+        return Err(Error::new(Code::InvalidJob, message));
+    }
+    Ok(())
 }
 
 /// A name for this run that no other has: the job's name, the time, and a random part.
@@ -123,10 +164,6 @@ pub(crate) fn new_job_id(name: &str) -> JobId {
     let random = Uuid::new_v4().simple().to_string();
     let time = Timestamp::now().strftime("%Y%m%d-%H%M%S");
     JobId::from_token(&format!("{name}-{time}-{}", &random[..8]))
-}
-
-fn filled(address: &str, job: &Job, job_id: &JobId, occasion: &Occasion) -> String {
-    template::fill(address, &Values { job_id, name: &job.name, occasion })
 }
 
 /// Copies in, submits, follows, copies out.
@@ -154,7 +191,7 @@ async fn submit(ready: &Ready, machine: &Machine) -> Result<(), Error> {
     };
     let hint = match error.code {
         Code::InputMissing | Code::Store if ready.reads_s3 && machine.embedded_s3().is_some() => {
-            "; s3:// means the S3 embedded in this program (see --data); for your own, use --s3 environment --work s3://bucket/prefix/"
+            "; s3:// means the S3 of --data; for your own, use --s3 environment --work s3://BUCKET/PREFIX/"
         }
         _ => "",
     };
@@ -171,7 +208,7 @@ fn rubbish(work: &ObjectUri, ready: &Ready, ended: &Result<Ended, Stop>) -> Vec<
         Err(stop) => {
             let keys = JobKeys::new(work, job_id);
             let of_the_run = [home::kept_at(work, job_id), keys.folder(), keys.active()];
-            let is_stopped = matches!(stop, Stop::Signalled { .. });
+            let is_stopped = matches!(stop, Stop::Signalled { .. } | Stop::ReaderGone);
             of_the_run.into_iter().filter(|_| is_stopped).chain([local.clone()]).collect()
         }
     }
@@ -181,6 +218,6 @@ fn rubbish(work: &ObjectUri, ready: &Ready, ended: &Result<Ended, Stop>) -> Vec<
 pub(crate) fn in_the_users_words(stop: Stop, names: &Names) -> Stop {
     match stop {
         Stop::Failed(error) => Stop::Failed(Error::new(error.code, names.in_text(&error.chain()))),
-        Stop::Reported(_) | Stop::Signalled { .. } | Stop::Unwatched(_) => stop,
+        Stop::Reported(_) | Stop::Signalled { .. } | Stop::Unwatched(_) | Stop::ReaderGone => stop,
     }
 }

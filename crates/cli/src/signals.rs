@@ -13,24 +13,39 @@ pub(crate) enum Signal {
     Terminate,
     /// The terminal was closed.
     HangUp,
+    /// Ctrl-\\.
+    Quit,
 }
 
 impl Signal {
-    pub(crate) const ALL: [Self; 3] = [Self::HangUp, Self::Interrupt, Self::Terminate];
+    pub(crate) const ALL: [Self; 4] = [Self::HangUp, Self::Interrupt, Self::Quit, Self::Terminate];
+
+    /// The signal's number.
+    fn number(self) -> u8 {
+        match self {
+            Self::HangUp => 1,
+            Self::Interrupt => 2,
+            Self::Quit => 3,
+            Self::Terminate => 15,
+        }
+    }
 
     /// 128 and the signal's number, as shells have it.
     pub(crate) fn exit_status(self) -> u8 {
-        128 + match self {
-            Self::HangUp => 1,
-            Self::Interrupt => 2,
-            Self::Terminate => 15,
-        }
+        128 + self.number()
+    }
+
+    /// Ends the program by this signal, as if it had no handler: so a shell's loop stops at Ctrl-C. Returns only if the
+    /// system refuses.
+    pub(crate) fn die(self) {
+        die_by(self.number().into());
     }
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::HangUp => "SIGHUP",
             Self::Interrupt => "Ctrl-C",
+            Self::Quit => "SIGQUIT",
             Self::Terminate => "SIGTERM",
         }
     }
@@ -39,8 +54,26 @@ impl Signal {
         match self {
             Self::HangUp => "The terminal was closed; nothing is left behind, but deployed jobs go on.",
             Self::Interrupt => "Stopped by Ctrl-C; nothing is left behind, but deployed jobs go on.",
+            Self::Quit => "Stopped by SIGQUIT (Ctrl-\\); nothing is left behind, but deployed jobs go on.",
             Self::Terminate => "Stopped by SIGTERM; nothing is left behind, but deployed jobs go on.",
         }
+    }
+}
+
+/// SIGPIPE.
+const BROKEN_PIPE: i32 = 13;
+
+/// The status of a program that ended since nobody reads its output.
+pub(crate) const BROKEN_PIPE_STATUS: u8 = 128 + 13;
+
+/// Ends the program as one that writes to a pipe that nobody reads. Returns only if the system refuses.
+pub(crate) fn die_of_broken_pipe() {
+    die_by(BROKEN_PIPE);
+}
+
+fn die_by(signal: i32) {
+    if let Err(error) = signal_hook::low_level::emulate_default_handler(signal) {
+        tracing::debug!(%error, signal, "failed to end by a signal");
     }
 }
 
@@ -50,6 +83,7 @@ pub(crate) struct Signals {
     interrupt: unix::Signal,
     terminate: unix::Signal,
     hang_up: unix::Signal,
+    quit: unix::Signal,
 }
 
 impl Signals {
@@ -63,6 +97,7 @@ impl Signals {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
             hang_up: listen(SignalKind::hangup())?,
+            quit: listen(SignalKind::quit())?,
         })
     }
 
@@ -75,6 +110,7 @@ impl Signals {
             _ = self.interrupt.recv() => Signal::Interrupt,
             _ = self.terminate.recv() => Signal::Terminate,
             _ = self.hang_up.recv() => Signal::HangUp,
+            _ = self.quit.recv() => Signal::Quit,
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::args::LocalArgs;
 use crate::exit::Stop;
 use crate::machine::{Account, Folder, RETRY_CLOCK};
 use crate::signals::Signals;
+use crate::stderr::{self, say};
 use crate::stdout;
 
 /// How many invocations may run at once besides those that functions have reserved. An account on AWS has 1,000, which
@@ -54,9 +55,9 @@ pub(crate) async fn serve(args: &LocalArgs, path: &Path) -> Result<(), Stop> {
     variables.extend(variables_of(&template));
     let exports: String = variables.iter().map(|(name, value)| format!("export {name}={value}\n")).collect();
     stdout::print(&exports)?;
-    anstream::eprint!("{}", described(&template, folder.path()));
+    stderr::text(&described(&template, folder.path()));
     let signal = signals.next().await;
-    anstream::eprintln!("stopping after {}", signal.name());
+    say!("stopping after {}", signal.name());
     emulator.stop().await;
     folder.close();
     Ok(())

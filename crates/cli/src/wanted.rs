@@ -14,8 +14,9 @@ use fanfold_runtime::Error;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::args::{JobArgs, MachineArgs, RunJobArgs};
-use crate::{document, machine};
+use crate::args::{JobArgs, MachineArgs, MapArgs, RunJobArgs};
+use crate::places::{self, FieldNames};
+use crate::{document, machine, map};
 
 /// A job document, and what came with it.
 #[derive(Debug)]
@@ -29,12 +30,29 @@ pub(crate) struct Wanted {
     pub(crate) tasks: BTreeMap<String, Vec<String>>,
     /// Where its programs run, if not in the current folder.
     pub(crate) task_directory: Option<PathBuf>,
+    /// What its fields are called where they were typed.
+    pub(crate) names: FieldNames,
 }
 
 impl Wanted {
     /// A job document alone.
     pub(crate) fn alone(document: Value) -> Self {
-        Self { document, object: None, scheduled: None, tasks: BTreeMap::new(), task_directory: None }
+        Self {
+            document,
+            object: None,
+            scheduled: None,
+            tasks: BTreeMap::new(),
+            task_directory: None,
+            names: places::of_job_files,
+        }
+    }
+
+    /// What the options of `map` say.
+    ///
+    /// # Errors
+    /// Those of [`map::document`].
+    pub(crate) fn of_map(args: &MapArgs) -> Result<Self, Error> {
+        Ok(Self { names: map::option_of, ..Self::alone(map::document(args)?) })
     }
 
     /// A job file, read.

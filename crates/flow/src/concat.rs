@@ -14,6 +14,7 @@ use crate::literal::Literal;
 use crate::shared;
 use crate::version::Version;
 
+mod ahead;
 mod check;
 mod content;
 mod elements;
@@ -24,6 +25,7 @@ mod make;
 mod nodes;
 mod row;
 
+pub use ahead::ahead;
 pub use check::defects;
 pub use elements::{ElementsError, elements};
 pub use limits::Limits;

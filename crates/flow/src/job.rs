@@ -98,9 +98,9 @@ pub enum Source {
 #[serde(deny_unknown_fields)]
 pub struct Objects {
     /// One object (`s3://b/key`), all objects under a prefix in key order (`s3://b/prefix/`), those that match a glob
-    /// (`s3://b/2026-*/part-?.csv`; `*` stays within a folder, `**` crosses them), or a list of these. May hold the
-    /// placeholders of an output's address; braces with a comma are a glob's, and a key's own braces are written `\{` and
-    /// `\}` in a glob.
+    /// (`s3://b/2026-*/part-?.{csv,tsv}`, `s3://b/[ab].csv`; `*` stays within a folder, `**` crosses them), or a list of these.
+    /// May hold the placeholders of an output's address. A backslash takes a key's own braces, brackets and stars for
+    /// themselves: `\{name}`, `\[1\]`.
     pub uri: OneOrMore,
     /// What a record is, so that no chunk begins or ends within one. Default `"lines"`.
     #[serde(default)]
@@ -179,8 +179,9 @@ fn one() -> u64 {
 }
 
 /// What runs over each chunk: a `command`, or the `name` of a task that is registered with the deployment. The texts of
-/// command, arguments and variables may hold the placeholders of an output's address; braces that are none stay.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// command, arguments and variables may hold the placeholders of an output's address; other braces stay, and `\{name}`
+/// gives the program `{name}` itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Task {
     /// The program and its arguments. No shell reads them. Of a job that comes with an event, runs only where the deployment
@@ -202,6 +203,39 @@ pub struct Task {
     /// where the deployment allows commands.
     #[serde(default)]
     pub credentials: bool,
+    /// The exit statuses of the program that count as success. Default `[0]`; `[0, 1]` for grep, which exits 1 where nothing
+    /// matches. Not for tasks in Rust.
+    #[serde(default = "zero_alone", skip_serializing_if = "is_zero_alone")]
+    #[schemars(length(min = 1), extend("default" = [0]))]
+    pub ok_status: Vec<u8>,
+}
+
+fn zero_alone() -> Vec<u8> {
+    vec![0]
+}
+
+fn is_zero_alone(statuses: &[u8]) -> bool {
+    statuses == [0]
+}
+
+impl Default for Task {
+    fn default() -> Self {
+        Self {
+            command: None,
+            name: None,
+            args: Vec::new(),
+            environment: BTreeMap::new(),
+            credentials: false,
+            ok_status: zero_alone(),
+        }
+    }
+}
+
+impl Task {
+    /// Whether a program that exits with this status has done its chunk.
+    pub fn accepts(&self, status: i32) -> bool {
+        self.ok_status.iter().any(|&accepted| i32::from(accepted) == status)
+    }
 }
 
 /// Where the output goes, and what the results are.
@@ -210,7 +244,8 @@ pub struct Task {
 pub struct Output {
     /// The one object that the output becomes. May hold placeholders: `{job_id}`, `{name}`, `{start_date}`,
     /// `{start_time}`, `{scheduled_date}`, `{scheduled_time}`; `{deployment.NAME}`; and with `on_object_created` also
-    /// `{object_uri}`, `{object_bucket}`, `{object_key}`, `{object_name}`.
+    /// `{object_uri}`, `{object_bucket}`, `{object_key}`, `{object_name}`. A key's own braces are written with a backslash:
+    /// `\{name}`.
     pub uri: UriTemplate,
     /// How results become one output. Default: `csv` for a source with a header, else `bytes`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -6,58 +6,78 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A number of bytes. In JSON a number, or a text with a unit: `"64MiB"`, `"1.5 GB"`, `"4096"`.
+/// A number of bytes. In JSON a number, or a text with a unit: `"64MiB"`, `"1.5 GB"`, `"64k"`, `"4096"`.
 ///
-/// `KiB`, `MiB`, `GiB`, `TiB` are powers of 1,024; `kB` (or `KB`), `MB`, `GB`, `TB` are powers of 1,000.
+/// As `split`, `dd` and `parallel` have it: `K`, `M`, `G`, `T`, `P` alone, and `KiB`, `MiB` and so on, are powers of 1,024; `kB`,
+/// `MB` and so on are powers of 1,000. Capitals and small letters mean the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ByteCount(pub u64);
 
 /// Why a text is not a number of bytes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is not a number of bytes; write 4096, or with a unit \"64KiB\", \"64MiB\", \"1GB\"")]
-pub struct SizeError(String);
+pub enum SizeError {
+    /// It is no number with a unit.
+    #[error(
+        "'{0}' is not a number of bytes; write 4096, or with a unit 64k or 64KiB (of 1,024), 1M, 1GB (of 1,000)"
+    )]
+    NoNumber(String),
+    /// It is more than a count can hold.
+    #[error(
+        "'{0}' is too large: the most that can be counted is 18446744073709551615 bytes, a byte less than 16 EiB"
+    )]
+    TooLarge(String),
+}
 
-const UNITS: [(&str, u64); 12] = [
-    ("", 1),
-    ("B", 1),
-    ("KiB", 1 << 10),
-    ("MiB", 1 << 20),
-    ("GiB", 1 << 30),
-    ("TiB", 1 << 40),
-    ("kB", 1_000),
-    ("KB", 1_000),
-    ("MB", 1_000_000),
-    ("GB", 1_000_000_000),
-    ("TB", 1_000_000_000_000),
-    ("PB", 1_000_000_000_000_000),
-];
+/// Letters that units begin with, by the power of 1,024 or 1,000 that they stand for.
+const POWERS: &str = "kmgtp";
+
+/// What a unit stands for, in bytes.
+fn factor(unit: &str) -> Option<u64> {
+    let unit = unit.to_ascii_lowercase();
+    let Some(power) = unit.chars().next().and_then(|letter| POWERS.find(letter)) else {
+        return matches!(&*unit, "" | "b").then_some(1);
+    };
+    let power = u32::try_from(power).ok()? + 1;
+    match &unit[1..] {
+        "" | "i" | "ib" => Some(1_024_u64.pow(power)),
+        "b" => Some(1_000_u64.pow(power)),
+        _ => None,
+    }
+}
 
 impl FromStr for ByteCount {
     type Err = SizeError;
 
     fn from_str(text: &str) -> Result<Self, SizeError> {
-        let refused = || SizeError(text.to_owned());
+        let refused = || SizeError::NoNumber(text.to_owned());
+        let too_large = || SizeError::TooLarge(text.to_owned());
         let trimmed = text.trim();
         let digits = trimmed.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(trimmed.len());
         let (number, unit) = trimmed.split_at(digits);
-        let (_, factor) =
-            UNITS.into_iter().find(|(name, _)| *name == unit.trim_start()).ok_or_else(refused)?;
+        let factor = factor(unit.trim_start()).ok_or_else(refused)?;
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-        let whole: u64 = whole.parse().map_err(|_| refused())?;
-        let bytes = whole.checked_mul(factor).ok_or_else(refused)?;
+        if whole.is_empty() || fraction.contains('.') || number.ends_with('.') {
+            return Err(refused());
+        }
+        // Only digits are left, so what cannot be read is too much.
+        let whole: u64 = whole.parse().map_err(|_| too_large())?;
+        let bytes = whole.checked_mul(factor).ok_or_else(too_large)?;
         if fraction.is_empty() {
-            return if number.ends_with('.') { Err(refused()) } else { Ok(Self(bytes)) };
+            return Ok(Self(bytes));
         }
         let tail: f64 = format!("0.{fraction}").parse().map_err(|_| refused())?;
-        bytes.checked_add((tail * factor as f64) as u64).map(Self).ok_or_else(refused)
+        bytes.checked_add((tail * factor as f64) as u64).map(Self).ok_or_else(too_large)
     }
 }
+
+/// The units that a count is shown in.
+const SHOWN: [(&str, u64); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
 
 impl fmt::Display for ByteCount {
     /// The largest unit of 1,024 of which there is one or more, with one decimal where it is not exact: `64 MiB`, `1.2 GiB`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (unit, factor) =
-            UNITS[2..6].iter().rev().find(|(_, factor)| self.0 >= *factor).copied().unwrap_or(("bytes", 1));
+            SHOWN.iter().rev().find(|(_, factor)| self.0 >= *factor).copied().unwrap_or(("bytes", 1));
         if self.0.is_multiple_of(factor) {
             write!(f, "{} {unit}", self.0 / factor)
         } else {
@@ -205,11 +225,24 @@ mod tests {
             ("64 MiB", 64 << 20),
             ("1GB", 1_000_000_000),
             ("1.5KiB", 1536),
+            ("64k", 65_536),
+            ("64K", 65_536),
+            ("1M", 1 << 20),
+            ("2g", 2 << 30),
+            ("64 mib", 64 << 20),
+            ("1Mi", 1 << 20),
+            ("1 mb", 1_000_000),
+            ("50kB", 50_000),
+            ("7b", 7),
+            ("18446744073709551615", u64::MAX),
         ] {
             assert_eq!(text.parse(), Ok(ByteCount(bytes)), "{text}");
         }
-        for text in ["", "MiB", "64 mib", "-1", "1.", "1e3", "64MiBs", "99999999999TiB"] {
-            assert!(text.parse::<ByteCount>().is_err(), "{text}");
+        for text in ["", "MiB", "-1", "1.", ".5k", "1.5.5k", "1e3", "64MiBs", "64kk", "1é"] {
+            assert_eq!(text.parse::<ByteCount>(), Err(SizeError::NoNumber(text.to_owned())));
+        }
+        for text in ["18446744073709551616", "99999999999TiB", "16384P", "99999999999999999999999k"] {
+            assert_eq!(text.parse::<ByteCount>(), Err(SizeError::TooLarge(text.to_owned())));
         }
     }
 

@@ -6,6 +6,11 @@
 //!
 //! In addresses an unknown placeholder is refused. In a task's texts only the known ones are placeholders: programs have
 //! braces of their own.
+//!
+//! A backslash before a placeholder takes it for itself: `\{name}` gives `{name}`. Backslashes are special only there, and
+//! then two stand for one, so every text can be written ([`escape`]).
+
+use std::fmt;
 
 use crate::job::Task;
 use crate::keys::JobId;
@@ -76,10 +81,41 @@ fn last_name(key: &str) -> &str {
 /// `text` with its placeholders filled in. An unknown one stays as it stands.
 pub fn fill(text: &str, values: &Values<'_>) -> String {
     let filled = pieces(text).into_iter().map(|piece| match piece {
-        Piece::Text(text) => text.to_owned(),
-        Piece::Placeholder(name) => values.get(name).unwrap_or_else(|| format!("{{{name}}}")),
+        Piece::Braced(braced) if is_known(braced.name) => braced.filled(values),
+        other => other.to_string(),
     });
     filled.collect()
+}
+
+/// An address with its placeholders filled in. There, whatever stands in braces is a placeholder, but for those of a glob.
+pub fn fill_address(text: &str, values: &Values<'_>) -> String {
+    let filled = pieces(text).into_iter().map(|piece| match piece {
+        Piece::Braced(braced) if braced.is_escaped() || !address::is_of_a_glob(braced.name) => {
+            braced.filled(values)
+        }
+        other => other.to_string(),
+    });
+    filled.collect()
+}
+
+/// The text that [`fill`] makes `text` of: it stands for itself, letter by letter.
+pub fn escape(text: &str) -> String {
+    escape_those(text, is_known)
+}
+
+/// The address that stands for these objects letter by letter: all its braces are its own, but for those of a glob.
+pub fn escape_address(text: &str) -> String {
+    escape_those(text, |name| !address::is_of_a_glob(name))
+}
+
+fn escape_those(text: &str, is_placeholder: impl Fn(&str) -> bool) -> String {
+    let escaped = pieces(text).into_iter().map(|piece| match piece {
+        Piece::Braced(Braced { backslashes, name }) if is_placeholder(name) => {
+            Braced { backslashes: 2 * backslashes + 1, name }.to_string()
+        }
+        other => other.to_string(),
+    });
+    escaped.collect()
 }
 
 /// The task with the placeholders in its command, its arguments and its variables filled in.
@@ -132,20 +168,68 @@ fn is_deployment(name: &str) -> bool {
     name.starts_with(DEPLOYMENT)
 }
 
+/// Whether `{name}` is a placeholder wherever it stands, and not some program's own text.
+fn is_known(name: &str) -> bool {
+    PLACEHOLDERS.contains(&name) || OBJECT_PLACEHOLDERS.contains(&name) || is_deployment(name)
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Piece<'t> {
     Text(&'t str),
-    /// What stands between two braces that have no brace between them.
-    Placeholder(&'t str),
+    Braced(Braced<'t>),
 }
 
+/// Two braces that have no brace between them, and the backslashes right before them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Braced<'t> {
+    backslashes: usize,
+    /// What stands between the braces.
+    name: &'t str,
+}
+
+impl Braced<'_> {
+    /// Whether the braces stand for themselves, being written `\{name}` or, as in globs, `\{name\}`.
+    fn is_escaped(&self) -> bool {
+        !self.backslashes.is_multiple_of(2)
+    }
+
+    /// What a placeholder written so stands for.
+    fn filled(&self, values: &Values<'_>) -> String {
+        let name = self.name;
+        let text = if self.is_escaped() {
+            format!("{{{}}}", name.strip_suffix('\\').unwrap_or(name))
+        } else {
+            values.get(name).unwrap_or_else(|| format!("{{{name}}}"))
+        };
+        "\\".repeat(self.backslashes / 2) + &text
+    }
+}
+
+impl fmt::Display for Braced<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{{{}}}", "\\".repeat(self.backslashes), self.name)
+    }
+}
+
+impl fmt::Display for Piece<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Braced(braced) => braced.fmt(f),
+        }
+    }
+}
+
+/// A text taken apart; the pieces put together are the text.
 fn pieces(mut text: &str) -> Vec<Piece<'_>> {
     let mut pieces = Vec::new();
     while let Some(end) = text.find('}') {
         let (before, after) = (&text[..end], &text[end + 1..]);
         match before.rfind('{') {
             Some(start) => {
-                pieces.extend([Piece::Text(&text[..start]), Piece::Placeholder(&before[start + 1..])]);
+                let plain = text[..start].trim_end_matches('\\');
+                let braced = Braced { backslashes: start - plain.len(), name: &before[start + 1..] };
+                pieces.extend([Piece::Text(plain), Piece::Braced(braced)]);
             }
             None => pieces.push(Piece::Text(&text[..=end])),
         }
@@ -156,10 +240,11 @@ fn pieces(mut text: &str) -> Vec<Piece<'_>> {
     pieces
 }
 
+/// The names of the placeholders in a text; those that a backslash takes for themselves are none.
 fn names(text: &str) -> impl Iterator<Item = &str> {
     pieces(text).into_iter().filter_map(|piece| match piece {
-        Piece::Placeholder(name) => Some(name),
-        Piece::Text(_) => None,
+        Piece::Braced(braced) if !braced.is_escaped() => Some(braced.name),
+        Piece::Braced(_) | Piece::Text(_) => None,
     })
 }
 
@@ -210,14 +295,46 @@ mod tests {
         assert_eq!(fill("{ print \"{name}\" }", &values), "{ print \"orders\" }");
     }
 
+    #[test]
+    fn a_backslash_takes_a_placeholder_for_itself() {
+        let (job_id, occasion) = ("run-1".parse().unwrap(), Occasion::at(STARTED_MS));
+        let values = Values { job_id: &job_id, name: "orders", occasion: &occasion };
+        for (text, filled) in [
+            ("s/\\{name}/Bob/", "s/{name}/Bob/"),
+            ("\\\\{name}", "\\orders"),
+            ("\\\\\\{name}", "\\{name}"),
+            ("\\{object_key} \\{deployment.bucket}", "{object_key} {deployment.bucket}"),
+            // A program's own: what stands in the braces is no placeholder.
+            ("a\\{3\\} \\{x} \\n", "a\\{3\\} \\{x} \\n"),
+        ] {
+            assert_eq!(fill(text, &values), filled, "{text}");
+        }
+        assert_eq!(fill_address("\\{x}/\\{name\\}/{name}", &values), "{x}/{name}/orders");
+        assert!(problems_of_output("\\{x}.csv", false).is_empty());
+    }
+
     proptest! {
         #[test]
-        fn pieces_put_together_are_the_text(text in "[{}a,]{0,12}") {
-            let whole: String = pieces(&text).into_iter().map(|piece| match piece {
-                Piece::Text(text) => text.to_owned(),
-                Piece::Placeholder(name) => format!("{{{name}}}"),
-            }).collect();
+        fn pieces_put_together_are_the_text(text in "[{}a,\\\\]{0,12}") {
+            let whole: String = pieces(&text).iter().map(ToString::to_string).collect();
             prop_assert_eq!(whole, text);
+        }
+
+        /// So `map` can give a program any argument, and a job file can write it.
+        #[test]
+        fn escaped_text_is_filled_to_itself(text in "([{}a,]|\\\\|\\{name\\}|\\{deployment.b\\}|\\{object_key\\}){0,9}") {
+            let (job_id, occasion) = ("run-1".parse().unwrap(), Occasion::at(STARTED_MS));
+            let values = Values { job_id: &job_id, name: "orders", occasion: &occasion };
+            let escaped = escape(&text);
+            prop_assert_eq!(fill(&escaped, &values), text);
+            prop_assert!(!names(&escaped).any(is_known), "{}", escaped);
+        }
+
+        #[test]
+        fn escaped_address_is_filled_to_itself(text in "([{}a]|\\\\\\\\|\\{name\\}|\\{x\\}){0,9}") {
+            let (job_id, occasion) = ("run-1".parse().unwrap(), Occasion::at(STARTED_MS));
+            let values = Values { job_id: &job_id, name: "orders", occasion: &occasion };
+            prop_assert_eq!(fill_address(&escape_address(&text), &values), text);
         }
 
         /// A key may look like placeholders: what it says is taken for itself.

@@ -217,6 +217,9 @@ fn what_is_missing_is_named() {
     assert_told!("no_addresses", with(orders(), "/source/objects/uri", json!([])));
     assert_told!("output_prefix", with(orders(), "/output/uri", json!("s3://out/orders/")));
     assert_told!("output_bucket", with(orders(), "/output/uri", json!("s3://out")));
+    assert_told!("overlapping_separator", with(orders(), "/source/objects/split", json!({ "separator": "\n\n" })));
+    assert_told!("mark_of_two_lines", with(orders(), "/source/objects/split", json!({ "begins_with": ">\n" })));
+    assert_told!("letters", with(orders(), "/source/objects/split", json!({ "csv": { "delimiter": "||", "quote": "", "escape": 5, "coment": "#" } })));
     assert_told!("items_prefix", with(orders(), "/source", json!({ "items": { "uri": "s3://in/a/" } })));
 }
 
@@ -228,7 +231,7 @@ fn what_does_not_go_together_is_told_so() {
             "version": 1,
             "name": "a",
             "source": {
-                "objects": { "uri": "s3://in/a", "split": { "separator": "\n\n" }, "header": true },
+                "objects": { "uri": "s3://in/a", "split": "none", "header": true },
                 "range": { "start": 10, "end": 9, "chunk": 1 },
             },
             "task": {

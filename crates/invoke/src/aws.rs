@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use aws_config::BehaviorVersion;
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_sdk_lambda::Client;
+use aws_sdk_lambda::config::SharedHttpClient;
 use aws_sdk_lambda::config::http::HttpResponse;
 use aws_sdk_lambda::config::retry::RetryConfig;
 use aws_sdk_lambda::config::timeout::TimeoutConfig;
@@ -53,6 +54,29 @@ pub struct LambdaSettings {
     pub profile: Option<String>,
 }
 
+/// The endpoint that the SDK takes from the environment.
+fn endpoint_of_environment() -> Option<String> {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    if set("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS").is_some_and(|ignored| ignored.eq_ignore_ascii_case("true"))
+    {
+        return None;
+    }
+    set("AWS_ENDPOINT_URL_LAMBDA").or_else(|| set("AWS_ENDPOINT_URL"))
+}
+
+/// The way to Lambda. Where nothing is asked but a plain HTTP endpoint, there is no TLS: its trust takes a while to load, and a
+/// machine without CA certificates would be warned of what it does not need.
+fn http_client(endpoint: Option<&str>, settings: &LambdaSettings) -> SharedHttpClient {
+    let builder = aws_smithy_http_client::Builder::new().pool_idle_timeout(IDLE_CONNECTION);
+    // Other credentials may have to be asked for, over HTTPS.
+    let has_keys = settings.credentials.is_some()
+        || settings.profile.is_none() && std::env::var("AWS_ACCESS_KEY_ID").is_ok_and(|id| !id.is_empty());
+    if has_keys && endpoint.is_some_and(|endpoint| endpoint.starts_with("http://")) {
+        return builder.build_http();
+    }
+    builder.tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc)).build_https()
+}
+
 /// Functions in AWS Lambda. Cheap to clone; clones share their connections.
 #[derive(Clone, Debug)]
 pub struct LambdaInvoke {
@@ -67,13 +91,9 @@ impl LambdaInvoke {
 
     /// The service of these settings. Nothing is asked of it yet: what is wrong with them shows in the first request.
     pub async fn new(settings: LambdaSettings) -> Self {
+        let endpoint = settings.endpoint.clone().or_else(endpoint_of_environment);
         let mut shared = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .http_client(
-                aws_smithy_http_client::Builder::new()
-                    .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
-                    .pool_idle_timeout(IDLE_CONNECTION)
-                    .build_https(),
-            )
+            .http_client(http_client(endpoint.as_deref(), &settings))
             .retry_config(RetryConfig::disabled())
             .timeout_config(attempt_time(SEND));
         if let Some(profile) = settings.profile {

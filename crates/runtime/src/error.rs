@@ -58,7 +58,9 @@ impl From<InvokeError> for Error {
 
 impl From<Problems> for Error {
     fn from(problems: Problems) -> Self {
-        Self::new(Code::InvalidJob, problems.to_string())
+        let lines = problems.to_string().replace('\n', "\n  ");
+        let separator = if problems.0.len() > 1 { "\n  " } else { " " };
+        Self::new(Code::InvalidJob, format!("make sense of the job:{separator}{lines}"))
     }
 }
 

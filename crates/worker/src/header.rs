@@ -50,7 +50,7 @@ async fn run(shared: &Arc<Shared>, chunk: &Chunk, head: Bytes) -> Result<Bytes, 
     };
     let ended = ran.map_err(|error| reason::broken(&error))?;
     match ended.exit {
-        _ if ended.exit.success() => Ok(printed.bytes.freeze()),
+        _ if program.is_done(&ended, &shared.task) => Ok(printed.bytes.freeze()),
         Exit::Code(_) if !ended.out_of_memory && ended.memory_exceeded.is_none() => Ok(Bytes::new()),
         Exit::Code(_) | Exit::Signal(_) => Err(reason::unsuccessful(&program, ended, shared).into()),
     }

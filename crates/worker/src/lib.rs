@@ -13,6 +13,7 @@ mod attempts;
 mod cancel;
 mod handle;
 mod header;
+mod hint;
 mod input;
 mod output;
 mod pack;

@@ -125,7 +125,7 @@ async fn try_run(
             give_up(output).await;
             return Err(no_result);
         }
-        Ok(Ok(ended)) if ended.exit.success() => ended,
+        Ok(Ok(ended)) if prepared.is_done(&ended, &shared.task) => ended,
         // Whatever it makes of no input at all.
         Ok(Ok(_)) if input.is_cut_at_its_start() => {
             give_up(output).await;

@@ -6,11 +6,12 @@ use fanfold_flow::chunk::Chunk;
 use fanfold_flow::code::Code;
 use fanfold_flow::done::{Failure, Try};
 use fanfold_flow::result::{Aligned, ChunkResult};
-use fanfold_pool::{Ended, Exit, RunError};
+use fanfold_pool::{Ended, Exit, RunError, StartError};
 use fanfold_runtime::Error;
 use fanfold_store::StoreError;
 
 use crate::Settings;
+use crate::hint;
 use crate::input::InputError;
 use crate::output::OutputError;
 use crate::shared::Shared;
@@ -26,6 +27,8 @@ pub(crate) struct Reason {
     is_shortage: bool,
     /// Which bytes of its object the chunk's records take, if they were read to their end all the same.
     input: Option<Aligned>,
+    /// Whether the program's status was its answer, which the next try gets as well.
+    is_answer: bool,
 }
 
 /// Why a chunk has no result.
@@ -78,11 +81,12 @@ pub(crate) struct Failed {
     is_shortage: bool,
     /// As in [`Reason`].
     input: Option<Aligned>,
+    is_answer: bool,
 }
 
 impl Reason {
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), ended: None, is_shortage: false, input: None }
+        Self { code, message: message.into(), ended: None, is_shortage: false, input: None, is_answer: false }
     }
 
     /// Of a process that ended so.
@@ -97,7 +101,7 @@ impl Reason {
 
     /// The failure of this chunk in this try.
     pub(crate) fn of(self, chunk: Chunk, at: At) -> Failed {
-        let Self { code, message, ended, is_shortage, input } = self;
+        let Self { code, message, ended, is_shortage, input, is_answer } = self;
         let At { hop, attempt, started_ms, took, stderr_tail } = at;
         let (exit, signal) = match ended.as_ref().map(|ended| ended.exit) {
             Some(Exit::Code(status)) => (Some(status), None),
@@ -118,7 +122,7 @@ impl Reason {
             signal,
         };
         let has_exceeded = ended.is_some_and(|ended| ended.memory_exceeded.is_some());
-        Failed { chunk, code, message, stderr_tail, has_exceeded, tried, is_shortage, input }
+        Failed { chunk, code, message, stderr_tail, has_exceeded, tried, is_shortage, input, is_answer }
     }
 }
 
@@ -140,7 +144,7 @@ impl Failed {
                 | Code::Store
                 | Code::Internal
         );
-        is_of_this_kind || self.is_shortage
+        (is_of_this_kind || self.is_shortage) && !self.is_answer
     }
 
     /// The failure as it is recorded, in this partition and after so many tries.
@@ -153,6 +157,7 @@ impl Failed {
 /// A program that ended, but not well, or a task that did.
 pub(crate) fn unsuccessful(ran: &Prepared<'_>, ended: Ended, shared: &Shared) -> Reason {
     let &Shared { processes, ref settings, ref job, .. } = shared;
+    let mut is_answer = false;
     let (code, message) = match ended.exit {
         Exit::Code(_) | Exit::Signal(_) if ended.memory_exceeded.is_some() => {
             let (taken_mb, limit_mb) = (ended.memory_exceeded.unwrap_or(0) >> 20, job.memory_mb.unwrap_or(0));
@@ -164,14 +169,17 @@ pub(crate) fn unsuccessful(ran: &Prepared<'_>, ended: Ended, shared: &Shared) ->
         }
         Exit::Code(status) => {
             let exited = || format!("exited with status {status}");
-            (Code::ProgramFailed, format!("{ran} {}", ended.words.clone().unwrap_or_else(exited)))
+            let hint = ran.hint(status).map(|hint| format!("; {hint}"));
+            is_answer = hint.is_some();
+            let what = ended.words.clone().unwrap_or_else(exited);
+            (Code::ProgramFailed, format!("{ran} {what}{}", hint.unwrap_or_default()))
         }
         Exit::Signal(signal) => {
             let ended_by = || format!("was ended by signal {signal}{}", signal_name(signal));
             (Code::ProgramKilled, format!("{ran} {}", ended.words.clone().unwrap_or_else(ended_by)))
         }
     };
-    Reason::new(code, message).behind(ended)
+    Reason { is_answer, ..Reason::new(code, message) }.behind(ended)
 }
 
 /// What to say where memory ran out: how much there was, and what to set.
@@ -219,7 +227,11 @@ pub(crate) fn broken(error: &RunError<InputError, OutputError>) -> Reason {
         RunError::Pipe { .. } | RunError::Wait { .. } | RunError::Leftovers { .. } => Code::Internal,
     };
     let is_shortage = matches!(error, RunError::Start(error) if error.is_shortage());
-    let advice = if is_shortage { "; set \"processes\" lower" } else { "" };
+    let advice = match error {
+        RunError::Start(StartError::NotFound { program, .. }) => hint::of_name(program),
+        _ => is_shortage.then_some("set \"processes\" lower"),
+    };
+    let advice = advice.map(|advice| format!("; {advice}")).unwrap_or_default();
     Reason { is_shortage, ..Reason::new(code, format!("{}{advice}", chain(error))) }
 }
 
@@ -257,6 +269,7 @@ pub(crate) fn lost(chunk: Chunk, result: &ChunkResult, error: &StoreError) -> Fa
         tried,
         is_shortage: false,
         input: result.input,
+        is_answer: false,
     }
 }
 

@@ -5,10 +5,11 @@ use std::fmt;
 use fanfold_flow::code::Code;
 use fanfold_flow::job;
 use fanfold_flow::partition::Partition;
-use fanfold_pool::{Ended, ForkedTask, Input, Leftover, Log, Output, Program, RunError, Turn};
+use fanfold_pool::{Ended, Exit, ForkedTask, Input, Leftover, Log, Output, Program, RunError, Turn};
 use fanfold_runtime::Error;
 
 use crate::Settings;
+use crate::hint;
 use crate::input::InputError;
 use crate::output::OutputError;
 use crate::program::{self, About, Runs};
@@ -80,6 +81,27 @@ impl Runner {
 }
 
 impl Prepared<'_> {
+    /// Whether what ended so has done its chunk, by the exit statuses that the job accepts of programs. None but 0 excuses a
+    /// lack of memory.
+    pub(crate) fn is_done(&self, ended: &Ended, task: &job::Task) -> bool {
+        match (self, ended.exit) {
+            (Self::Program(_), Exit::Code(status)) => {
+                let ran_out = ended.out_of_memory || ended.memory_exceeded.is_some();
+                task.accepts(status) && (status == 0 || !ran_out)
+            }
+            (Self::Program(_), Exit::Signal(_)) => false,
+            (Self::Call { .. }, exit) => exit.success(),
+        }
+    }
+
+    /// Advice for a program that ended with this status.
+    pub(crate) fn hint(&self, status: i32) -> Option<String> {
+        match self {
+            Self::Program(program) => hint::of_status(program.argv.first()?, status),
+            Self::Call { .. } => None,
+        }
+    }
+
     pub(crate) async fn run(
         &self,
         turn: Turn<'_>,

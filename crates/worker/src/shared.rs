@@ -35,7 +35,7 @@ pub(crate) struct Shared {
     pub(crate) kind: Kind,
     pub(crate) room: Room,
     /// The job's task, placeholders filled in.
-    task: Task,
+    pub(crate) task: Task,
     runner: Runner,
     pub(crate) processes: u32,
     pool: Pool,

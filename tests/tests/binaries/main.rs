@@ -13,6 +13,7 @@ mod commands;
 mod compressed;
 mod contract;
 mod deadlines;
+mod edge;
 mod flipped;
 mod freeze;
 mod functions;

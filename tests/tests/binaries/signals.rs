@@ -1,6 +1,7 @@
 //! Signals: the program ends soon, says so by its exit status, and leaves nothing behind.
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -54,6 +55,8 @@ fn stops_at(signal: Signal, status: i32) {
     let running = slow(&sandbox, "cat; sleep 1000");
     running.signal(signal);
     let ended = running.ended_within(STOPS_WITHIN).failed_with(status);
+    // So that a shell's loop over files stops too.
+    assert_eq!(ended.status.signal(), Some(signal.as_raw()), "it dies by the signal itself");
     ended.says(&["cancelled by", "nothing of the run is kept"]);
     sandbox.assert_clean(&["in", "out"]);
     assert_eq!(sandbox.read("out"), b"from before");
@@ -74,9 +77,14 @@ fn a_closed_terminal_stops_all_and_leaves_nothing() {
     stops_at(Signal::HUP, 129);
 }
 
+#[test]
+fn sigquit_stops_all_and_leaves_nothing() {
+    stops_at(Signal::QUIT, 131);
+}
+
 /// Nobody can clean up after SIGKILL. What is seen: the functions that wait for an event end at once, since the emulator
 /// that they ask is gone. A worker lets the programs that it runs come to their end, then ends when it has given up on its
-/// store, after some 20 s. The temporary folder stays.
+/// store, after some 20 s. The temporary folder stays, until the next run sweeps it.
 #[test]
 fn after_sigkill_the_functions_end_by_themselves() {
     let sandbox = prepared();
@@ -89,4 +97,6 @@ fn after_sigkill_the_functions_end_by_themselves() {
     sandbox.assert_no_process_after(GIVES_UP_WITHIN);
     fs::remove_file(sandbox.path("go")).unwrap();
     assert_eq!(sandbox.read("out"), b"from before");
+    sandbox.map(&["-i", "in", "-o", "out"], &["cat"]).succeeded();
+    sandbox.assert_clean(&["in", "out"]);
 }

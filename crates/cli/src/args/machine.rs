@@ -9,13 +9,16 @@ use fanfold_flow::joblog::quoted;
 use fanfold_flow::uri::ObjectUri;
 use jiff::SignedDuration;
 
+/// The shortest that an invocation may take, on Lambda and here: no function starts in less.
+const TIMEOUT_MIN: Duration = Duration::from_secs(1);
+
 /// The longest that an invocation may take, on Lambda and here.
 const TIMEOUT_MAX: Duration = Duration::from_secs(900);
 
 /// How many workers run at once on this machine, unless it is said.
 const WORKERS_DEFAULT: u32 = 2;
 
-/// The memory size of a worker on this machine, in MB, unless it is said.
+/// The memory size that a worker is configured with on this machine, in MB, unless `--worker-memory` says otherwise.
 const WORKER_MEMORY_DEFAULT: u32 = 2048;
 
 /// Where the objects of a job are kept.
@@ -38,17 +41,17 @@ pub(crate) struct MachineArgs {
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
     /// How many workers run at once.
-    #[arg(long, default_value_t = WORKERS_DEFAULT, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=500), help_heading = "This machine")]
+    #[arg(long, default_value_t = WORKERS_DEFAULT, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=500), help_heading = "This machine")]
     pub(crate) workers: u32,
-    /// The memory size that workers are told they have, in MB. Any but the default also bounds what the processes of a worker take
-    /// together, as on Lambda; by default, the workers share the machine's memory.
-    #[arg(long, default_value_t = WORKER_MEMORY_DEFAULT, value_name = "MB", value_parser = clap::value_parser!(u32).range(128..=10_240), help_heading = "This machine")]
-    pub(crate) worker_memory: u32,
+    /// The memory size of a worker, in MB: what its processes may take together, as on Lambda [default: the workers share the
+    /// machine's memory]
+    #[arg(long, value_name = "MB", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(128..=10_240), help_heading = "This machine")]
+    worker_memory: Option<u32>,
     /// The program that is the worker, where it is one of your own with tasks in Rust [default: this program]
     #[arg(long, value_name = "FILE", value_parser = worker_program, help_heading = "This machine")]
     pub(crate) worker_program: Option<PathBuf>,
-    /// How long an invocation of a function may take, at most 15m.
-    #[arg(long, default_value = "15m", value_name = "TIME", value_parser = timeout, help_heading = "This machine")]
+    /// How long an invocation of a function may take, from 1s to 15m.
+    #[arg(long, default_value = "15m", value_name = "TIME", allow_negative_numbers = true, value_parser = timeout, help_heading = "This machine")]
     pub(crate) timeout: Duration,
 }
 
@@ -82,7 +85,7 @@ impl MachineArgs {
         Self {
             place,
             workers: WORKERS_DEFAULT,
-            worker_memory: WORKER_MEMORY_DEFAULT,
+            worker_memory: None,
             worker_program: None,
             timeout: TIMEOUT_MAX,
         }
@@ -90,13 +93,18 @@ impl MachineArgs {
 
     /// Whether it was not said how much memory a worker has, so that it is the machine's.
     pub(crate) fn has_the_machines_memory(&self) -> bool {
-        self.worker_memory == WORKER_MEMORY_DEFAULT
+        self.worker_memory.is_none()
+    }
+
+    /// The memory size that a worker is configured with, in MB.
+    pub(crate) fn worker_memory_mb(&self) -> u32 {
+        self.worker_memory.unwrap_or(WORKER_MEMORY_DEFAULT)
     }
 
     /// The options by which another command has the same machine: its objects, and what else is not as by default.
     pub(crate) fn options(&self) -> String {
         let workers = (self.workers != WORKERS_DEFAULT).then(|| self.workers.to_string());
-        let memory = (self.worker_memory != WORKER_MEMORY_DEFAULT).then(|| self.worker_memory.to_string());
+        let memory = self.worker_memory.map(|memory| memory.to_string());
         let timeout = (self.timeout != TIMEOUT_MAX).then(|| time_as_typed(self.timeout));
         let program = self.worker_program.as_ref().map(|program| program.display().to_string());
         let others = [
@@ -133,8 +141,8 @@ fn timeout(text: &str) -> Result<Duration, String> {
     let advice = "write a time such as 90s or 15m";
     let time: SignedDuration = text.parse().map_err(|error| format!("{error}; {advice}"))?;
     match Duration::try_from(time) {
-        Ok(time) if !time.is_zero() && time <= TIMEOUT_MAX => Ok(time),
-        _ => Err(format!("it must be more than 0 and at most 15m; {advice}")),
+        Ok(time) if (TIMEOUT_MIN..=TIMEOUT_MAX).contains(&time) => Ok(time),
+        _ => Err(format!("it must be from 1s to 15m; {advice}")),
     }
 }
 
@@ -165,6 +173,17 @@ mod tests {
     }
 
     #[test]
+    fn a_memory_size_that_is_typed_bounds_workers_even_if_it_is_the_default() {
+        let typed = MachineArgs { worker_memory: Some(WORKER_MEMORY_DEFAULT), ..MachineArgs::of(place()) };
+        assert!(!typed.has_the_machines_memory() && typed.options().contains("--worker-memory 2048"));
+        assert!(MachineArgs::of(place()).has_the_machines_memory());
+    }
+
+    fn place() -> PlaceArgs {
+        PlaceArgs { data: None, s3: S3Choice::Embedded, work: None }
+    }
+
+    #[test]
     fn a_worker_of_ones_own_is_a_program_that_is_there() {
         assert!(worker_program("/bin/sh").unwrap().is_absolute());
         assert!(worker_program("/nowhere/worker").unwrap_err().contains("build it first"));
@@ -175,7 +194,7 @@ mod tests {
     fn a_timeout_is_read_as_people_write_it_and_bounded_as_lambda_bounds_it() {
         assert_eq!(timeout("90s").unwrap(), Duration::from_secs(90));
         assert_eq!(timeout("15m").unwrap(), TIMEOUT_MAX);
-        for text in ["0s", "16m", "-1s", "soon", "15"] {
+        for text in ["0s", "1ms", "999ms", "16m", "-1s", "soon", "15"] {
             assert!(timeout(text).unwrap_err().contains("15m"), "{text}");
         }
     }

@@ -13,7 +13,7 @@ use crate::args::stack::SubmitArgs;
 use crate::document;
 use crate::exit::Stop;
 use crate::run::new_job_id;
-use crate::{stdout, summary};
+use crate::{stderr, stdout, summary};
 
 /// What is said first, and stands out.
 const HEADLINE: Style = Style::new().bold();
@@ -42,7 +42,7 @@ pub(super) async fn answered(
         Error::caused(Code::Internal, format!("read the dispatcher's answer: {as_it_came}"), error)
     })?;
     if wait {
-        anstream::eprint!("{}", told(&answer, deployed));
+        stderr::text(&told(&answer, deployed));
         return watch::watch(deployed, &answer.job_id, json).await;
     }
     if json {

@@ -13,8 +13,8 @@ use super::{Deployed, standing};
 use crate::exit::Stop;
 use crate::progress::Progress;
 use crate::signals::Signals;
-use crate::stdout;
 use crate::summary::{self, Facts};
+use crate::{stderr, stdout};
 
 /// The shortest and the longest pause between two looks. In between it is a tenth of the time that has gone by: so who
 /// waits for a short job hears of its end soon, and a long one costs few calls.
@@ -44,7 +44,7 @@ pub(crate) async fn watch(deployed: &Deployed, job_id: &JobId, json: bool) -> Re
     match ended {
         Ok(report) => tell(&report, deployed, json),
         Err(unseen) => {
-            anstream::eprint!("{}", unseen.advice(deployed, job_id));
+            stderr::text(&unseen.advice(deployed, job_id));
             Err(unseen.stop)
         }
     }
@@ -119,7 +119,7 @@ fn pause(watched: Duration, failures: u32) -> Duration {
 
 /// Prints the summary, the report where it is asked for, and gives the failure there was.
 fn tell(report: &Report, deployed: &Deployed, json: bool) -> Result<(), Stop> {
-    anstream::eprint!("{}", told(report, deployed));
+    stderr::text(&told(report, deployed));
     if json {
         stdout::print_json(report)?;
     }

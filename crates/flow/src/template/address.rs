@@ -6,7 +6,7 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Piece, Values, fill, pieces};
+use super::{Braced, Piece, Values, fill_address, pieces};
 use crate::uri::{ObjectUri, UriError};
 
 /// An address that may hold placeholders: `s3://bucket/key`, or one that begins with `{object_uri}`.
@@ -47,52 +47,85 @@ impl UriTemplate {
 
     /// Whether the key begins with `prefix` whatever the placeholders stand for, but that an object's key does.
     pub(crate) fn surely_begins(&self, prefix: &str) -> bool {
-        match pieces(&self.0.key).first() {
-            Some(Piece::Text(text)) => text.starts_with(prefix),
-            Some(Piece::Placeholder("object_key")) => true,
-            Some(Piece::Placeholder(_)) | None => prefix.is_empty(),
+        let pieces = pieces(&self.0.key);
+        if pieces.first().is_some_and(|piece| placeholder(piece) == Some("object_key")) {
+            return true;
         }
+        let own: String = pieces.iter().map_while(literal).collect();
+        own.starts_with(prefix)
     }
 
     /// Whether the key ends with `suffix` whatever the placeholders stand for, but that an object's key and name do.
     pub(crate) fn surely_ends(&self, suffix: &str) -> bool {
-        match pieces(&self.0.key).last() {
-            Some(Piece::Text(text)) => text.ends_with(suffix),
-            Some(Piece::Placeholder("object_key" | "object_name")) => true,
-            Some(Piece::Placeholder(_)) | None => suffix.is_empty(),
+        let pieces = pieces(&self.0.key);
+        if pieces.last().is_some_and(|piece| matches!(placeholder(piece), Some("object_key" | "object_name")))
+        {
+            return true;
         }
+        let mut own: Vec<String> = pieces.iter().rev().map_while(literal).collect();
+        own.reverse();
+        own.concat().ends_with(suffix)
     }
 
     /// The one object that this is the address of, in this run.
     pub fn filled(&self, values: &Values<'_>) -> ObjectUri {
-        ObjectUri::new(fill(&self.0.bucket, values), fill(&self.0.key, values))
+        ObjectUri::new(fill_address(&self.0.bucket, values), fill_address(&self.0.key, values))
     }
 
-    /// The objects that this is the address of in this run, as a source's. Only `*` and `?` make a glob of it; once they
-    /// do, brackets, braces with a comma, and backslashes have a meaning too. What placeholders stand for is never part of
-    /// a glob: a key that holds stars stays one key.
+    /// The objects that this is the address of in this run, as a source's. `*`, `?`, brackets, and braces with a comma make a
+    /// glob of it; then backslashes have a meaning too. What placeholders stand for is never part of a glob: a key that
+    /// holds stars stays one key.
     pub fn selected(&self, values: &Values<'_>) -> Selection {
         let pieces = pieces(&self.0.key);
-        let is_glob = pieces.iter().any(|piece| own(piece).contains(['*', '?']));
-        if is_glob {
-            let bucket = fill(&self.0.bucket, values);
+        if is_glob(&pieces) {
+            let bucket = fill_address(&self.0.bucket, values);
             let (glob, beginning) = glob(&pieces, values);
             return Selection::Matching { glob: ObjectUri::new(bucket, glob), beginning };
         }
         match pieces.last() {
-            Some(last) if !own(last).ends_with('/') => Selection::One(self.filled(values)),
-            Some(_) | None => Selection::Under(self.filled(values)),
+            Some(Piece::Text(text)) if text.ends_with('/') => Selection::Under(self.filled(values)),
+            Some(Piece::Text(_) | Piece::Braced(_)) => Selection::One(self.filled(values)),
+            None => Selection::Under(self.filled(values)),
         }
     }
 }
 
-/// What a piece says itself: the glob's braces do, a placeholder does not.
-fn own<'t>(piece: &Piece<'t>) -> &'t str {
+/// The placeholder that a piece is, if it is one.
+fn placeholder<'t>(piece: &Piece<'t>) -> Option<&'t str> {
     match piece {
-        Piece::Text(text) => text,
-        Piece::Placeholder(braced) if is_of_a_glob(braced) => braced,
-        Piece::Placeholder(_) => "",
+        Piece::Braced(braced) if !braced.is_escaped() => Some(braced.name),
+        Piece::Braced(_) | Piece::Text(_) => None,
     }
+}
+
+/// What a piece stands for in every run; nothing for a placeholder.
+fn literal(piece: &Piece<'_>) -> Option<String> {
+    match piece {
+        Piece::Text(text) => Some((*text).to_owned()),
+        Piece::Braced(Braced { backslashes, name }) if backslashes % 2 == 1 => {
+            Some(format!("{}{{{name}}}", "\\".repeat(backslashes / 2)))
+        }
+        Piece::Braced(_) => None,
+    }
+}
+
+/// Whether the job's own text makes a glob: a star, a question mark, something in brackets, or alternatives in braces.
+fn is_glob(pieces: &[Piece<'_>]) -> bool {
+    let mut has_bracket = false;
+    pieces.iter().any(|piece| {
+        let text = match piece {
+            Piece::Text(text) => text,
+            Piece::Braced(braced) if is_of_a_glob(braced.name) => {
+                if braced.name.contains(',') && !braced.is_escaped() {
+                    return true;
+                }
+                braced.name
+            }
+            Piece::Braced(_) => "",
+        };
+        has_bracket |= text.contains('[');
+        text.contains(['*', '?']) || has_bracket && text.contains(']')
+    })
 }
 
 /// Whether what stands between two braces is a glob's and no placeholder: alternatives, or braces that backslashes or
@@ -105,18 +138,8 @@ pub(super) fn is_of_a_glob(braced: &str) -> bool {
 fn glob(pieces: &[Piece<'_>], values: &Values<'_>) -> (String, String) {
     let (mut glob, mut beginning, mut literal) = (String::new(), String::new(), true);
     for piece in pieces {
-        let value = match piece {
-            Piece::Text(_) => None,
-            Piece::Placeholder(name) => values.get(name),
-        };
-        match (piece, value) {
-            (_, Some(value)) => {
-                glob.push_str(&escaped(&value));
-                if literal {
-                    beginning.push_str(&value);
-                }
-            }
-            (Piece::Text(text), None) => {
+        match piece {
+            Piece::Text(text) => {
                 glob.push_str(text);
                 let plain = text.find(['*', '?', '[', '{', '\\']);
                 if literal {
@@ -124,9 +147,20 @@ fn glob(pieces: &[Piece<'_>], values: &Values<'_>) -> (String, String) {
                 }
                 literal &= plain.is_none();
             }
-            (Piece::Placeholder(braced), None) => {
-                glob.push_str(&format!("{{{braced}}}"));
+            Piece::Braced(braced) if is_of_a_glob(braced.name) => {
+                glob.push_str(&braced.to_string());
                 literal = false;
+            }
+            // A glob halves backslashes itself.
+            Piece::Braced(Braced { backslashes, name }) => {
+                let single = Braced { backslashes: backslashes % 2, name };
+                let value = single.filled(values);
+                glob.push_str(&"\\".repeat(backslashes - backslashes % 2));
+                glob.push_str(&escaped(&value));
+                literal &= *backslashes < 2;
+                if literal {
+                    beginning.push_str(&value);
+                }
             }
         }
     }
@@ -229,7 +263,23 @@ mod tests {
         );
         assert_eq!(selected("s3://in/x{a,b}*", "k"), glob("x{a,b}*", "x"));
         assert_eq!(selected("s3://in/x\\{a\\}*", "k"), glob("x\\{a\\}*", "x"));
-        assert_eq!(selected("s3://in/x{a,b}", "k"), one("in", "x{a,b}"), "no star, no glob");
+        assert_eq!(selected("s3://in/x{a,b}", "k"), glob("x{a,b}", "x"));
+        assert_eq!(selected("s3://in/x[ab].csv", "k"), glob("x[ab].csv", "x"));
+        assert_eq!(selected("s3://in/x\\[1\\]", "k"), glob("x\\[1\\]", "x"));
+        assert_eq!(selected("s3://in/x[1", "k"), one("in", "x[1"));
+    }
+
+    #[test]
+    fn a_keys_own_braces_are_written_with_a_backslash() {
+        for written in ["\\{name}", "\\{name\\}"] {
+            assert_eq!(selected(&format!("s3://in/{written}.csv"), "k"), one("in", "{name}.csv"));
+        }
+        let matching = selected("s3://in/\\{name}/{name}*", "k");
+        let glob = ObjectUri::new("in", "\\{name\\}/n*");
+        assert_eq!(matching, Selection::Matching { glob, beginning: "{name}/n".to_owned() });
+        let output: UriTemplate = "s3://in/\\{name}/x".parse().unwrap();
+        assert!(output.surely_begins("{name}/") && !output.surely_begins("n"));
+        assert!(output.surely_ends("}/x") && !output.surely_ends("y"));
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub enum DeploymentError {
     #[error("'{0}' is no name of a value; it has one or more letters, digits, '_' and '-'")]
     Name(String),
     /// A value that could be taken for a placeholder itself.
-    #[error("the value '{1}' of '{0}' must not hold braces")]
+    #[error("the value '{1}' of '{0}' must not hold braces, nor end with a backslash")]
     Braces(String, String),
 }
 
@@ -36,7 +36,7 @@ impl Deployment {
         if !is_name(name) {
             return Err(DeploymentError::Name(name.to_owned()));
         }
-        if value.contains(['{', '}']) {
+        if value.contains(['{', '}']) || value.ends_with('\\') {
             return Err(DeploymentError::Braces(name.to_owned(), value.to_owned()));
         }
         self.0.insert(name.to_owned(), value.to_owned());
@@ -57,12 +57,14 @@ impl Deployment {
         problems
     }
 
+    /// Escaped placeholders stay as they are written, so that filling twice is filling once: a run unescapes them.
     fn filled(&self, text: &str) -> String {
-        let filled = pieces(text).into_iter().map(|piece| match piece {
-            Piece::Text(text) => text.to_owned(),
-            Piece::Placeholder(name) => {
-                let value = name.strip_prefix(DEPLOYMENT).and_then(|name| self.0.get(name));
-                value.cloned().unwrap_or_else(|| format!("{{{name}}}"))
+        let filled = pieces(text).into_iter().map(|piece| {
+            let Piece::Braced(braced) = piece else { return piece.to_string() };
+            let value = braced.name.strip_prefix(DEPLOYMENT).and_then(|name| self.0.get(name));
+            match value.filter(|_| !braced.is_escaped()) {
+                Some(value) => "\\".repeat(braced.backslashes / 2) + value,
+                None => piece.to_string(),
             }
         });
         filled.collect()
@@ -111,7 +113,7 @@ mod tests {
         let mut document = json!({
             "name": "{deployment.bucket}",
             "source": { "objects": { "uri": ["s3://{deployment.bucket}/{a,{deployment.mode}}*", "s3://x/{name}"] } },
-            "task": { "command": ["a", "{deployment.mode}{x}"], "environment": { "a/b~": "{deployment.mode}" } },
+            "task": { "command": ["a", "{deployment.mode}{x}", "\\{deployment.mode}"], "environment": { "a/b~": "{deployment.mode}" } },
             "output": { "uri": "s3://{deployment.bucket}/{object_key}" },
             "on_object_created": { "bucket": "{deployment.bucket}" }
         });
@@ -119,7 +121,7 @@ mod tests {
         let expected = json!({
             "name": "{deployment.bucket}",
             "source": { "objects": { "uri": ["s3://b-1/{a,fast}*", "s3://x/{name}"] } },
-            "task": { "command": ["a", "fast{x}"], "environment": { "a/b~": "fast" } },
+            "task": { "command": ["a", "fast{x}", "\\{deployment.mode}"], "environment": { "a/b~": "fast" } },
             "output": { "uri": "s3://b-1/{object_key}" },
             "on_object_created": { "bucket": "b-1" }
         });
@@ -140,7 +142,14 @@ mod tests {
 
     #[test]
     fn values_that_could_be_taken_for_placeholders_are_refused() {
-        for text in ["[]", "{\"a\": 1}", "{\"a b\": \"x\"}", "{\"\": \"x\"}", "{\"a\": \"{name}\"}"] {
+        for text in [
+            "[]",
+            "{\"a\": 1}",
+            "{\"a b\": \"x\"}",
+            "{\"\": \"x\"}",
+            "{\"a\": \"{name}\"}",
+            "{\"a\": \"x\\\\\"}",
+        ] {
             assert!(text.parse::<Deployment>().is_err(), "{text}");
         }
     }

@@ -28,7 +28,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::{RetryConfig, RetryPartition, TokenBucket};
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
-    Builder, Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
+    Builder, Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation, SharedHttpClient,
     StalledStreamProtectionConfig,
 };
 use aws_smithy_http_client::tls;
@@ -92,6 +92,19 @@ impl S3Settings {
     }
 }
 
+/// The way to S3. Where nothing is asked but a plain HTTP endpoint, there is no TLS: its trust takes a while to load, and a
+/// machine without CA certificates would be warned of what it does not need.
+fn http_client(endpoint: Option<&str>, settings: &S3Settings) -> SharedHttpClient {
+    let builder = aws_smithy_http_client::Builder::new().pool_idle_timeout(IDLE_CONNECTION);
+    // Other credentials may have to be asked for, over HTTPS.
+    let has_keys = settings.credentials.is_some()
+        || settings.profile.is_none() && std::env::var("AWS_ACCESS_KEY_ID").is_ok_and(|id| !id.is_empty());
+    if has_keys && endpoint.is_some_and(|endpoint| endpoint.starts_with("http://")) {
+        return builder.build_http();
+    }
+    builder.tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc)).build_https()
+}
+
 /// Objects in Amazon S3. Cheap to clone; clones share their connections. Never let one cross a fork: the children
 /// would share its sockets.
 #[derive(Clone, Debug)]
@@ -112,12 +125,7 @@ impl S3Store {
 
     async fn config(settings: S3Settings) -> Builder {
         let mut shared = aws_config::defaults(behaviour())
-            .http_client(
-                aws_smithy_http_client::Builder::new()
-                    .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
-                    .pool_idle_timeout(IDLE_CONNECTION)
-                    .build_https(),
-            )
+            .http_client(http_client(settings.endpoint.as_deref(), &settings))
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
             .timeout_config(attempt_time(SMALL_REQUEST));
         if let Some(profile) = settings.profile {
