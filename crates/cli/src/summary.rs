@@ -321,6 +321,7 @@ mod tests {
             message: "the program python3 exited with status 3".into(),
             stderr_tail: "Traceback\nValueError: x\n".into(),
             attempts: 3,
+            input: None,
             rest: None,
         };
         Report {

@@ -1,7 +1,7 @@
 //! What is wrong with a plan, found without knowing how it was made.
 
 use super::{Plan, PlannedInput, Redrive, Series, Slice, Span};
-use crate::chunk::{Chunk, Input, ObjectVersion};
+use crate::chunk::{Bytes, Chunk, Input, ObjectVersion};
 use crate::limits::{CHUNKS_MAX, HEADER_JSON_BYTES_MAX, KEY_BYTES};
 use crate::problem::Problem;
 
@@ -99,7 +99,7 @@ fn unfit_rest(plan: &Plan, redrive: &Redrive, at: usize) -> Option<String> {
         .and_then(|before| redrive.rests.get(before))
         .is_none_or(|before| before.index < index);
     let whole = plan.chunk(index).filter(|_| redrive.place(index).is_some());
-    let is_its_end = whole.is_some_and(|whole| is_end_of(&rest.input, &whole.input));
+    let is_its_end = whole.is_some_and(|whole| is_end_of(&rest.input, &whole.input, &plan.input));
     if is_behind_the_last && cut > 0 && is_its_end {
         return None;
     }
@@ -109,11 +109,11 @@ fn unfit_rest(plan: &Plan, redrive: &Redrive, at: usize) -> Option<String> {
 }
 
 /// Whether `rest` is what is left of `whole` behind some of it. What cannot be cut has no rest but itself.
-fn is_end_of(rest: &Input, whole: &Input) -> bool {
+fn is_end_of(rest: &Input, whole: &Input, input: &PlannedInput) -> bool {
     match (rest, whole) {
         (Input::Bytes(rest), Input::Bytes(whole)) => {
-            // Its last record may end behind it, and so may what it has taken over from the next.
-            rest.object == whole.object && rest.end >= whole.end && rest.start >= whole.start
+            let is_end = rest.end == whole.end && (whole.start..=whole.end).contains(&rest.start);
+            rest.object == whole.object && (is_end || takes_over(rest, whole, input))
         }
         (Input::Items { first, count }, Input::Items { first: from, count: all }) => {
             first >= from && first.checked_add(*count) == from.checked_add(*all)
@@ -121,6 +121,14 @@ fn is_end_of(rest: &Input, whole: &Input) -> bool {
         (Input::Range { .. }, Input::Range { .. }) => rest == whole,
         _ => false,
     }
+}
+
+/// Whether `rest` is what is left of `whole` and of chunks behind it whose records that has taken over, as it may in a CSV.
+fn takes_over(rest: &Bytes, whole: &Bytes, input: &PlannedInput) -> bool {
+    let PlannedInput::Objects { rule, chunk_bytes, .. } = input else { return false };
+    let more = rest.end.saturating_sub(whole.end);
+    let is_nominal = more.is_multiple_of((*chunk_bytes).max(1)) || rest.reaches_the_end();
+    rule.may_guess() && rest.start >= whole.start && rest.end >= whole.end && is_nominal
 }
 
 /// The first partition that does not go on where the one before it ended.
