@@ -21,7 +21,21 @@ const OURS: [(&str, &[&str]); 16] = [
     ("reducer", &["flow", "store", "gather", "runtime"]),
     ("emulator", &[]),
     ("stack", &[]),
-    ("cli", &["flow", "store", "invoke", "runtime", "dispatcher", "worker", "reducer", "emulator", "stack"]),
+    (
+        "cli",
+        &[
+            "flow",
+            "store",
+            "invoke",
+            "pool",
+            "runtime",
+            "dispatcher",
+            "worker",
+            "reducer",
+            "emulator",
+            "stack",
+        ],
+    ),
     (
         "e2e",
         &[

@@ -12,10 +12,12 @@ use jiff::Timestamp;
 mod advice;
 mod job;
 mod machine;
+mod records;
 pub(crate) mod stack;
 
 pub(crate) use job::JobArgs;
 pub(crate) use machine::{MachineArgs, PlaceArgs, S3Choice};
+pub(crate) use records::RecordArgs;
 
 use self::stack::{StackArgs, StackCommand};
 use crate::exit;
@@ -132,13 +134,8 @@ pub(crate) struct MapArgs {
     /// {start_date}, {start_time}; \{name} is the text {name}. In inputs and in the program's words, braces are only braces.
     #[arg(long, short, value_name = "PATH")]
     pub(crate) output: String,
-    /// What ends a record: `lines`, `csv` (a line feed outside quotes), `none` (a file is never split), or a text such
-    /// as ';' or '\t' (with \n, \r, \t, \0 and \\).
-    #[arg(long, default_value = "lines", value_name = "lines|csv|none|SEP")]
-    pub(crate) split: String,
-    /// The first record of each file is a header, which every process gets. Needs --split csv.
-    #[arg(long)]
-    pub(crate) header: bool,
+    #[command(flatten)]
+    pub(crate) records: RecordArgs,
     /// How many bytes a process is given, give or take a record [default: 64MiB]
     #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
     pub(crate) chunk_bytes: Option<ByteCount>,

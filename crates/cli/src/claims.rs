@@ -6,9 +6,11 @@ use fanfold_runtime::Error;
 use crate::args::ProgramRun;
 use crate::find::Found;
 use crate::joblog::Joblog;
+use crate::stdout;
 use crate::target::{Claim, Identity, Target};
 
-/// Refuses a run in which the output, the joblog or `--json` would go to one file, or the joblog over an input.
+/// Refuses a run in which the output, the joblog or `--json` would go to one file, or the joblog over an input, or anything to a
+/// standard output that is closed.
 ///
 /// # Errors
 /// `invalid_job`, with what the user typed.
@@ -23,6 +25,9 @@ pub(crate) fn are_free(
         is_no_input(&joblog, found)?;
     }
     let claims: Vec<Claim<'_>> = output.into_iter().chain(joblog.claim()).chain(json).collect();
+    if claims.iter().any(|(_, target)| **target == Target::Stdout) {
+        stdout::is_open()?;
+    }
     are_distinct(&claims)
 }
 

@@ -40,6 +40,7 @@ mod redrive;
 mod run;
 mod signals;
 mod stderr;
+mod split;
 mod stdout;
 mod summary;
 mod sweep;

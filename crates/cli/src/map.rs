@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use fanfold_flow::code::Code;
 use fanfold_flow::job::{Compress, Format};
 use fanfold_flow::template;
 use fanfold_runtime::Error;
 use serde_json::{Map, Value, json};
 
 use crate::args::MapArgs;
+use crate::split;
 
 /// Longest name that is made from an input's.
 const NAME_BYTES_MAX: usize = 40;
@@ -16,7 +16,7 @@ const NAME_BYTES_MAX: usize = 40;
 /// The job that the command line describes.
 ///
 /// # Errors
-/// When the separator has an escape that is none.
+/// When a flag has a value that is none, or goes with another split.
 pub(crate) fn document(args: &MapArgs) -> Result<Value, Error> {
     let mut objects = Map::new();
     let uri = match literal(args.inputs()).as_slice() {
@@ -24,10 +24,7 @@ pub(crate) fn document(args: &MapArgs) -> Result<Value, Error> {
         several => json!(several),
     };
     objects.insert("uri".into(), uri);
-    objects.insert("split".into(), split(&args.split)?);
-    if args.header {
-        objects.insert("header".into(), json!(true));
-    }
+    split::add_to(&mut objects, &args.records)?;
     if let Some(bytes) = args.chunk_bytes {
         objects.insert("chunk_bytes".into(), json!(bytes));
     }
@@ -99,40 +96,6 @@ fn literal(inputs: &[String]) -> Vec<String> {
         false => template::escape(input),
     };
     inputs.iter().map(escaped).collect()
-}
-
-fn split(text: &str) -> Result<Value, Error> {
-    match text {
-        "lines" | "csv" | "none" => Ok(json!(text)),
-        separator => Ok(json!({ "separator": unescaped(separator)? })),
-    }
-}
-
-/// The text with `\n`, `\r`, `\t`, `\0` and `\\` taken for what they stand for: a shell makes line feeds hard to type.
-fn unescaped(text: &str) -> Result<String, Error> {
-    let mut plain = String::with_capacity(text.len());
-    let mut letters = text.chars();
-    while let Some(letter) = letters.next() {
-        if letter != '\\' {
-            plain.push(letter);
-            continue;
-        }
-        plain.push(match letters.next() {
-            Some('n') => '\n',
-            Some('r') => '\r',
-            Some('t') => '\t',
-            Some('0') => '\0',
-            Some('\\') => '\\',
-            other => {
-                let given = other.map(String::from).unwrap_or_default();
-                let message = format!(
-                    "read --split '{text}': '\\{given}' stands for nothing; there are \\n, \\r, \\t, \\0 and \\\\"
-                );
-                return Err(Error::new(Code::InvalidJob, message));
-            }
-        });
-    }
-    Ok(plain)
 }
 
 /// A job's name after its first input: `birdstrikes` for `data/birdstrikes.csv`.
@@ -242,18 +205,6 @@ mod tests {
         assert_eq!(job.pointer("/source/objects/uri"), Some(&expected));
         assert_eq!(job.pointer("/task/command/1"), Some(&json!("s/\\{name}/Bob/; a\\{3\\}")));
         assert_eq!(job.pointer("/output/uri"), Some(&json!("out-{name}")));
-    }
-
-    #[test]
-    fn a_separator_may_be_written_with_escapes() {
-        for (text, separator) in
-            [(";", ";"), ("\\n--\\n", "\n--\n"), ("\\t", "\t"), ("a\\\\b", "a\\b"), ("\\0", "\0")]
-        {
-            assert_eq!(split(text).unwrap(), json!({ "separator": separator }));
-        }
-        for text in ["\\x", "a\\"] {
-            assert!(split(text).unwrap_err().to_string().contains("stands for nothing"));
-        }
     }
 
     #[test]

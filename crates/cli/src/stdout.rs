@@ -13,6 +13,7 @@ use serde::Serialize;
 /// # Errors
 /// When standard output cannot be written.
 pub(crate) fn print(text: &str) -> Result<(), Error> {
+    is_open()?;
     print_to(&mut io::stdout().lock(), text).map(drop)
 }
 
@@ -31,6 +32,7 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Error> {
 /// # Errors
 /// When standard output cannot be written.
 pub(crate) fn print_styled(text: &str) -> Result<bool, Error> {
+    is_open()?;
     print_to(&mut anstream::stdout().lock(), text)
 }
 
@@ -59,6 +61,17 @@ fn has_no_reader(pipe: &impl AsFd) -> bool {
     let mut polled = [PollFd::new(pipe, PollFlags::empty())];
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
     rustix::event::poll(&mut polled, Some(&at_once)).is_ok() && polled[0].revents().contains(PollFlags::ERR)
+}
+
+/// That there is no standard output: what is printed would be lost.
+///
+/// # Errors
+/// When the program was started without one.
+pub(crate) fn is_open() -> Result<(), Error> {
+    if fanfold_pool::stdout_was_closed() {
+        return Err(Error::new(Code::InvalidJob, format!("write {NAME}: it is closed")));
+    }
+    Ok(())
 }
 
 fn print_to(out: &mut dyn Write, text: &str) -> Result<bool, Error> {

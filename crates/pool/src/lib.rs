@@ -51,6 +51,7 @@ mod cgroup;
 mod error;
 mod feed;
 mod fork;
+mod inherited;
 mod input;
 mod leash;
 mod leftovers;
@@ -72,6 +73,7 @@ mod usage;
 
 pub use error::{RunError, StandardStream, StartError};
 pub use fork::{ForkServer, ForkedTask, FrameError, Task, TaskInput, TaskOutput, serve_forks};
+pub use inherited::stdout_was_closed;
 pub use input::Input;
 pub use leftovers::Leftover;
 pub use log::{LINE_BYTES_MAX, Log, TAIL_BYTES, Tail};

@@ -182,6 +182,18 @@ fn every_format_is_the_same_on_standard_output_as_in_a_file() {
 }
 
 #[test]
+fn a_closed_standard_output_is_no_place_for_an_output() {
+    let sandbox = with_lines();
+    for output in ["-o -", "-o out --json", "-o out --joblog -"] {
+        let script = format!("\"$F\" map in {output} -q -- touch ran >&-");
+        shell(&sandbox, &script).failed_with(2).says(&["write standard output: it is closed"]);
+    }
+    sandbox.assert_clean(&["in"]);
+    shell(&sandbox, "\"$F\" map in -o - -q -- cat > /dev/null").succeeded();
+    shell(&sandbox, "\"$F\" map in -o out -q -- cat >&-").succeeded();
+}
+
+#[test]
 fn words_that_cannot_be_printed_change_nothing() {
     let sandbox = with_lines();
     shell(&sandbox, "\"$F\" map in -o out -- cat 2>/dev/full").succeeded();
