@@ -1,0 +1,147 @@
+//! gzip members, one after another, and the zeros that may follow (RFC 1952).
+
+mod body;
+mod header;
+mod proof;
+mod shift;
+
+use crate::checkpoint::Inside;
+use crate::error::Cause;
+use crate::step::{Border, Fault, Format, Stepped};
+
+use body::Body;
+use header::Header;
+
+pub(crate) struct Gzip {
+    state: State,
+    body: Body,
+    /// True until a member has begun: a file has at least one.
+    is_first: bool,
+}
+
+enum State {
+    /// Before a member, or at the end.
+    Between,
+    /// After a member, among zeros.
+    Padding,
+    Header(Header),
+    /// Before the rest of a byte that a checkpoint is in.
+    Resuming {
+        bit: u8,
+    },
+    Body,
+    /// The member's CRC32 and length, as far as they are known.
+    Trailer {
+        bytes: [u8; 8],
+        filled: usize,
+    },
+}
+
+impl Gzip {
+    pub(crate) fn new(is_first: bool) -> Self {
+        Self { state: State::Between, body: Body::new(), is_first }
+    }
+
+    pub(crate) fn resume(inside: &Inside) -> Self {
+        Self { state: State::Resuming { bit: inside.bit }, body: Body::resume(inside), is_first: false }
+    }
+
+    /// Takes the first byte of a member or of the padding.
+    fn begin(&mut self, input: &[u8]) -> Result<Stepped, Fault> {
+        match input.first() {
+            None => Ok(Stepped::default()),
+            Some(0) if !self.is_first => {
+                self.state = State::Padding;
+                Ok(Stepped { consumed: 1, ..Stepped::default() })
+            }
+            Some(_) => {
+                let header = Header::new(self.is_first);
+                self.is_first = false;
+                self.header(header, input)
+            }
+        }
+    }
+
+    /// Takes bytes of a header, and gets the body ready at its end.
+    fn header(&mut self, mut header: Header, input: &[u8]) -> Result<Stepped, Fault> {
+        for (at, byte) in input.iter().enumerate() {
+            let is_done = header.take(*byte).map_err(|cause| Fault::at(at, cause))?;
+            if is_done {
+                self.body.begin();
+                self.state = State::Body;
+                return Ok(Stepped { consumed: at + 1, ..Stepped::default() });
+            }
+        }
+        self.state = State::Header(header);
+        Ok(Stepped { consumed: input.len(), ..Stepped::default() })
+    }
+
+    /// Skips zeros. Where they end, a member must begin.
+    fn padding(&mut self, input: &[u8]) -> Result<Stepped, Fault> {
+        match input.iter().take_while(|byte| **byte == 0).count() {
+            0 if !input.is_empty() => self.begin(input),
+            consumed => Ok(Stepped { consumed, ..Stepped::default() }),
+        }
+    }
+
+    /// Takes bytes of the trailer, and compares.
+    fn trailer(&mut self, mut bytes: [u8; 8], filled: usize, input: &[u8]) -> Result<Stepped, Fault> {
+        let consumed = input.len().min(8 - filled);
+        bytes[filled..filled + consumed].copy_from_slice(&input[..consumed]);
+        let filled = filled + consumed;
+        if filled < 8 {
+            self.state = State::Trailer { bytes, filled };
+            return Ok(Stepped { consumed, ..Stepped::default() });
+        }
+        let [c0, c1, c2, c3, l0, l1, l2, l3] = bytes;
+        if u32::from_le_bytes([c0, c1, c2, c3]) != self.body.crc() {
+            return Err(Fault::at(consumed, Cause::Mismatch("its CRC32")));
+        }
+        if u32::from_le_bytes([l0, l1, l2, l3]) != self.body.length() {
+            return Err(Fault::at(consumed, Cause::Mismatch("its length")));
+        }
+        self.state = State::Between;
+        Ok(Stepped { consumed, produced: 0, border: Some(Border::default()) })
+    }
+}
+
+impl Format for Gzip {
+    fn step(&mut self, input: &[u8], output: &mut [u8], wants_border: bool) -> Result<Stepped, Fault> {
+        match &self.state {
+            State::Between => self.begin(input),
+            State::Padding => self.padding(input),
+            State::Header(header) => {
+                let header = header.clone();
+                self.header(header, input)
+            }
+            State::Resuming { bit: 0 } => {
+                self.state = State::Body;
+                self.step(input, output, wants_border)
+            }
+            State::Resuming { bit } => {
+                let Some(byte) = input.first() else { return Ok(Stepped::default()) };
+                self.body.shift(*bit, *byte)?;
+                self.state = State::Body;
+                Ok(Stepped { consumed: 1, ..Stepped::default() })
+            }
+            State::Body => {
+                let (step, is_end) = self.body.step(input, output, wants_border)?;
+                if !is_end {
+                    return Ok(step);
+                }
+                self.state = State::Trailer { bytes: [0; 8], filled: 0 };
+                // The end may have been in bits taken before, and a step that does nothing would ask for input.
+                if (step.consumed, step.produced) == (0, 0) {
+                    self.step(input, output, wants_border)
+                } else {
+                    Ok(step)
+                }
+            }
+            State::Trailer { bytes, filled } => self.trailer(*bytes, *filled, input),
+        }
+    }
+
+    fn may_end(&self) -> bool {
+        matches!(self.state, State::Between | State::Padding) && !self.is_first
+    }
+}
