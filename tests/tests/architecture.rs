@@ -41,7 +41,7 @@ const OURS: [(&str, &[&str]); 16] = [
 ];
 
 /// What only some crates may name, since they own it.
-const OWNED: [(&str, &[&str]); 15] = [
+const OWNED: [(&str, &[&str]); 17] = [
     ("aws-sdk-s3", &["store"]),
     ("aws-sdk-lambda", &["invoke"]),
     ("aws-sdk-cloudformation", &["stack"]),
@@ -53,9 +53,11 @@ const OWNED: [(&str, &[&str]); 15] = [
     ("nix", &["pool"]),
     ("rustix", &["pool", "emulator", "e2e"]),
     ("seccompiler", &["e2e"]),
-    // The worker compresses; what tests decompress is held to that.
+    // Compression decodes, the worker compresses; what tests decompress is held to that.
     ("flate2", &["worker", "e2e"]),
-    ("zstd", &["worker", "e2e"]),
+    ("zstd", &["compression", "worker", "e2e"]),
+    ("zlib-rs", &["compression"]),
+    ("bzip2", &["compression"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
 ];

@@ -4,15 +4,15 @@ use std::fmt;
 
 use crate::bzip2::Bzip2;
 use crate::checkpoint::Checkpoint;
-use crate::error::{Cause, DecodeError};
+use crate::error::{DecodeError, DecodeErrorKind};
 use crate::gzip::Gzip;
 use crate::kind::Codec;
-use crate::step::{Border, Format, Stepped};
+use crate::step::{FormatDecoder, ResumePoint, StepOutcome};
 use crate::zstd::Zstd;
 
 /// What a call of [`Decoder::decode`] did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
+pub struct DecodeProgress {
     /// How many bytes of the input were taken.
     pub consumed: usize,
     /// How many bytes of the output were written.
@@ -26,7 +26,7 @@ pub struct Progress {
 /// use fanfold_compression::{Codec, Decoder, stored_members};
 ///
 /// let file = stored_members(b"a,b\n1,2\n");
-/// let (mut decoder, mut text, mut piece) = (Decoder::new(Codec::Gzip, 0), Vec::new(), [0; 3]);
+/// let (mut decoder, mut text, mut piece) = (Decoder::new(Codec::Gzip, 0), Vec::<u8>::new(), [0; 3]);
 /// for mut fetched in file.chunks(7) {
 ///     loop {
 ///         let progress = decoder.decode(fetched, &mut piece)?;
@@ -44,7 +44,7 @@ pub struct Progress {
 /// ```
 pub struct Decoder {
     codec: Codec,
-    format: Box<dyn Format + Send>,
+    format: Box<dyn FormatDecoder + Send>,
     /// The byte of the file that is taken next.
     compressed: u64,
     decoded: u64,
@@ -61,7 +61,7 @@ impl Decoder {
     pub fn new(codec: Codec, start: u64) -> Self {
         // A part begins where the one before may have ended, so padding may be all that is there.
         let is_first = start == 0;
-        let format: Box<dyn Format + Send> = match codec {
+        let format: Box<dyn FormatDecoder + Send> = match codec {
             Codec::Gzip => Box::new(Gzip::new(is_first)),
             Codec::Zstd => Box::new(Zstd::new(is_first)),
             Codec::Bzip2 => Box::new(Bzip2::new(is_first)),
@@ -88,7 +88,7 @@ impl Decoder {
         decoder
     }
 
-    /// Looks for checkpoints, at least `spacing` decoded bytes apart. A few MiB cost next to nothing.
+    /// Looks for checkpoints, at least `spacing` decoded bytes apart. With 4 MiB, the cost is too small to measure.
     #[must_use]
     pub fn with_checkpoints(mut self, spacing: u64) -> Self {
         self.spacing = Some(spacing);
@@ -103,20 +103,20 @@ impl Decoder {
     ///
     /// # Errors
     /// If the data is not what it should be, now and in every later call. What this call wrote is then of no use.
-    pub fn decode(&mut self, input: &[u8], output: &mut [u8]) -> Result<Progress, DecodeError> {
+    pub fn decode(&mut self, input: &[u8], output: &mut [u8]) -> Result<DecodeProgress, DecodeError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
         if output.is_empty() {
-            return Err(self.error(Cause::Misused("its output buffer is empty")));
+            return Err(self.error(DecodeErrorKind::Misused("its output buffer is empty")));
         }
-        let mut progress = Progress::default();
+        let mut progress = DecodeProgress::default();
         while progress.produced < output.len() {
             let wants_border = self.spacing.is_some() && self.decoded >= self.next_checkpoint;
             let input = &input[progress.consumed..];
             match self.format.step(input, &mut output[progress.produced..], wants_border) {
-                Ok(Stepped { consumed: 0, produced: 0, border: None }) => break,
-                Ok(Stepped { consumed, produced, border }) => {
+                Ok(StepOutcome { consumed: 0, produced: 0, border: None }) => break,
+                Ok(StepOutcome { consumed, produced, border }) => {
                     progress.consumed += consumed;
                     progress.produced += produced;
                     self.compressed += consumed as u64;
@@ -125,10 +125,10 @@ impl Decoder {
                         self.keep(border);
                     }
                 }
-                Err(fault) => {
-                    self.compressed += fault.consumed as u64;
-                    self.decoded += fault.produced as u64;
-                    let error = self.error(fault.cause);
+                Err(error) => {
+                    self.compressed += error.consumed as u64;
+                    self.decoded += error.produced as u64;
+                    let error = self.error(error.kind);
                     self.failed = Some(error.clone());
                     return Err(error);
                 }
@@ -137,15 +137,16 @@ impl Decoder {
         Ok(progress)
     }
 
-    /// Says that no more input follows.
+    /// Checks that the file or part may end with the input so far. Decoding can continue all the same, as for a record that
+    /// ends in the next part.
     ///
     /// # Errors
-    /// If the file or part may not end here: it is cut short, or parts were cut where none begins.
+    /// If it may not: the file is cut short, or parts were cut at a place where none begins.
     pub fn finish(&self) -> Result<(), DecodeError> {
         match &self.failed {
             Some(error) => Err(error.clone()),
             None if self.format.may_end() => Ok(()),
-            None => Err(self.error(Cause::Truncated)),
+            None => Err(self.error(DecodeErrorKind::Truncated)),
         }
     }
 
@@ -167,7 +168,7 @@ impl Decoder {
         self.decoded
     }
 
-    fn keep(&mut self, border: Border) {
+    fn keep(&mut self, border: ResumePoint) {
         let decoded = self.decoded - border.decoded_back;
         self.checkpoint = Some(Checkpoint {
             codec: self.codec,
@@ -178,8 +179,8 @@ impl Decoder {
         self.next_checkpoint = decoded.saturating_add(self.spacing.unwrap_or(u64::MAX));
     }
 
-    fn error(&self, cause: Cause) -> DecodeError {
-        DecodeError { codec: self.codec, cause, compressed: self.compressed, decoded: self.decoded }
+    fn error(&self, kind: DecodeErrorKind) -> DecodeError {
+        DecodeError { codec: self.codec, kind, compressed: self.compressed, decoded: self.decoded }
     }
 }
 

@@ -4,14 +4,14 @@ use thiserror::Error;
 
 use crate::Codec;
 
-/// A file that is not what its first bytes promise.
+/// A file that cannot be decoded, or not to its end.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("{cause} at byte {compressed} of the {codec} file ({decoded} bytes were decoded)")]
+#[error("{kind} at byte {compressed} of the {codec} file ({decoded} bytes were decoded)")]
 pub struct DecodeError {
     /// The format.
     pub codec: Codec,
     /// What is wrong.
-    pub cause: Cause,
+    pub kind: DecodeErrorKind,
     /// The byte of the file at which it was noticed: the damage is there or before.
     pub compressed: u64,
     /// How many bytes had been decoded, counted from the start of the file or of the part.
@@ -20,7 +20,7 @@ pub struct DecodeError {
 
 /// What is wrong with a file.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum Cause {
+pub enum DecodeErrorKind {
     /// The file does not begin as its format does.
     #[error("there is no header")]
     NoHeader,
@@ -36,7 +36,7 @@ pub enum Cause {
     /// The data was decoded, and is not what was compressed.
     #[error("the data is corrupt ({0} does not match)")]
     Mismatch(&'static str),
-    /// The buffer for decoded bytes is empty, or a checkpoint is not one of ours.
+    /// The buffer for decoded bytes is empty.
     #[error("the decoder was misused ({0})")]
     Misused(&'static str),
 }

@@ -6,15 +6,15 @@ mod proof;
 mod shift;
 
 use crate::checkpoint::Inside;
-use crate::error::Cause;
-use crate::step::{Border, Fault, Format, Stepped};
+use crate::error::DecodeErrorKind;
+use crate::step::{FormatDecoder, ResumePoint, StepError, StepOutcome};
 
-use body::Body;
-use header::Header;
+use body::GzipBody;
+use header::GzipHeader;
 
 pub(crate) struct Gzip {
     state: State,
-    body: Body,
+    body: GzipBody,
     /// True until a member has begun: a file has at least one.
     is_first: bool,
 }
@@ -24,7 +24,7 @@ enum State {
     Between,
     /// After a member, among zeros.
     Padding,
-    Header(Header),
+    Header(GzipHeader),
     /// Before the rest of a byte that a checkpoint is in.
     Resuming {
         bit: u8,
@@ -39,74 +39,79 @@ enum State {
 
 impl Gzip {
     pub(crate) fn new(is_first: bool) -> Self {
-        Self { state: State::Between, body: Body::new(), is_first }
+        Self { state: State::Between, body: GzipBody::new(), is_first }
     }
 
     pub(crate) fn resume(inside: &Inside) -> Self {
-        Self { state: State::Resuming { bit: inside.bit }, body: Body::resume(inside), is_first: false }
+        Self { state: State::Resuming { bit: inside.bit }, body: GzipBody::resume(inside), is_first: false }
     }
 
     /// Takes the first byte of a member or of the padding.
-    fn begin(&mut self, input: &[u8]) -> Result<Stepped, Fault> {
+    fn begin(&mut self, input: &[u8]) -> Result<StepOutcome, StepError> {
         match input.first() {
-            None => Ok(Stepped::default()),
+            None => Ok(StepOutcome::default()),
             Some(0) if !self.is_first => {
                 self.state = State::Padding;
-                Ok(Stepped { consumed: 1, ..Stepped::default() })
+                Ok(StepOutcome { consumed: 1, ..StepOutcome::default() })
             }
             Some(_) => {
-                let header = Header::new(self.is_first);
+                let header = GzipHeader::new(self.is_first);
                 self.is_first = false;
                 self.header(header, input)
             }
         }
     }
 
-    /// Takes bytes of a header, and gets the body ready at its end.
-    fn header(&mut self, mut header: Header, input: &[u8]) -> Result<Stepped, Fault> {
+    /// Takes bytes of a header. At its end the body begins.
+    fn header(&mut self, mut header: GzipHeader, input: &[u8]) -> Result<StepOutcome, StepError> {
         for (at, byte) in input.iter().enumerate() {
-            let is_done = header.take(*byte).map_err(|cause| Fault::at(at, cause))?;
+            let is_done = header.take(*byte).map_err(|cause| StepError::at(at, cause))?;
             if is_done {
                 self.body.begin();
                 self.state = State::Body;
-                return Ok(Stepped { consumed: at + 1, ..Stepped::default() });
+                return Ok(StepOutcome { consumed: at + 1, ..StepOutcome::default() });
             }
         }
         self.state = State::Header(header);
-        Ok(Stepped { consumed: input.len(), ..Stepped::default() })
+        Ok(StepOutcome { consumed: input.len(), ..StepOutcome::default() })
     }
 
     /// Skips zeros. Where they end, a member must begin.
-    fn padding(&mut self, input: &[u8]) -> Result<Stepped, Fault> {
+    fn padding(&mut self, input: &[u8]) -> Result<StepOutcome, StepError> {
         match input.iter().take_while(|byte| **byte == 0).count() {
             0 if !input.is_empty() => self.begin(input),
-            consumed => Ok(Stepped { consumed, ..Stepped::default() }),
+            consumed => Ok(StepOutcome { consumed, ..StepOutcome::default() }),
         }
     }
 
     /// Takes bytes of the trailer, and compares.
-    fn trailer(&mut self, mut bytes: [u8; 8], filled: usize, input: &[u8]) -> Result<Stepped, Fault> {
+    fn trailer(&mut self, mut bytes: [u8; 8], filled: usize, input: &[u8]) -> Result<StepOutcome, StepError> {
         let consumed = input.len().min(8 - filled);
         bytes[filled..filled + consumed].copy_from_slice(&input[..consumed]);
         let filled = filled + consumed;
         if filled < 8 {
             self.state = State::Trailer { bytes, filled };
-            return Ok(Stepped { consumed, ..Stepped::default() });
+            return Ok(StepOutcome { consumed, ..StepOutcome::default() });
         }
         let [c0, c1, c2, c3, l0, l1, l2, l3] = bytes;
         if u32::from_le_bytes([c0, c1, c2, c3]) != self.body.crc() {
-            return Err(Fault::at(consumed, Cause::Mismatch("its CRC32")));
+            return Err(StepError::at(consumed, DecodeErrorKind::Mismatch("its CRC32")));
         }
         if u32::from_le_bytes([l0, l1, l2, l3]) != self.body.length() {
-            return Err(Fault::at(consumed, Cause::Mismatch("its length")));
+            return Err(StepError::at(consumed, DecodeErrorKind::Mismatch("its length")));
         }
         self.state = State::Between;
-        Ok(Stepped { consumed, produced: 0, border: Some(Border::default()) })
+        Ok(StepOutcome { consumed, produced: 0, border: Some(ResumePoint::default()) })
     }
 }
 
-impl Format for Gzip {
-    fn step(&mut self, input: &[u8], output: &mut [u8], wants_border: bool) -> Result<Stepped, Fault> {
+impl FormatDecoder for Gzip {
+    fn step(
+        &mut self,
+        input: &[u8],
+        output: &mut [u8],
+        wants_border: bool,
+    ) -> Result<StepOutcome, StepError> {
         match &self.state {
             State::Between => self.begin(input),
             State::Padding => self.padding(input),
@@ -119,10 +124,10 @@ impl Format for Gzip {
                 self.step(input, output, wants_border)
             }
             State::Resuming { bit } => {
-                let Some(byte) = input.first() else { return Ok(Stepped::default()) };
+                let Some(byte) = input.first() else { return Ok(StepOutcome::default()) };
                 self.body.shift(*bit, *byte)?;
                 self.state = State::Body;
-                Ok(Stepped { consumed: 1, ..Stepped::default() })
+                Ok(StepOutcome { consumed: 1, ..StepOutcome::default() })
             }
             State::Body => {
                 let (step, is_end) = self.body.step(input, output, wants_border)?;

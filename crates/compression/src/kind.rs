@@ -6,7 +6,7 @@ use crate::parts::{Subfield, gzip_subfield};
 
 /// A compressed or binary format that is recognised by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum FileKind {
     /// gzip whose members have no length in their headers (RFC 1952).
     Gzip,
     /// gzip in blocks of at most 64 KiB that have their lengths in their headers, as htslib's `bgzip` writes.
@@ -48,27 +48,27 @@ pub enum Codec {
     Bzip2,
 }
 
-/// First bytes that say it all.
-const MAGICS: [(&[u8], Kind); 11] = [
-    (b"\x28\xb5\x2f\xfd", Kind::Zstd),
-    (b"\xfd7zXZ\0", Kind::Xz),
-    (b"PK\x03\x04", Kind::Zip),
+/// First bytes that are enough.
+const MAGICS: [(&[u8], FileKind); 11] = [
+    (b"\x28\xb5\x2f\xfd", FileKind::Zstd),
+    (b"\xfd7zXZ\0", FileKind::Xz),
+    (b"PK\x03\x04", FileKind::Zip),
     // An archive without files, and one in several volumes.
-    (b"PK\x05\x06", Kind::Zip),
-    (b"PK\x07\x08", Kind::Zip),
-    (b"7z\xbc\xaf\x27\x1c", Kind::SevenZip),
-    (b"\x04\x22\x4d\x18", Kind::Lz4),
-    (b"\x1f\x9d", Kind::UnixCompress),
-    (b"\xff\x06\x00\x00sNaPpY", Kind::Snappy),
-    (b"Obj\x01", Kind::Avro),
-    (b"ARROW1\0\0", Kind::Arrow),
+    (b"PK\x05\x06", FileKind::Zip),
+    (b"PK\x07\x08", FileKind::Zip),
+    (b"7z\xbc\xaf\x27\x1c", FileKind::SevenZip),
+    (b"\x04\x22\x4d\x18", FileKind::Lz4),
+    (b"\x1f\x9d", FileKind::UnixCompress),
+    (b"\xff\x06\x00\x00sNaPpY", FileKind::Snappy),
+    (b"Obj\x01", FileKind::Avro),
+    (b"ARROW1\0\0", FileKind::Arrow),
 ];
 
-impl Kind {
-    /// How many first bytes tell all kinds apart. Fewer are enough if the file has no more.
+impl FileKind {
+    /// How many first bytes to look at, if the file has so many.
     pub const FIRST_BYTES: usize = 64;
 
-    /// The kind of a file that begins so; `None` if its first bytes are none that we know, as for all text.
+    /// The kind of a file that begins with these bytes; `None` if they are of no kind here, as for all text.
     ///
     /// Text can begin with any letters, so letters alone decide nothing: a CSV whose first column is named `PAR1` is no Parquet.
     pub fn of(first: &[u8]) -> Option<Self> {
@@ -81,14 +81,14 @@ impl Kind {
                 Some(Subfield::Ours { .. }) => Self::Members,
                 None => Self::Gzip,
             }),
-            // A frame to skip (RFC 8878, section 3.1.2). LZ4 has these too, and no encoder that begins with one.
+            // A skippable frame (RFC 8878, section 3.1.2). LZ4 has these too, but its encoders do not begin with one.
             [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Self::Zstd),
             [b'B', b'Z', b'h', b'1'..=b'9', rest @ ..]
                 if crate::bzip2::MAGICS.iter().any(|magic| rest.starts_with(magic)) =>
             {
                 Some(Self::Bzip2)
             }
-            // What follows is binary, in which bytes that no text has are not far.
+            // What follows in such a file is binary, with bytes that text does not have.
             [b'P', b'A', b'R', b'1' | b'E', rest @ ..] if rest.iter().any(|byte| is_binary(*byte)) => {
                 Some(Self::Parquet)
             }
@@ -106,7 +106,7 @@ impl Kind {
         }
     }
 
-    /// Its name, as messages say it.
+    /// Its name, for messages.
     pub fn name(self) -> &'static str {
         match self {
             Self::Gzip | Self::Members => "gzip",
@@ -126,7 +126,7 @@ impl Kind {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for FileKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
@@ -153,26 +153,26 @@ mod tests {
 
     #[test]
     fn each_kind_is_known_by_its_first_bytes() {
-        let cases: [(&[u8], Kind); 16] = [
-            (b"\x1f\x8b\x08\x00\0\0\0\0\0\x03", Kind::Gzip),
-            (b"\x1f\x8b\x08\x04\0\0\0\0\0\xff\x06\0BC\x02\0\x1b\0", Kind::Bgzf),
-            (&crate::stored_members(b"a,b\n"), Kind::Members),
-            (b"\x28\xb5\x2f\xfd\x04", Kind::Zstd),
-            (b"\x5e\x2a\x4d\x18\x04\0\0\0", Kind::Zstd),
-            (b"BZh91AY&SY", Kind::Bzip2),
-            (b"BZh1\x17\x72\x45\x38\x50\x90\0\0\0\0", Kind::Bzip2),
-            (b"\xfd7zXZ\0\0", Kind::Xz),
-            (b"PK\x03\x04\x14", Kind::Zip),
-            (b"7z\xbc\xaf\x27\x1c\0\x04", Kind::SevenZip),
-            (b"\x04\x22\x4d\x18\x64", Kind::Lz4),
-            (b"\x1f\x9d\x90", Kind::UnixCompress),
-            (b"\xff\x06\x00\x00sNaPpY", Kind::Snappy),
-            (b"PAR1\x15\x04\x15\x20", Kind::Parquet),
-            (b"Obj\x01\x04", Kind::Avro),
-            (b"ARROW1\0\0\xff", Kind::Arrow),
+        let cases: [(&[u8], FileKind); 16] = [
+            (b"\x1f\x8b\x08\x00\0\0\0\0\0\x03", FileKind::Gzip),
+            (b"\x1f\x8b\x08\x04\0\0\0\0\0\xff\x06\0BC\x02\0\x1b\0", FileKind::Bgzf),
+            (&crate::stored_members(b"a,b\n"), FileKind::Members),
+            (b"\x28\xb5\x2f\xfd\x04", FileKind::Zstd),
+            (b"\x5e\x2a\x4d\x18\x04\0\0\0", FileKind::Zstd),
+            (b"BZh91AY&SY", FileKind::Bzip2),
+            (b"BZh1\x17\x72\x45\x38\x50\x90\0\0\0\0", FileKind::Bzip2),
+            (b"\xfd7zXZ\0\0", FileKind::Xz),
+            (b"PK\x03\x04\x14", FileKind::Zip),
+            (b"7z\xbc\xaf\x27\x1c\0\x04", FileKind::SevenZip),
+            (b"\x04\x22\x4d\x18\x64", FileKind::Lz4),
+            (b"\x1f\x9d\x90", FileKind::UnixCompress),
+            (b"\xff\x06\x00\x00sNaPpY", FileKind::Snappy),
+            (b"PAR1\x15\x04\x15\x20", FileKind::Parquet),
+            (b"Obj\x01\x04", FileKind::Avro),
+            (b"ARROW1\0\0\xff", FileKind::Arrow),
         ];
         for (first, kind) in cases {
-            assert_eq!(Kind::of(first), Some(kind), "{first:?}");
+            assert_eq!(FileKind::of(first), Some(kind), "{first:?}");
         }
     }
 
@@ -192,14 +192,14 @@ mod tests {
             b"\xef\xbb\xbfa,b\n",
         ];
         for text in texts {
-            assert_eq!(Kind::of(text), None, "{text:?}");
+            assert_eq!(FileKind::of(text), None, "{text:?}");
         }
     }
 
     #[test]
     fn half_a_magic_decides_nothing() {
         for (magic, _) in MAGICS {
-            assert_eq!(Kind::of(&magic[..magic.len() - 1]), None, "{magic:?}");
+            assert_eq!(FileKind::of(&magic[..magic.len() - 1]), None, "{magic:?}");
         }
     }
 }

@@ -2,46 +2,50 @@
 //!
 //! | question | answer |
 //! |---|---|
-//! | What is this file? | [`Kind::of`] its first bytes: a kind we decode, a kind we refuse by name, or `None` for anything else |
+//! | What is this file? | [`FileKind::of`] its first bytes: a kind we decode, a kind we refuse by name, or `None` for anything else |
 //! | What are its decoded bytes? | [`Decoder`]: compressed pieces of any size in, decoded bytes into the caller's buffer |
 //! | Where can a retry resume? | [`Decoder::with_checkpoints`] and [`Decoder::take_checkpoint`]; [`Decoder::resume`] continues there |
-//! | Where can it be split? | [`find_part`] from any offset of the file, or [`Walk`] from a known start, without decoding |
+//! | Where can it be split? | [`find_part`] from any offset of the file, or [`PartWalk`] from a known start, without decoding |
 //! | How is splittable gzip written? | [`MemberWriter`] and [`stored_members`]: each member's header has its length |
 //!
-//! Nothing here reads, waits or spawns: the caller fetches bytes and passes them in. Nothing panics on any input.
+//! Nothing here reads, waits or spawns: the caller fetches bytes and passes them in. No input makes it panic.
 //!
 //! # Guarantees
 //! - Every check that a format has is made: CRC32 and length of each gzip member, checksum and content size of each Zstandard
-//!   frame, CRC of each bzip2 block and stream. Zstandard frames without a checksum exist; in these, a changed byte can pass.
-//! - [`Decoder::finish`] is an error unless the last bytes passed in ended a member, frame or stream. So a shortened file is
-//!   an error, and bytes that follow the last member are one too, except zeros after gzip, which tapes leave.
+//!   frame, CRC of each bzip2 block and stream. A Zstandard frame may lack a checksum; then a modified byte can go unnoticed.
+//! - [`Decoder::finish`] fails unless the input so far ends with a member, frame or stream. So a file that is cut short is an
+//!   error. Bytes after the last member are one too, except zeros after gzip, which tapes leave.
 //! - Errors name the compressed byte, counted from the start of the file, and how many bytes had been decoded.
 //! - A decoder that resumes at a checkpoint yields exactly the bytes that the first one yielded after it.
-//! - A part found by [`find_part`] is a guess that only a hostile file can make wrong. It becomes certain when the part before
-//!   it is decoded: that part's [`Decoder::finish`] fails unless a member ends exactly where the next part begins.
+//! - Only a file made to deceive can make [`find_part`] wrong, and then decoding fails: [`Decoder::finish`] of the part before is
+//!   an error, since no member ends where this part begins.
 //!
 //! # Costs
-//! - Memory of a [`Decoder`]: 0.1 MiB for gzip, up to 4 MiB for bzip2, the frame's window for Zstandard (8 MiB at most for
-//!   levels up to 19, 128 MiB for `--long`; more is refused). What is decoded goes to the caller's buffer, so nothing piles up.
-//! - A gzip [`Checkpoint`] holds the last 32 KiB of text. Finding one costs about 0.2 ms.
+//! - Memory of a [`Decoder`]: 0.3 MiB for gzip, 4 MiB for bzip2, for Zstandard the window of the frame (8 MiB at most up to level
+//!   19, 128 MiB with `--long`; more is refused). Decoded bytes go to the caller's buffer, so none pile up.
+//! - Speed on a core of 2024: gzip 0.65 GB of text a second, Zstandard 0.75, bzip2 0.03 (`cargo bench -p fanfold-compression`).
+//! - A gzip [`Checkpoint`] holds the last 32 KiB of text. To find one takes about 0.2 ms.
 //!
 //! # Where a decoder can resume
 //! | format | checkpoints |
 //! |---|---|
-//! | gzip | between deflate blocks (of some 50 to 200 KiB of text) and between members |
+//! | gzip | between deflate blocks (usually of 50 to 200 KiB of text) and between members |
 //! | Zstandard | between frames |
 //! | bzip2 | between streams |
 //!
-//! One huge frame or stream has no checkpoint inside: it is decoded again from its start. The same holds for gzip whose encoder
-//! put all text into one block, as zlib-ng and zlib-rs do at level 1.
+//! Inside one huge frame or stream there is no checkpoint: it is decoded again from its start. The same holds for a gzip member
+//! whose encoder put all text into one block, as zlib-ng and zlib-rs do at level 1.
 //!
 //! # What can be split
 //! | kind | by | found |
 //! |---|---|---|
-//! | [`Kind::Bgzf`], [`Kind::Members`] | member | from any offset, or by hops, since a header has its member's length |
-//! | [`Kind::Zstd`] | frame | from any offset, or by hops from block to block |
-//! | [`Kind::Bzip2`] | stream | from any offset |
-//! | [`Kind::Gzip`] | not at all | its members cannot be found without decoding: it is one part |
+//! | [`FileKind::Bgzf`], [`FileKind::Members`] | member | from any offset, or from member to member, since headers have lengths |
+//! | [`FileKind::Zstd`] | frame | from any offset, or from block to block |
+//! | [`FileKind::Bzip2`] | stream | from any offset |
+//! | [`FileKind::Gzip`] | nothing | its members cannot be found without decoding: it is one part |
+//!
+//! A part is decoded by [`Decoder::new`] with its first byte. To cut records, decode on into the next part until the last record
+//! ends; call [`Decoder::finish`] once when the part's own bytes are decoded.
 #![forbid(unsafe_code)]
 
 mod bzip2;
@@ -56,8 +60,8 @@ mod step;
 mod zstd;
 
 pub use checkpoint::{Checkpoint, TokenError};
-pub use decoder::{Decoder, Progress};
-pub use error::{Cause, DecodeError};
-pub use kind::{Codec, Kind};
+pub use decoder::{DecodeProgress, Decoder};
+pub use error::{DecodeError, DecodeErrorKind};
+pub use kind::{Codec, FileKind};
 pub use member::{EncodeError, MEMBER_TEXT_BYTES, MemberWriter, stored_members};
-pub use parts::{Part, Step, Walk, find_part, look_bytes};
+pub use parts::{FilePart, PartWalk, WalkStep, find_part, look_bytes};

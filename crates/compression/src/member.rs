@@ -1,4 +1,4 @@
-//! gzip whose members say how long they are, so that a reader can go from one to the next without decoding.
+//! gzip whose members have their lengths in their headers, so that a reader can skip from one to the next without decoding.
 //!
 //! A member's header has an extra field (RFC 1952, section 2.3.1.1), as BGZF's has: the identifier `FF`, 8 bytes, the length of
 //! the whole member and the length of its text, each as a little-endian number of 32 bits. Other readers skip it.
@@ -15,7 +15,7 @@ use thiserror::Error;
 use zlib_rs::crc32::crc32;
 use zlib_rs::{Deflate, DeflateFlush, Status};
 
-/// Most text in a member. Larger members would be found less easily, smaller ones compress worse (at 256 KiB by less than 1 %).
+/// Most text in a member. Larger members take more bytes to find, smaller ones compress worse (these by 1 %).
 pub const MEMBER_TEXT_BYTES: usize = 256 << 10;
 
 /// The identifier of our subfield.
@@ -62,7 +62,7 @@ pub struct EncodeError;
 impl MemberWriter {
     /// At this level, 1 to 9; gzip's own is 6.
     pub fn new(level: u8) -> Self {
-        let level = level.into();
+        let level = level.clamp(1, 9).into();
         Self {
             deflate: raw_deflate(level),
             level,

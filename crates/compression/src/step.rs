@@ -1,22 +1,22 @@
-//! What one step of a format's decoder says: shared by the formats and by the decoder that drives them.
+//! One step of a format's decoder: the interface between the formats and the decoder that drives them.
 
 use crate::checkpoint::Inside;
-use crate::error::Cause;
+use crate::error::DecodeErrorKind;
 
 /// What a step did.
 #[derive(Debug, Default)]
-pub(crate) struct Stepped {
+pub(crate) struct StepOutcome {
     /// How many bytes it took.
     pub consumed: usize,
     /// How many bytes it wrote.
     pub produced: usize,
     /// A place to resume at, if the step passed one or proved one.
-    pub border: Option<Border>,
+    pub border: Option<ResumePoint>,
 }
 
-/// A place to resume at, seen from where the step ended.
+/// A place to resume at, counted back from where the step ended.
 #[derive(Debug, Default)]
-pub(crate) struct Border {
+pub(crate) struct ResumePoint {
     /// How many compressed bytes before.
     pub compressed_back: u64,
     /// How many decoded bytes before.
@@ -27,24 +27,25 @@ pub(crate) struct Border {
 
 /// What went wrong in a step, and how many of its bytes were good.
 #[derive(Debug)]
-pub(crate) struct Fault {
-    pub cause: Cause,
+pub(crate) struct StepError {
+    pub kind: DecodeErrorKind,
     pub consumed: usize,
     pub produced: usize,
 }
 
-impl Fault {
+impl StepError {
     /// Wrong at this byte of the input.
-    pub(crate) fn at(consumed: usize, cause: Cause) -> Self {
-        Self { cause, consumed, produced: 0 }
+    pub(crate) fn at(consumed: usize, kind: DecodeErrorKind) -> Self {
+        Self { kind, consumed, produced: 0 }
     }
 }
 
 /// One format's decoder.
-pub(crate) trait Format {
+pub(crate) trait FormatDecoder {
     /// Takes some of `input` and fills some of `output`, which is not empty. A step that uses nothing of either, and passes no
     /// border, says that more input is needed. If `wants_border` is set, it looks for a place to resume at.
-    fn step(&mut self, input: &[u8], output: &mut [u8], wants_border: bool) -> Result<Stepped, Fault>;
+    fn step(&mut self, input: &[u8], output: &mut [u8], wants_border: bool)
+    -> Result<StepOutcome, StepError>;
 
     /// True where a file may end.
     fn may_end(&self) -> bool;
@@ -52,12 +53,12 @@ pub(crate) trait Format {
 
 /// The first four bytes of a frame or stream, which can come in pieces.
 #[derive(Debug, Default)]
-pub(crate) struct Head {
+pub(crate) struct MagicReader {
     bytes: [u8; 4],
     filled: usize,
 }
 
-impl Head {
+impl MagicReader {
     /// Takes what is missing, and says how much that was. The four bytes are there once all are.
     pub(crate) fn fill(&mut self, input: &[u8]) -> (usize, Option<[u8; 4]>) {
         let taken = input.len().min(4 - self.filled);

@@ -4,13 +4,13 @@ use zlib_rs::crc32::crc32;
 use zlib_rs::{Inflate, InflateError, InflateFlush, Status};
 
 use crate::checkpoint::{Inside, WINDOW_BYTES};
-use crate::error::Cause;
-use crate::step::{Fault, Stepped};
+use crate::error::DecodeErrorKind;
+use crate::step::{StepError, StepOutcome};
 
 use super::proof::Proof;
 use super::shift;
 
-pub(super) struct Body {
+pub(super) struct GzipBody {
     inflate: Inflate,
     crc: u32,
     /// Modulo 2^32, as the trailer has it.
@@ -22,7 +22,7 @@ pub(super) struct Body {
     proof: Option<Proof>,
 }
 
-impl Body {
+impl GzipBody {
     pub(super) fn new() -> Self {
         Self {
             inflate: shift::raw_inflate(),
@@ -48,7 +48,7 @@ impl Body {
     }
 
     /// Takes the bits of this byte that belong to the first block after a checkpoint.
-    pub(super) fn shift(&mut self, bit: u8, byte: u8) -> Result<(), Fault> {
+    pub(super) fn shift(&mut self, bit: u8, byte: u8) -> Result<(), StepError> {
         shift::skip_bits(&mut self.inflate, bit, byte).map_err(|error| fault(error, 0))
     }
 
@@ -60,13 +60,13 @@ impl Body {
         self.length
     }
 
-    /// Decodes, and says whether the stream ends here.
+    /// Decodes. True if the stream ends here.
     pub(super) fn step(
         &mut self,
         input: &[u8],
         output: &mut [u8],
         wants_border: bool,
-    ) -> Result<(Stepped, bool), Fault> {
+    ) -> Result<(StepOutcome, bool), StepError> {
         let seeks = wants_border && self.proof.is_none();
         let room = self.proof.as_ref().map_or(output.len(), |proof| proof.wants().min(output.len()));
         let output = &mut output[..room];
@@ -76,21 +76,21 @@ impl Body {
         let status = self.inflate.decompress(input, output, flush);
         let consumed = (self.inflate.total_in() - taken) as usize;
         let produced = (self.inflate.total_out() - written) as usize;
-        let status = status.map_err(|error| Fault { produced, ..fault(error, consumed) })?;
+        let status = status.map_err(|error| StepError { produced, ..fault(error, consumed) })?;
         self.follow(&input[..consumed], &output[..produced]);
 
         let is_end = status == Status::StreamEnd;
-        let mut step = Stepped { consumed, produced, border: None };
+        let mut step = StepOutcome { consumed, produced, border: None };
         if is_end {
             self.proof = None;
         } else if let Some(proof) = self.proof.take_if(|proof| proof.is_full()) {
             step.border = proof.conclude();
         } else if seeks && consumed < input.len() && produced < output.len() {
-            // With input and room left, it stopped since a block ended.
+            // Input and room are left, so it stopped because a block ended.
             let window = last_bytes(&self.window).to_vec();
             self.proof = Some(Proof::new(self.last_byte, self.crc, self.length, window));
             if (consumed, produced) == (0, 0) {
-                // Only the end of the block was left, in bits taken before. A step that does nothing would ask for input.
+                // The end of the block was in bits taken before. A step that does nothing would ask for input.
                 return self.step(input, output, wants_border);
             }
         }
@@ -118,6 +118,6 @@ fn last_bytes(text: &[u8]) -> &[u8] {
     &text[text.len().saturating_sub(WINDOW_BYTES)..]
 }
 
-fn fault(error: InflateError, consumed: usize) -> Fault {
-    Fault::at(consumed, Cause::Corrupt(error.as_str().to_owned()))
+fn fault(error: InflateError, consumed: usize) -> StepError {
+    StepError::at(consumed, DecodeErrorKind::Corrupt(error.as_str().to_owned()))
 }

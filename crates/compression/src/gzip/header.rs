@@ -2,7 +2,7 @@
 
 use zlib_rs::crc32::crc32;
 
-use crate::error::Cause;
+use crate::error::DecodeErrorKind;
 
 const HAS_HEADER_CRC: u8 = 2;
 const HAS_EXTRA: u8 = 4;
@@ -11,7 +11,7 @@ const HAS_COMMENT: u8 = 16;
 const RESERVED: u8 = 0b1110_0000;
 
 #[derive(Clone)]
-pub(super) struct Header {
+pub(super) struct GzipHeader {
     field: Field,
     /// What of the optional fields is still to come.
     flags: u8,
@@ -31,14 +31,14 @@ enum Field {
     End,
 }
 
-impl Header {
-    /// `is_first` if it is the file's: another that is none is trailing bytes.
+impl GzipHeader {
+    /// `is_first` if the file begins with it. Otherwise, bytes that are no header are trailing bytes.
     pub(super) fn new(is_first: bool) -> Self {
         Self { field: Field::Fixed(0), flags: 0, crc: 0, is_first }
     }
 
-    /// Takes a byte, and says whether it was the last.
-    pub(super) fn take(&mut self, byte: u8) -> Result<bool, Cause> {
+    /// Takes a byte. True if it was the last.
+    pub(super) fn take(&mut self, byte: u8) -> Result<bool, DecodeErrorKind> {
         if !matches!(self.field, Field::HeaderCrc(..)) {
             self.crc = crc32(self.crc, &[byte]);
         }
@@ -58,7 +58,7 @@ impl Header {
             Field::HeaderCrc(0, _) => Field::HeaderCrc(1, u16::from(byte)),
             Field::HeaderCrc(_, low) => {
                 if low | u16::from(byte) << 8 != self.crc as u16 {
-                    return Err(Cause::Mismatch("its header's CRC"));
+                    return Err(DecodeErrorKind::Mismatch("its header's CRC"));
                 }
                 self.next()
             }
@@ -67,14 +67,14 @@ impl Header {
         Ok(matches!(self.field, Field::End))
     }
 
-    /// The ten bytes that every header has. Time, level and system say nothing to us.
-    fn fixed(&mut self, at: u8, byte: u8) -> Result<(), Cause> {
+    /// The ten bytes that every header has. Time, level and system are not used.
+    fn fixed(&mut self, at: u8, byte: u8) -> Result<(), DecodeErrorKind> {
         match (at, byte) {
             (0, 0x1f) | (1, 0x8b) | (2, 8) | (4.., _) => Ok(()),
-            (0 | 1, _) if self.is_first => Err(Cause::NoHeader),
-            (0 | 1, _) => Err(Cause::TrailingBytes),
-            (2, _) => Err(Cause::Corrupt("a method that is not deflate".to_owned())),
-            (3, flags) if flags & RESERVED != 0 => Err(Cause::Corrupt("reserved flags".to_owned())),
+            (0 | 1, _) if self.is_first => Err(DecodeErrorKind::NoHeader),
+            (0 | 1, _) => Err(DecodeErrorKind::TrailingBytes),
+            (2, _) => Err(DecodeErrorKind::Corrupt("a method that is not deflate".to_owned())),
+            (3, flags) if flags & RESERVED != 0 => Err(DecodeErrorKind::Corrupt("reserved flags".to_owned())),
             (3, flags) => {
                 self.flags = flags;
                 Ok(())

@@ -1,17 +1,17 @@
 //! Which bit a deflate block begins at.
 //!
-//! zlib-rs can stop between two blocks and does not say how many bits of the last byte it has not used yet. Only eight places are
+//! zlib-rs can stop between two blocks, and does not report how many bits of the last byte are still unused. Only eight places are
 //! possible. So the first few KiB of text after the border are decoded again from each of them. The true one always gives
-//! that text; if no other does, it is known for certain. If another does as well, this border is not used.
+//! that text. If no other does, this is a proof. If another does as well and makes a difference, the border is not used.
 
 use zlib_rs::InflateFlush;
 
 use crate::checkpoint::Inside;
-use crate::step::Border;
+use crate::step::ResumePoint;
 
 use super::shift;
 
-/// So much text decides. The wrong seven fail within a few bytes, nearly always at the block's header.
+/// This much text decides. The wrong seven fail within a few bytes, nearly always at the block's header.
 const TEXT_BYTES: usize = 4 << 10;
 
 /// More input than this without enough text is not worth keeping: blocks without text, one after another.
@@ -50,15 +50,26 @@ impl Proof {
     }
 
     /// The border, if there is no doubt about its bit.
-    pub(super) fn conclude(self) -> Option<Border> {
+    pub(super) fn conclude(self) -> Option<ResumePoint> {
         // Either some bits of the last byte were used, or all: then the border is before the next byte.
         let bits: Vec<u8> = (0..8).filter(|bit| self.is_text_from(*bit)).collect();
-        let [bit] = bits[..] else { return None };
-        Some(Border {
+        let bit = *bits.first().filter(|_| bits.len() == 1 || self.are_one_stored_block(&bits))?;
+        Some(ResumePoint {
             compressed_back: self.input.len() as u64 + u64::from(bit != 0),
             decoded_back: self.text.len() as u64,
             inside: Some(Inside { bit, crc: self.crc, length: self.length, window: self.window }),
         })
+    }
+
+    /// True if a stored block begins at all of these bits, the same one: its bytes begin at the next whole byte, wherever in the
+    /// byte before its header was. Some may make it the last block, which it is not.
+    fn are_one_stored_block(&self, bits: &[u8]) -> bool {
+        let Some(next_byte) = self.input.first() else { return false };
+        let two_bytes = u16::from_le_bytes([self.last_byte, *next_byte]);
+        let is_stored = |bit: u8| two_bytes >> if bit == 0 { 8 } else { bit } & 0b111 == 0;
+        // A header of 3 bits that ends in the last byte, or in the next one.
+        let ends_in_last = |bit: u8| (1..=5).contains(&bit);
+        bits.iter().all(|bit| is_stored(*bit) && ends_in_last(*bit) == ends_in_last(bits[0]))
     }
 
     /// True if the text that followed is what the input gives from this bit on.

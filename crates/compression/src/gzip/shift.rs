@@ -1,8 +1,8 @@
 //! Starting an inflater in the middle of a byte.
 //!
-//! Deflate blocks begin at any bit, and zlib-rs begins at bytes only. So blocks without text are put before, just as many as
-//! make the first wanted bit come where it is in its byte. A fixed block without text has 10 bits; together with one of 93
-//! bits, any offset can be reached.
+//! Deflate blocks begin at any bit, and zlib-rs begins at whole bytes only. So blocks without text are put before: as many as it
+//! takes to begin at the same bit of a byte. A block of the fixed code without text has 10 bits. Together with one of 93 bits,
+//! every offset can be reached.
 
 use zlib_rs::{Inflate, InflateError, InflateFlush};
 
@@ -48,7 +48,7 @@ impl Bits {
     /// The lowest `count` bits of a number, the lowest first.
     fn push(&mut self, number: u8, count: usize) {
         for shift in 0..count {
-            if self.length % 8 == 0 {
+            if self.length.is_multiple_of(8) {
                 self.bytes.push(0);
             }
             if let Some(last) = self.bytes.last_mut() {

@@ -1,9 +1,9 @@
 //! gzip headers that have the length of their member in an extra field (RFC 1952, section 2.3.1.1).
 
-use crate::kind::Kind;
+use crate::kind::FileKind;
 use crate::member::{IDENTIFIER, SUBFIELD_BYTES};
 
-use super::blocks::Hop;
+use super::blocks::Advance;
 
 /// gzip, deflate, and of the flags the extra field only.
 pub(super) const MAGIC: &[u8] = b"\x1f\x8b\x08\x04";
@@ -50,24 +50,24 @@ pub(crate) fn gzip_subfield(bytes: &[u8]) -> Option<Subfield> {
 }
 
 /// Over a member of this kind.
-pub(super) fn gzip_hop(kind: Kind, bytes: &[u8]) -> Hop {
-    let Some(fixed) = bytes.get(..FIXED_BYTES) else { return Hop::Need(FIXED_BYTES) };
+pub(super) fn gzip_hop(kind: FileKind, bytes: &[u8]) -> Advance {
+    let Some(fixed) = bytes.get(..FIXED_BYTES) else { return Advance::Need(FIXED_BYTES) };
     if !fixed.starts_with(MAGIC) {
-        return Hop::Lost;
+        return Advance::Lost;
     }
     let header_bytes = FIXED_BYTES + usize::from(u16::from_le_bytes([fixed[10], fixed[11]]));
     if bytes.len() < header_bytes {
-        return Hop::Need(header_bytes);
+        return Advance::Need(header_bytes);
     }
     let (length, decoded) = match (kind, gzip_subfield(bytes)) {
-        (Kind::Bgzf, Some(Subfield::Bgzf { member_bytes })) => (member_bytes, None),
-        (Kind::Members, Some(Subfield::Ours { member_bytes, text_bytes })) => {
+        (FileKind::Bgzf, Some(Subfield::Bgzf { member_bytes })) => (member_bytes, None),
+        (FileKind::Members, Some(Subfield::Ours { member_bytes, text_bytes })) => {
             (member_bytes, Some(text_bytes))
         }
-        _ => return Hop::Lost,
+        _ => return Advance::Lost,
     };
     if length < (header_bytes + BODY_BYTES_MIN) as u64 {
-        return Hop::Lost;
+        return Advance::Lost;
     }
-    Hop::Part { length, decoded }
+    Advance::Part { length, decoded }
 }

@@ -1,6 +1,6 @@
 //! Damaged files: an error, or the same text; never other text.
 
-use fanfold_compression::{Cause, Codec, Decoder};
+use fanfold_compression::{Codec, DecodeErrorKind, Decoder};
 use proptest::prelude::*;
 
 use crate::samples::{CODECS, bgzf, compressed, decode, decoded, gzip_in_blocks, joined, rows, text};
@@ -27,7 +27,11 @@ fn a_file_cut_short_anywhere_is_an_error() {
                 continue;
             }
             let error = decoded(codec, &file[..length]).unwrap_err();
-            assert_eq!((&error.cause, error.compressed), (&Cause::Truncated, length as u64), "{codec}");
+            assert_eq!(
+                (&error.kind, error.compressed),
+                (&DecodeErrorKind::Truncated, length as u64),
+                "{codec}"
+            );
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Whole files.
 
-use fanfold_compression::{Cause, Codec, Decoder, Kind, MEMBER_TEXT_BYTES, stored_members};
+use fanfold_compression::{Codec, DecodeErrorKind, Decoder, FileKind, MEMBER_TEXT_BYTES, stored_members};
 use proptest::prelude::*;
 
 use crate::samples::{
@@ -22,7 +22,7 @@ proptest! {
     ) {
         let file: Vec<u8> = texts.iter().flat_map(|(text, choice)| compressed(codec, text, *choice)).collect();
         let text = joined(&texts);
-        prop_assert_eq!(Kind::of(&file[..file.len().min(Kind::FIRST_BYTES)]).unwrap().codec(), Some(codec));
+        prop_assert_eq!(FileKind::of(&file[..file.len().min(FileKind::FIRST_BYTES)]).unwrap().codec(), Some(codec));
         let (got, _) = decode(Decoder::new(codec, 0), &file, input_bytes, output_bytes).unwrap();
         prop_assert!(got == text);
     }
@@ -69,7 +69,7 @@ proptest! {
         bytes in prop::collection::vec(any::<u8>(), 0..300),
     ) {
         let file = [magic, &bytes].concat();
-        let _ = Kind::of(&file);
+        let _ = FileKind::of(&file);
         prop_assert!(decode(Decoder::new(codec, 0).with_checkpoints(0), &file, 7, 50).is_err());
     }
 }
@@ -78,7 +78,7 @@ proptest! {
 fn a_file_of_nothing_is_cut_short() {
     for codec in CODECS {
         let error = decoded(codec, b"").unwrap_err();
-        assert_eq!((error.cause, error.compressed), (Cause::Truncated, 0));
+        assert_eq!((error.kind, error.compressed), (DecodeErrorKind::Truncated, 0));
     }
 }
 
@@ -86,7 +86,7 @@ fn a_file_of_nothing_is_cut_short() {
 fn bgzf_is_decoded_as_gzip_is() {
     let text = rows(200_000, 1);
     let file = bgzf(&text, 65_280, 6);
-    assert_eq!(Kind::of(&file), Some(Kind::Bgzf));
+    assert_eq!(FileKind::of(&file), Some(FileKind::Bgzf));
     assert!(decoded(Codec::Gzip, &file).unwrap() == text);
 }
 
@@ -100,7 +100,7 @@ fn gzip_may_be_padded_with_zeros() {
         assert_eq!(decode(Decoder::new(Codec::Gzip, 0), &file, 5, 9).unwrap().0, text);
     }
     let padding_first = [&[0; 3], &member[..]].concat();
-    assert_eq!(decoded(Codec::Gzip, &padding_first).unwrap_err().cause, Cause::NoHeader);
+    assert_eq!(decoded(Codec::Gzip, &padding_first).unwrap_err().kind, DecodeErrorKind::NoHeader);
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn a_header_crc_is_checked() {
 fn what_is_not_the_format_has_no_header() {
     for codec in CODECS {
         let error = decoded(codec, b"a,b\n1,2\n").unwrap_err();
-        assert_eq!((error.cause, error.decoded), (Cause::NoHeader, 0));
+        assert_eq!((error.kind, error.decoded), (DecodeErrorKind::NoHeader, 0));
     }
 }
 
@@ -134,7 +134,7 @@ fn bytes_after_the_end_are_an_error_that_names_the_first() {
         for tail in [&b"trailing"[..], b"\x1ftrailing", b"\nBZh9"] {
             let file = [&good[..], tail].concat();
             let error = decoded(codec, &file).unwrap_err();
-            assert_eq!((&error.cause, error.decoded), (&Cause::TrailingBytes, 1_000));
+            assert_eq!((&error.kind, error.decoded), (&DecodeErrorKind::TrailingBytes, 1_000));
             assert!((good.len()..=good.len() + 1).contains(&(error.compressed as usize)), "{error:?}");
         }
     }

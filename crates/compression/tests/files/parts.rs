@@ -4,34 +4,35 @@ use std::fmt;
 use std::ops::Range;
 
 use fanfold_compression::{
-    Codec, Decoder, Kind, MEMBER_TEXT_BYTES, Part, Step, Walk, find_part, look_bytes, stored_members,
+    Codec, Decoder, FileKind, FilePart, MEMBER_TEXT_BYTES, PartWalk, WalkStep, find_part, look_bytes,
+    stored_members,
 };
 use proptest::prelude::*;
 
 use crate::samples::{bgzf, compressed, decode, gzip_member, joined, members, noise, rows, text};
 
 /// All steps of a walk that sees no more of the file than it asks for, and so many bytes.
-fn walk(kind: Kind, file: &[u8], seen_bytes: usize) -> (Vec<Part>, Option<Range<u64>>) {
-    let (mut walk, mut parts, mut want) = (Walk::new(kind, 0, file.len() as u64), Vec::new(), seen_bytes);
+fn walk(kind: FileKind, file: &[u8], seen_bytes: usize) -> (Vec<FilePart>, Option<Range<u64>>) {
+    let (mut walk, mut parts, mut want) = (PartWalk::new(kind, 0, file.len() as u64), Vec::new(), seen_bytes);
     loop {
         let offset = walk.offset() as usize;
         match walk.step(&file[offset..file.len().min(offset + want)]) {
-            Step::Need(bytes) => {
+            WalkStep::Need(bytes) => {
                 assert!(walk.offset() as usize > offset || bytes > want, "it wants what it had");
                 want = bytes;
             }
-            Step::Part(part) => {
+            WalkStep::Part(part) => {
                 parts.push(part);
                 want = seen_bytes;
             }
-            Step::Rest(rest) => return (parts, Some(rest)),
-            Step::End => return (parts, None),
+            WalkStep::Rest(rest) => return (parts, Some(rest)),
+            WalkStep::End => return (parts, None),
         }
     }
 }
 
 /// The text of a part, by itself.
-fn part_text(kind: Kind, file: &[u8], part: &Range<u64>) -> Vec<u8> {
+fn part_text(kind: FileKind, file: &[u8], part: &Range<u64>) -> Vec<u8> {
     let decoder = Decoder::new(kind.codec().unwrap(), part.start);
     decode(decoder, &file[part.start as usize..part.end as usize], 10_000, 10_000).unwrap().0
 }
@@ -39,7 +40,7 @@ fn part_text(kind: Kind, file: &[u8], part: &Range<u64>) -> Vec<u8> {
 /// A file that can be split, and its text.
 #[derive(Clone)]
 struct File {
-    kind: Kind,
+    kind: FileKind,
     made: String,
     bytes: Vec<u8>,
     text: Vec<u8>,
@@ -53,7 +54,7 @@ impl fmt::Debug for File {
 
 fn file() -> impl Strategy<Value = File> {
     let bgzf = (text(60_000), 500..65_280_usize, 0..10_u32).prop_map(|(text, block_bytes, level)| File {
-        kind: Kind::Bgzf,
+        kind: FileKind::Bgzf,
         made: format!("{text:?} in {block_bytes} at {level}"),
         bytes: bgzf(&text, block_bytes, level),
         text: text.to_vec(),
@@ -63,11 +64,16 @@ fn file() -> impl Strategy<Value = File> {
             let bytes =
                 texts.iter().flat_map(|text| [members(text, 70_000, level), stored_members(b",")].concat());
             let text = texts.iter().flat_map(|text| [text, &b","[..]].concat()).collect();
-            File { kind: Kind::Members, made: format!("{texts:?} at {level}"), bytes: bytes.collect(), text }
+            File {
+                kind: FileKind::Members,
+                made: format!("{texts:?} at {level}"),
+                bytes: bytes.collect(),
+                text,
+            }
         });
     let zstd = prop::collection::vec((text(300_000), any::<u32>()), 1..6).prop_map(|texts| {
         let bytes = texts.iter().flat_map(|(text, choice)| compressed(Codec::Zstd, text, *choice)).collect();
-        File { kind: Kind::Zstd, made: format!("{texts:?}"), bytes, text: joined(&texts) }
+        File { kind: FileKind::Zstd, made: format!("{texts:?}"), bytes, text: joined(&texts) }
     });
     prop_oneof![bgzf, ours, zstd]
 }
@@ -94,7 +100,7 @@ proptest! {
 
     #[test]
     fn a_walk_ends_on_any_bytes(
-        kind in prop::sample::select(&[Kind::Bgzf, Kind::Members, Kind::Zstd, Kind::Bzip2, Kind::Gzip][..]),
+        kind in prop::sample::select(&[FileKind::Bgzf, FileKind::Members, FileKind::Zstd, FileKind::Bzip2, FileKind::Gzip][..]),
         file in file(), damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..50),
     ) {
         let mut file = file.bytes;
@@ -121,7 +127,7 @@ proptest! {
         let next = starts.iter().copied().find(|start| *start >= at as u64);
         let found = find_part(kind, seen, at + seen.len() == file.len()).map(|found| (at + found) as u64);
         // A frame to skip is a part and no place to look for.
-        if kind == Kind::Zstd {
+        if kind == FileKind::Zstd {
             let is_start = |found| starts.contains(&found) || file[..found as usize].ends_with(b"notes");
             prop_assert!(found.is_none_or(is_start));
         } else {
@@ -140,7 +146,7 @@ proptest! {
             *end += stream.len();
             Some(*end - stream.len())
         });
-        let found = find_part(Kind::Bzip2, &file[at..], true).map(|found| at + found);
+        let found = find_part(FileKind::Bzip2, &file[at..], true).map(|found| at + found);
         prop_assert_eq!(found, { starts }.find(|start| *start >= at));
     }
 }
@@ -154,10 +160,10 @@ fn files_inside_a_part_are_not_taken_for_parts() {
     let frames: Vec<u8> = (0..80).flat_map(|seed| compressed(Codec::Zstd, &noise(8_000, seed), 1)).collect();
     let zstd_inside = compressed(Codec::Zstd, &frames, 1).repeat(2);
     for (kind, file) in [
-        (Kind::Bgzf, bgzf_inside),
-        (Kind::Members, ours_inside),
-        (Kind::Members, small_inside),
-        (Kind::Zstd, zstd_inside),
+        (FileKind::Bgzf, bgzf_inside),
+        (FileKind::Members, ours_inside),
+        (FileKind::Members, small_inside),
+        (FileKind::Zstd, zstd_inside),
     ] {
         let (parts, rest) = walk(kind, &file, 100);
         assert_eq!(rest, None);
@@ -174,9 +180,9 @@ fn files_inside_a_part_are_not_taken_for_parts() {
 #[test]
 fn parts_cut_at_a_wrong_place_are_an_error() {
     for (kind, file) in [
-        (Kind::Bgzf, bgzf(&rows(100_000, 1), 10_000, 6)),
-        (Kind::Zstd, compressed(Codec::Zstd, &rows(30_000, 1), 1).repeat(3)),
-        (Kind::Bzip2, compressed(Codec::Bzip2, &rows(30_000, 1), 1).repeat(3)),
+        (FileKind::Bgzf, bgzf(&rows(100_000, 1), 10_000, 6)),
+        (FileKind::Zstd, compressed(Codec::Zstd, &rows(30_000, 1), 1).repeat(3)),
+        (FileKind::Bzip2, compressed(Codec::Bzip2, &rows(30_000, 1), 1).repeat(3)),
     ] {
         let second = find_part(kind, &file[1..], true).unwrap() + 1;
         let read = |part: &[u8]| decode(Decoder::new(kind.codec().unwrap(), 0), part, 10_000, 10_000);
@@ -193,13 +199,13 @@ fn what_cannot_be_told_apart_is_the_rest() {
     let plain = gzip_member(b"a\n", 6);
     let both = [&ours[..], &plain].concat();
     let start = ours.len() as u64;
-    let (parts, rest) = walk(Kind::Members, &both, 0);
+    let (parts, rest) = walk(FileKind::Members, &both, 0);
     assert_eq!((parts.len(), rest), (1, Some(start..both.len() as u64)));
-    assert_eq!(walk(Kind::Gzip, &plain, 0), (vec![], Some(0..plain.len() as u64)));
+    assert_eq!(walk(FileKind::Gzip, &plain, 0), (vec![], Some(0..plain.len() as u64)));
     // A member whose length leads past the end of the file.
     let short = &ours[..ours.len() - 1];
-    assert_eq!(walk(Kind::Members, short, 0), (vec![], Some(0..short.len() as u64)));
-    for kind in [Kind::Gzip, Kind::Xz] {
+    assert_eq!(walk(FileKind::Members, short, 0), (vec![], Some(0..short.len() as u64)));
+    for kind in [FileKind::Gzip, FileKind::Xz] {
         assert_eq!((find_part(kind, &both, true), look_bytes(kind)), (None, None));
     }
 }
@@ -207,15 +213,15 @@ fn what_cannot_be_told_apart_is_the_rest() {
 #[test]
 fn zeros_after_the_last_part_are_a_rest_without_text() {
     let file = [members(&rows(10_000, 1), 10_000, 6), vec![0; 512]].concat();
-    let (_, rest) = walk(Kind::Members, &file, 0);
-    assert_eq!(part_text(Kind::Members, &file, &rest.unwrap()), b"");
+    let (_, rest) = walk(FileKind::Members, &file, 0);
+    assert_eq!(part_text(FileKind::Members, &file, &rest.unwrap()), b"");
 }
 
 #[test]
 fn a_zstd_header_says_how_much_is_decoded() {
     for bytes in [0, 1, 255, 256, 300, 65_791, 65_792, 400_000] {
         let file = compressed(Codec::Zstd, &rows(bytes, 1), 1 | 16);
-        let (parts, rest) = walk(Kind::Zstd, &file, 0);
+        let (parts, rest) = walk(FileKind::Zstd, &file, 0);
         assert_eq!((parts.len(), rest), (1, None));
         assert_eq!(parts[0].decoded, Some(bytes as u64));
     }
