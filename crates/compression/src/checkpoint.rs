@@ -238,11 +238,23 @@ mod tests {
         }
     }
 
+    /// A token of these bytes, as if we had made it.
+    fn token(mut bytes: Vec<u8>) -> String {
+        bytes.extend(crc32(0, &bytes).to_le_bytes());
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
     #[test]
     fn a_token_of_another_version_is_refused() {
-        let mut bytes = vec![VERSION + 1, 0];
-        bytes.extend([0; 16]);
-        bytes.extend(crc32(0, &bytes).to_le_bytes());
-        assert_eq!(Checkpoint::from_token(&URL_SAFE_NO_PAD.encode(bytes)), Err(TokenError));
+        let of_version = |version| [&[version, 0][..], &[0; 16]].concat();
+        assert!(Checkpoint::from_token(&token(of_version(VERSION))).is_ok());
+        assert_eq!(Checkpoint::from_token(&token(of_version(VERSION + 1))), Err(TokenError));
+    }
+
+    #[test]
+    fn only_gzip_is_resumed_inside_a_member() {
+        let inside = Inside { bit: 3, crc: 0, length: 0, window: Vec::new() };
+        let checkpoint = Checkpoint { codec: Codec::Zstd, compressed: 1, decoded: 1, inside: Some(inside) };
+        assert_eq!(Checkpoint::from_token(&checkpoint.to_token()), Err(TokenError));
     }
 }

@@ -79,11 +79,11 @@ impl GzipBody {
         let status = status.map_err(|error| StepError { produced, ..fault(error, consumed) })?;
         self.follow(&input[..consumed], &output[..produced]);
 
-        let is_end = status == Status::StreamEnd;
         let mut step = StepOutcome { consumed, produced, border: None };
-        if is_end {
-            self.proof = None;
-        } else if let Some(proof) = self.proof.take_if(|proof| proof.is_full()) {
+        if status == Status::StreamEnd {
+            return Ok((step, true));
+        }
+        if let Some(proof) = self.proof.take_if(|proof| proof.is_full()) {
             step.border = proof.conclude();
         } else if seeks && consumed < input.len() && produced < output.len() {
             // Input and room are left, so it stopped because a block ended.
@@ -94,7 +94,7 @@ impl GzipBody {
                 return self.step(input, output, wants_border);
             }
         }
-        Ok((step, is_end))
+        Ok((step, false))
     }
 
     /// Keeps what is known of the text up to date.

@@ -84,3 +84,38 @@ impl Proof {
         decoded.is_ok() && inflate.total_out() == text.len() as u64 && text == self.text
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is concluded for a stored block of this length and text, whose header ends with the padding of the first byte.
+    fn bit(last_byte: u8, length: u16, text: [u8; 2]) -> Option<u8> {
+        let mut proof = Proof::new(last_byte, 0, 0, Vec::new());
+        let text: Vec<u8> = text.into_iter().cycle().take(TEXT_BYTES).collect();
+        let header = [&[0][..], &length.to_le_bytes(), &(!length).to_le_bytes()].concat();
+        proof.follow(&header, b"");
+        proof.follow(&text, &text);
+        assert!(proof.is_full());
+        Some(proof.conclude()?.inside?.bit)
+    }
+
+    #[test]
+    fn places_that_begin_the_same_stored_block_are_as_good_as_one() {
+        // 0, 6 and 7: the last two bits may be the header's or not.
+        assert_eq!(bit(0b0011_1111, 5_000, *b"ab"), Some(0));
+    }
+
+    #[test]
+    fn a_place_that_would_make_it_the_last_block_leaves_doubt() {
+        for last_byte in [0b0100_0000, 0b1000_0000] {
+            assert_eq!(bit(last_byte, 5_000, *b"ab"), None);
+        }
+    }
+
+    #[test]
+    fn blocks_of_the_same_text_and_other_lengths_leave_doubt() {
+        // Read from a byte earlier, the header says 0x1000 instead of 0xff10.
+        assert_eq!(bit(0, 0xff10, [0, 0]), None);
+    }
+}

@@ -123,6 +123,48 @@ fn stored_blocks_have_checkpoints_too() {
 }
 
 #[test]
+fn blocks_that_are_stored_between_others_leave_no_wrong_checkpoints() {
+    for seed in 0..8 {
+        let block_bytes = 6_000 + seed as usize;
+        let blocks = (0..20).map(|number| match number % 3 {
+            0 => rows(block_bytes, seed + number),
+            _ => noise(block_bytes, seed + number),
+        });
+        let text: Vec<u8> = blocks.flatten().collect();
+        let file = gzip_in_blocks(&text, block_bytes, 6);
+        for checkpoint in checkpoints(Codec::Gzip, &file, 0, 5_000) {
+            assert!(resumed(&checkpoint, &file, 5_000).0 == text[checkpoint.decoded() as usize..]);
+        }
+    }
+}
+
+#[test]
+fn a_checkpoint_has_the_whole_window() {
+    // Each byte is copied from as far back as encoders look.
+    let text = noise(32_500, 1).repeat(12);
+    let file = gzip_in_blocks(&text, 5_000, 9);
+    let all = checkpoints(Codec::Gzip, &file, 0, 5_000);
+    assert!(all.len() > 20, "{}", all.len());
+    for checkpoint in all {
+        assert!(resumed(&checkpoint, &file, 5_000).0 == text[checkpoint.decoded() as usize..]);
+    }
+}
+
+#[test]
+fn a_border_in_bits_taken_before_does_not_stop_the_decoder() {
+    // The end of such a block has a code of a few bits, which are there once the room is full.
+    for text in [vec![b'a'; 100_000], b"ab".repeat(50_000)] {
+        for block_bytes in [64, 258, 1_000, 4_096] {
+            let file = gzip_in_blocks(&text, block_bytes, 6);
+            for output_bytes in [block_bytes, 2 * block_bytes] {
+                let decoder = Decoder::new(Codec::Gzip, 0).with_checkpoints(0);
+                assert!(decode(decoder, &file, 1_000_000, output_bytes).unwrap().0 == text);
+            }
+        }
+    }
+}
+
+#[test]
 fn a_resumed_decoder_notices_that_the_file_is_cut_short() {
     let file = gzip_in_blocks(&rows(60_000, 2), 10_000, 6);
     let checkpoint = checkpoints(Codec::Gzip, &file, 0, 1_000).remove(0);

@@ -83,6 +83,27 @@ fn a_file_of_nothing_is_cut_short() {
 }
 
 #[test]
+fn of_no_text_there_is_one_member() {
+    let file = members(b"", 1, 6);
+    assert_eq!(file, members(b"", 1, 1));
+    assert_eq!((gunzip(&file), decoded(Codec::Gzip, &file)), (vec![], Ok(vec![])));
+    assert_eq!((gunzip(&stored_members(b"")), stored_members(b"").len()), (vec![], 37));
+}
+
+#[test]
+fn reserved_flags_are_refused() {
+    let mut file = gzip_member(b"a\n", 6);
+    for bit in 5..8 {
+        file[3] = 1 << bit;
+        let error = decoded(Codec::Gzip, &file).unwrap_err();
+        assert_eq!(
+            (error.kind, error.compressed),
+            (DecodeErrorKind::Corrupt("reserved flags".to_owned()), 3)
+        );
+    }
+}
+
+#[test]
 fn bgzf_is_decoded_as_gzip_is() {
     let text = rows(200_000, 1);
     let file = bgzf(&text, 65_280, 6);

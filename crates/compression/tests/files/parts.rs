@@ -226,3 +226,38 @@ fn a_zstd_header_says_how_much_is_decoded() {
         assert_eq!(parts[0].decoded, Some(bytes as u64));
     }
 }
+
+#[test]
+fn frames_without_a_checksum_are_walked_over() {
+    let file = zstd::stream::encode_all(&rows(300_000, 1)[..], 1).unwrap().repeat(3);
+    let (parts, rest) = walk(FileKind::Zstd, &file, 0);
+    let ends: Vec<_> = parts.iter().map(|part| part.compressed.end as usize).collect();
+    assert_eq!((ends, rest), (vec![file.len() / 3, file.len() / 3 * 2, file.len()], None));
+}
+
+#[test]
+fn a_header_with_an_impossible_length_ends_a_walk() {
+    let bgzf = b"\x1f\x8b\x08\x04\0\0\0\0\0\xff\x06\0BC\x02\0\0\0".repeat(9);
+    let mut ours = stored_members(b"a\n");
+    for (kind, mut file) in [(FileKind::Bgzf, bgzf), (FileKind::Members, ours.clone())] {
+        if kind == FileKind::Members {
+            file[16..20].fill(0);
+        }
+        assert_eq!(walk(kind, &file, 100), (vec![], Some(0..file.len() as u64)));
+    }
+    // The shortest that is possible.
+    let empty = stored_members(b"");
+    ours.splice(..0, empty);
+    assert_eq!(walk(FileKind::Members, &ours, 0).0.len(), 2);
+}
+
+#[test]
+fn a_frame_is_not_found_where_too_little_of_it_is_seen() {
+    let frame = compressed(Codec::Zstd, &noise(1_000_000, 1), 1);
+    let file = [&frame[..], &frame].concat();
+    // The second frame begins here; whether that is so, the bytes do not prove.
+    let seen = &file[frame.len() - 10..frame.len() + 1_000];
+    assert_eq!(find_part(FileKind::Zstd, seen, false), None);
+    let all = &file[frame.len() - 10..];
+    assert_eq!(find_part(FileKind::Zstd, all, true), Some(10));
+}
