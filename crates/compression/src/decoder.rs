@@ -111,12 +111,14 @@ impl Decoder {
             return Err(self.error(DecodeErrorKind::Misused("its output buffer is empty")));
         }
         let mut progress = DecodeProgress::default();
+        let mut was_idle = false;
         while progress.produced < output.len() {
             let wants_border = self.spacing.is_some() && self.decoded >= self.next_checkpoint;
             let input = &input[progress.consumed..];
             match self.format.step(input, &mut output[progress.produced..], wants_border) {
-                Ok(StepOutcome { consumed: 0, produced: 0, border: None }) => break,
+                Ok(StepOutcome { consumed: 0, produced: 0, border: None }) if was_idle => break,
                 Ok(StepOutcome { consumed, produced, border }) => {
+                    was_idle = (consumed, produced) == (0, 0);
                     progress.consumed += consumed;
                     progress.produced += produced;
                     self.compressed += consumed as u64;

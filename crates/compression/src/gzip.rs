@@ -121,7 +121,7 @@ impl FormatDecoder for Gzip {
             }
             State::Resuming { bit: 0 } => {
                 self.state = State::Body;
-                self.step(input, output, wants_border)
+                Ok(StepOutcome::default())
             }
             State::Resuming { bit } => {
                 let Some(byte) = input.first() else { return Ok(StepOutcome::default()) };
@@ -131,16 +131,10 @@ impl FormatDecoder for Gzip {
             }
             State::Body => {
                 let (step, is_end) = self.body.step(input, output, wants_border)?;
-                if !is_end {
-                    return Ok(step);
+                if is_end {
+                    self.state = State::Trailer { bytes: [0; 8], filled: 0 };
                 }
-                self.state = State::Trailer { bytes: [0; 8], filled: 0 };
-                // The end may have been in bits taken before, and a step that does nothing would ask for input.
-                if (step.consumed, step.produced) == (0, 0) {
-                    self.step(input, output, wants_border)
-                } else {
-                    Ok(step)
-                }
+                Ok(step)
             }
             State::Trailer { bytes, filled } => self.trailer(*bytes, *filled, input),
         }

@@ -42,8 +42,11 @@ impl StepError {
 
 /// One format's decoder.
 pub(crate) trait FormatDecoder {
-    /// Takes some of `input` and fills some of `output`, which is not empty. A step that uses nothing of either, and passes no
-    /// border, says that more input is needed. If `wants_border` is set, it looks for a place to resume at.
+    /// Takes some of `input` and fills some of `output`, which is not empty. If `wants_border` is set, it looks for a place to
+    /// resume at.
+    ///
+    /// A step may use nothing of either, since it ends in bits that an earlier one took. Two of these in a row mean that more
+    /// input is needed.
     fn step(&mut self, input: &[u8], output: &mut [u8], wants_border: bool)
     -> Result<StepOutcome, StepError>;
 

@@ -144,7 +144,8 @@ fn a_checkpoint_has_the_whole_window() {
     let text = noise(32_500, 1).repeat(12);
     let file = gzip_in_blocks(&text, 5_000, 9);
     let all = checkpoints(Codec::Gzip, &file, 0, 5_000);
-    assert!(all.len() > 20, "{}", all.len());
+    // With less, the proof of a border fails: nothing is wrong, and there are fewer checkpoints.
+    assert!(all.len() > 70, "{}", all.len());
     for checkpoint in all {
         assert!(resumed(&checkpoint, &file, 5_000).0 == text[checkpoint.decoded() as usize..]);
     }

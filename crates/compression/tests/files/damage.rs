@@ -63,7 +63,7 @@ fn an_error_names_the_byte_at_which_it_was_noticed() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn damage_is_never_silent(

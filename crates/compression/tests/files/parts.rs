@@ -79,7 +79,7 @@ fn file() -> impl Strategy<Value = File> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn the_parts_of_a_walk_are_the_file(file in file(), seen_bytes in 0..100_usize) {
