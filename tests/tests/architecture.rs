@@ -55,7 +55,7 @@ const OURS: [(&str, &[&str]); 16] = [
 ];
 
 /// What only some crates may name, since they own it.
-const OWNED: [(&str, &[&str]); 16] = [
+const OWNED: [(&str, &[&str]); 18] = [
     ("aws-sdk-s3", &["store"]),
     ("aws-sdk-lambda", &["invoke"]),
     ("aws-sdk-cloudformation", &["stack"]),
@@ -70,9 +70,11 @@ const OWNED: [(&str, &[&str]); 16] = [
     // It dies by the signal that stopped it.
     ("signal-hook", &["cli"]),
     ("seccompiler", &["e2e"]),
-    // The worker compresses; what tests decompress is held to that.
+    // Compression decodes, the worker compresses; what tests decompress is held to that.
     ("flate2", &["worker", "e2e"]),
-    ("zstd", &["worker", "e2e"]),
+    ("zstd", &["compression", "worker", "e2e"]),
+    ("zlib-rs", &["compression"]),
+    ("bzip2", &["compression"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
 ];
