@@ -4,3 +4,5 @@
 //! parses. It knows neither a store nor a runtime: bytes come in pieces of any size, and the answer never depends on where the
 //! pieces end.
 #![forbid(unsafe_code)]
+
+pub mod json;
