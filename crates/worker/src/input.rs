@@ -50,9 +50,6 @@ pub(crate) enum InputError {
     /// The bytes cannot be cut into records where they have to be.
     #[error("read {0}: {1}")]
     Align(ObjectUri, AlignError),
-    /// An item cannot be written as JSON.
-    #[error("write an item as a line")]
-    Item(#[from] serde_json::Error),
 }
 
 impl InputError {
@@ -65,7 +62,6 @@ impl InputError {
             },
             Self::Align(_, AlignError::RecordCut { .. }) => Code::RecordCut,
             Self::Align(_, AlignError::HeaderDiffers { .. }) => Code::HeaderDiffers,
-            Self::Item(_) => Code::Internal,
         }
     }
 }
@@ -107,7 +103,7 @@ enum Source {
     /// A range of an object's bytes.
     Object(Box<Object>),
     /// The job itself: all at once.
-    Items(Option<Result<Bytes, serde_json::Error>>),
+    Items(Option<Bytes>),
     /// There are none: the program has been told its numbers.
     Numbers,
 }
@@ -132,8 +128,7 @@ impl Input {
             }
             chunk::Input::Items { first, count } => {
                 let lines = items::lines(job, *first, *count);
-                let limit =
-                    at_most.zip(lines.as_ref().ok()).and_then(|(most, lines)| items::end_of(lines, most));
+                let limit = at_most.and_then(|most| items::end_of(&lines, most));
                 let portions = Portions::new(Walker::new(&Split::Lines), false, limit);
                 (Source::Items(Some(lines)), portions, *count == 0)
             }
@@ -229,7 +224,7 @@ impl Input {
                 }
             }
             Source::Object(object) => object.next().await.transpose()?,
-            Source::Items(lines) => lines.take().transpose()?.map(Fed::all_at_once),
+            Source::Items(lines) => lines.take().map(Fed::all_at_once),
             Source::Numbers => None,
         };
         match fed {

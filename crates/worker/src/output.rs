@@ -6,7 +6,6 @@
 //! parts of its upload.
 
 mod encoder;
-mod json_array;
 mod shape;
 
 use std::io;
