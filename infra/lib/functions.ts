@@ -4,7 +4,7 @@ import * as iam from 'aws-cdk-lib/aws-iam';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
-import type { JobDocument } from './jobs/document';
+import type { JobFiles } from './jobs/document';
 import type { PipelineNames, Role } from './names';
 import { JOIN_VPC, TRACE, writeLogs } from './permissions';
 import { permit } from './permit';
@@ -46,7 +46,7 @@ export function makeFunctions(
   scope: Construct,
   names: PipelineNames,
   environments: Readonly<Record<Role, Record<string, string>>>,
-  jobs: readonly JobDocument[],
+  jobs: JobFiles,
   props: FanfoldPipelineProps,
 ): PipelineFunctions {
   const network = networkOf(scope, names, props);

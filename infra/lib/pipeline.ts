@@ -64,7 +64,7 @@ export class FanfoldPipeline extends Construct {
     this.workBucket = place.work.bucket;
     this.jobs = deployed.jobs;
     const told = environments(this, { names, workUri, namespace, deployed, links }, props);
-    this.functions = makeFunctions(this, names, told, deployed.jobs, props);
+    this.functions = makeFunctions(this, names, told, deployed.files, props);
     this.dispatcher = this.functions.dispatcher.function;
     this.worker = this.functions.worker.function;
     this.reducer = this.functions.reducer.function;

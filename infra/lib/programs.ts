@@ -4,7 +4,7 @@ import type { Construct } from 'constructs';
 import * as path from 'node:path';
 import { JOBS_FOLDER, TASKS_FOLDER, existingFolder, laidOut, type Contents } from './artefacts';
 import { checkBootstrap, type BootstrapArchitecture } from './bootstrap';
-import type { JobDocument } from './jobs/document';
+import type { JobFiles } from './jobs/document';
 import type { Role } from './names';
 import type { FanfoldPipelineProps } from './props';
 
@@ -25,12 +25,12 @@ export function makeProgram(
   id: string,
   role: Role,
   options: lambda.FunctionOptions,
-  jobs: readonly JobDocument[],
+  jobs: JobFiles,
   props: FanfoldPipelineProps,
 ): lambda.Function {
   checkEnvironment(scope, options);
   if (role === 'worker') return makeWorker(scope, id, options, props);
-  const files = role === 'dispatcher' ? jobs.map((job) => [`${JOBS_FOLDER}/${job.name}.json`, `${JSON.stringify(job, undefined, 2)}\n`]) : [];
+  const files = role === 'dispatcher' ? Object.entries(jobs).map(([name, text]) => [`${JOBS_FOLDER}/${name}.json`, text]) : [];
   return makeZip(scope, id, options, { bootstrap: bootstrapOf(scope, role, props), files: Object.fromEntries(files) });
 }
 

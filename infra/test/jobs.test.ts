@@ -134,6 +134,19 @@ describe('a job of the app', () => {
     });
   });
 
+  it('comes from a file byte for byte, numbers that JavaScript cannot hold included', () => {
+    const text = JSON.stringify(job({ source: { items: { values: [0] } } }), undefined, 1).replace('0', '18446744073709551617');
+    const file = path.join(temporaryFolder(), 'numbers.json');
+    writeFileSync(file, text);
+    const app = new App({ context: CONTEXT });
+    new FanfoldPipeline(new Stack(app, 'Stack'), 'Test', { bootstraps: dummyBootstraps(), tasks: TASKS, jobs: file });
+    const assembly = app.synth();
+    const resources: any[] = Object.values(assembly.getStackByName('Stack').template.Resources);
+    const dispatcher = resources.find((made) => made.Properties?.Handler && made.Properties.Environment.Variables.FANFOLD_JOBS);
+    const zip = path.join(assembly.directory, `asset.${dispatcher.Properties.Code.S3Key.replace('.zip', '')}`);
+    expect(readFileSync(path.join(zip, 'jobs', 'numbers.json'), 'utf8')).toBe(text);
+  });
+
   it('may not hold it where nothing is filled in at run time', () => {
     const text = Lazy.string({ produce: () => 'x' });
     const message = refusal([job({ source: { items: { values: [text] } } }), job({ name: 'b', source: { range: { end: Lazy.number({ produce: () => 3 }), chunk: 1 } } })]);

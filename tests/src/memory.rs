@@ -10,6 +10,7 @@ use fanfold_flow::concat::Limits;
 use fanfold_flow::done::Environment;
 use fanfold_flow::report::{Report, Status};
 use fanfold_flow::uri::ObjectUri;
+use fanfold_flow::written::AsWritten;
 use fanfold_invoke::memory::{Failure, Invocation, MemoryInvoke};
 use fanfold_invoke::{Answer, Invoke, InvokeError, RequestId};
 use fanfold_runtime::{Budget, Deps, Error, Functions, Metric, Metrics, SystemWorld, World};
@@ -86,7 +87,7 @@ impl MemoryWorld {
     /// # Panics
     /// When the job leaves no report, or an upload.
     pub async fn run(&self, job: &Value) -> Result<Ended, InvokeError> {
-        let answer = self.invoke.call("dispatcher", Bytes::from(job.to_string())).await?;
+        let answer = self.invoke.call("dispatcher", Bytes::from(AsWritten(job).to_string())).await?;
         self.invoke.idle().await;
         let answer: fanfold_dispatcher::Answer =
             serde_json::from_slice(&answer.payload).unwrap_or_else(|error| panic!("the answer: {error}"));
@@ -230,7 +231,7 @@ where
         let deps = Deps { request_id: invocation.request_id.as_str().to_owned(), ..deps() };
         let handle = handle.clone();
         async move {
-            let event = serde_json::from_slice(&invocation.payload)
+            let AsWritten(event) = serde_json::from_slice(&invocation.payload)
                 .map_err(|error| Failure::new("Runtime.Unmarshal", error.to_string()))?;
             let answer = handle(event, deps, invocation).await;
             let answer = answer.map_err(|error| Failure::new(error.code.as_str(), error.chain()))?;

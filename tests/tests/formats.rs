@@ -34,6 +34,12 @@ async fn an_output_is_the_same_compressed_or_not_in_every_format() {
     for (format, nothing, something, expected) in [
         ("bytes", "", "printf %s $FANFOLD_INDEX", "1245"),
         ("lines", "", "printf '%s\\nx' $FANFOLD_INDEX", "1\nx\n2\nx\n4\nx\n5\nx"),
+        (
+            "jsonl",
+            "",
+            "printf '{\"a\":%s}\\n[]' $FANFOLD_INDEX",
+            "{\"a\":1}\n[]\n{\"a\":2}\n[]\n{\"a\":4}\n[]\n{\"a\":5}\n[]",
+        ),
         ("csv", "echo a", "printf 'a\\n%s' $FANFOLD_INDEX", "a\n1\n2\n4\n5\n"),
         ("csv", "", "printf 'a\\n%s' $FANFOLD_INDEX", "a\n1\n2\n4\n5\n"),
         (
@@ -71,10 +77,29 @@ async fn what_failed_and_is_tolerated_leaves_no_trace_in_an_output() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn results_that_are_not_json_are_refused_by_both_json_formats() {
+    for (format, result, words) in [
+        ("json-array", "[1,2,]", "at byte 5 is ']', expected a value"),
+        ("json-array", "[01]", "at byte 2 is '1', expected ',' or ']'"),
+        ("json-array", "[1] 2", "at byte 4 is '2', expected nothing more"),
+        ("jsonl", "{}\\n\\n{}\\n", "line 2, at byte 3, is blank"),
+        ("jsonl", "{}\\n{\\n}\\n", "line 2 ends at byte 4 within a JSON value"),
+    ] {
+        let mut job = numbers(2, &format!("printf '{result}'"), format, "none");
+        job["retries"] = json!(0);
+        let report = MemoryWorld::new(2).run(&job).await.unwrap().report;
+        assert_eq!(report.code, Some(Code::ResultMalformed), "{result}");
+        let message = report.failures.first().map(|failure| format!("{failure:?}")).unwrap_or_default();
+        assert!(message.contains(words), "{result}: {message}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_output_of_nothing_is_nothing_in_its_format_and_a_file_that_decoders_take() {
     for (format, script, expected) in [
         ("bytes", ":", ""),
         ("lines", ":", ""),
+        ("jsonl", ":", ""),
         ("csv", "printf a,b", "a,b"),
         ("csv", ":", ""),
         ("json-array", "echo '[]'", "[]\n"),

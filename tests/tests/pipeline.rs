@@ -6,6 +6,7 @@ use std::sync::Arc;
 use e2e::memory::{BUCKET, MemoryWorld};
 use fanfold_flow::code::Code;
 use fanfold_flow::report::{Counts, Status};
+use fanfold_flow::written::AsWritten;
 use fanfold_store::ErrorKind;
 use fanfold_store::faults::{Call, Decision, Faulty};
 use proptest::prelude::*;
@@ -217,6 +218,25 @@ async fn items_come_as_lines_from_the_job_or_from_an_object() {
     assert_eq!(run(&world, &own).await, lines.as_bytes());
     let listed = json!({ "items": { "uri": format!("s3://{BUCKET}/items.jsonl"), "chunk": 7 } });
     assert_eq!(run(&world, &job(listed, &["cat"], output)).await, lines.trim_end().as_bytes());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn items_reach_the_program_byte_for_byte() {
+    let items = [
+        "18446744073709551616",
+        "-0",
+        "1.10E+2",
+        "{\"b\": 1,\"a\":[ ],\"b\":-9223372036854775809}",
+        "\"\\u0041\\/\"",
+    ];
+    let text = json!({
+        "version": 1, "name": "test", "source": { "items": { "values": [0], "chunk": 2 } }, "task": { "command": ["cat"] },
+        "output": { "uri": format!("s3://{BUCKET}/out"), "format": "jsonl" }
+    });
+    let text = text.to_string().replace("[0]", &format!("[{}, {{\n \"c d\": 1.0\n}}]", items.join("\n, ")));
+    let AsWritten(job) = serde_json::from_str(&text).unwrap();
+    let expected = format!("{}\n{{\"c d\":1.0}}\n", items.join("\n"));
+    assert_eq!(String::from_utf8(run(&MemoryWorld::new(2), &job).await).unwrap(), expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]

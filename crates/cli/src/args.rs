@@ -280,6 +280,9 @@ pub(crate) enum FormatName {
     Lines,
     /// Each result begins with the same header line; the output has it once.
     Csv,
+    /// The same as lines, and each line must be one JSON value.
+    #[value(name = "jsonl")]
+    JsonLines,
     /// Each result is a JSON array; the output is one array of all elements.
     JsonArray,
 }
@@ -290,6 +293,7 @@ impl From<FormatName> for Format {
             FormatName::Bytes => Self::Bytes,
             FormatName::Lines => Self::Lines,
             FormatName::Csv => Self::Csv,
+            FormatName::JsonLines => Self::JsonLines,
             FormatName::JsonArray => Self::JsonArray,
         }
     }

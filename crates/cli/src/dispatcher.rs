@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use fanfold_flow::code::Code;
+use fanfold_flow::written::AsWritten;
 use fanfold_invoke::Invoke;
 use fanfold_runtime::Error;
 use serde_json::{Value, json};
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 /// # Cancellation
 /// The dispatcher may handle the event all the same.
 pub(crate) async fn ask(invoke: &dyn Invoke, function: &str, event: &Value) -> Result<Value, Error> {
-    let error = match invoke.call(function, Bytes::from(event.to_string())).await {
+    let error = match invoke.call(function, Bytes::from(AsWritten(event).to_string())).await {
         Ok(answer) => {
             return serde_json::from_slice(&answer.payload).map_err(|error| {
                 Error::caused(Code::Internal, format!("read the answer of {function}"), error)

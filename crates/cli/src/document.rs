@@ -5,6 +5,7 @@ use std::path::Path;
 use fanfold_flow::code::Code;
 use fanfold_flow::problem::Problem;
 use fanfold_flow::template::Deployment;
+use fanfold_flow::written::{self, AsWritten};
 use fanfold_runtime::Error;
 use serde_json::{Map, Value};
 
@@ -41,11 +42,12 @@ pub(crate) fn of_file(file: &Path) -> Result<Value, Error> {
     let text = text(file)?;
     // Some editors of Windows put a byte order mark before everything.
     let json = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&text);
-    serde_json::from_slice(json).map_err(|error| {
+    let AsWritten(document) = serde_json::from_slice(json).map_err(|error| {
         let is_yaml = file.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
         let hint = if is_yaml { "; job files are JSON, not YAML" } else { "" };
         Error::new(Code::InvalidJob, format!("read {} as JSON: {error}{hint}", file.display()))
-    })
+    })?;
+    Ok(document)
 }
 
 /// Applies the changes `path=value` that `option` brought.
@@ -77,7 +79,7 @@ fn set(document: &mut Value, change: &str) -> Result<(), Problem> {
     let Some((path, text)) = change.split_once('=') else {
         return Err(Problem::new("", "write it as path=value, such as source.objects.chunk_bytes=8MiB"));
     };
-    let value = serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
+    let value = written::read_at(path, text).unwrap_or_else(|_| Value::String(text.to_owned()));
     let mut place = document;
     let mut walked = String::new();
     for name in path.split('.') {
@@ -100,6 +102,10 @@ fn step<'v>(place: &'v mut Value, name: &str, walked: &str) -> Result<&'v mut Va
         *place = Value::Object(Map::new());
     }
     match place {
+        list if written::is_list(list) => Err(Problem::new(
+            walked,
+            "is set as a whole, such as source.items.values=[1,2], so that its items stay as they are written",
+        )),
         Value::Object(fields) => Ok(fields.entry(name).or_insert(Value::Null)),
         Value::Array(entries) => {
             let length = entries.len();
@@ -161,6 +167,22 @@ mod tests {
             Some(&json!(["x", "z"]))
         );
         assert_eq!(changed(json!({}), "a.b.c=1").unwrap(), json!({ "a": { "b": { "c": 1 } } }));
+    }
+
+    #[test]
+    fn items_that_are_set_stay_as_they_are_written() {
+        let items = "[ 18446744073709551616, {\"b\":1.0,\"a\":2} ]";
+        for change in
+            [format!("source.items.values={items}"), format!("source={{\"items\":{{\"values\":{items}}}}}")]
+        {
+            let changed = changed(json!({}), &change).unwrap();
+            assert_eq!(
+                AsWritten(&changed).to_string(),
+                format!("{{\"source\":{{\"items\":{{\"values\":{items}}}}}}}")
+            );
+            let problem = self::changed(changed, "source.items.values.0=1").unwrap_err();
+            assert!(problem.starts_with("source.items.values: is set as a whole"), "{problem}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use fanfold_flow::keys::JobId;
 use fanfold_flow::plan::{self, Plan, PlannedInput, Span};
 use fanfold_flow::problem::Problems;
 use fanfold_flow::template::{self, Values};
+use fanfold_flow::written::AsWritten;
 use fanfold_runtime::Error;
 use fanfold_store::Store;
 use serde_json::{Value, json};
@@ -70,7 +71,7 @@ pub(crate) async fn show(args: &PlanArgs) -> Result<(), Stop> {
         let mut plan = json!(plan);
         rename(&mut plan, &found);
         plan["output"] = json!(output);
-        return Ok(stdout::print(&format!("{:#}\n", json!({ "job": document, "plan": plan })))?);
+        return Ok(stdout::print(&format!("{:#}\n", AsWritten(json!({ "job": document, "plan": plan }))))?);
     }
     let processes = job.processes.on(cores_per_worker(args.machine.workers));
     let workers = job.max_concurrency.map_or(args.machine.workers, |most| most.min(args.machine.workers));

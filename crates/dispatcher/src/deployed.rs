@@ -12,6 +12,7 @@ use fanfold_flow::job::{Job, OnObjectCreated};
 use fanfold_flow::problem::{Problem, Problems, nearest};
 use fanfold_flow::template::Deployment;
 use fanfold_flow::uri::ObjectUri;
+use fanfold_flow::written::AsWritten;
 use fanfold_runtime::Error;
 use serde::Deserialize;
 use serde_json::Value;
@@ -174,7 +175,8 @@ fn cannot_be_read(error: &dyn std::fmt::Display) -> String {
 /// What is in a job's file.
 fn document_at(path: &Path) -> Result<Value, Problem> {
     let text = fs::read(path).map_err(|error| Problem::new("", cannot_be_read(&error)))?;
-    serde_json::from_slice(&text).map_err(|error| Problem::new("", cannot_be_read(&error)))
+    let read = serde_json::from_slice(&text).map_err(|error| Problem::new("", cannot_be_read(&error)));
+    read.map(|AsWritten(document)| document)
 }
 
 /// The objects that start a job, in words.
@@ -363,6 +365,22 @@ mod tests {
                 && told.contains("task: is missing"),
             "{told}"
         );
+    }
+
+    #[test]
+    fn items_of_a_patch_replace_the_deployed_ones_as_written() {
+        let document = |items: &str| {
+            let mut document = job("one");
+            document["source"] = json!({ "items": { "values": [0] } });
+            let text = document.to_string().replace("[0]", items);
+            serde_json::from_str::<AsWritten<Value>>(&text).unwrap().0
+        };
+        let deployed = deployed(&[("one.json", document("[1.00]"))]);
+        let patch = json!({ "source": document("[ -0, 1e400 ]")["source"] });
+        let changed = deployed.named("one").unwrap().with(Some(&patch), &deployment()).unwrap();
+        let expected = Job::from_json(&document("[ -0, 1e400 ]")).unwrap();
+        assert_eq!(changed.source, expected.source);
+        assert_ne!(changed.source, deployed.named("one").unwrap().job.source);
     }
 
     #[test]

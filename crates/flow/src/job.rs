@@ -6,10 +6,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::item::Item;
 use crate::problem::{Problem, Problems};
 use crate::size::{ByteCount, Tolerance};
 use crate::template::UriTemplate;
 use crate::version::Version;
+use crate::written::AsWritten;
 use crate::{shape, template};
 
 mod cron;
@@ -162,9 +164,10 @@ pub struct Range {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Items {
-    /// The values themselves. Give either these or `uri`.
+    /// The values themselves; each is handed over byte for byte as it is written here, but for line breaks between its tokens:
+    /// then the white space between them is left out. Give either these or `uri`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub values: Option<Vec<Value>>,
+    pub values: Option<Vec<Item>>,
     /// An object of JSON Lines. Give either this or `values`. May hold the placeholders of an output's address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uri: Option<UriTemplate>,
@@ -273,7 +276,10 @@ pub enum Format {
     Lines,
     /// Each result begins with the same header, or none does; the output has it once.
     Csv,
-    /// Each result is one JSON array; the output is one array of all their elements.
+    /// The same as `lines`, and each line must be one JSON value (RFC 8259). A blank line is none.
+    #[serde(rename = "jsonl")]
+    JsonLines,
+    /// Each result is one JSON array (RFC 8259); the output is one array of all their elements.
     JsonArray,
 }
 
@@ -281,7 +287,7 @@ impl Format {
     /// What stands before the first result. Of `csv` that is the header, which the results bring.
     pub fn prefix(self) -> &'static [u8] {
         match self {
-            Self::Bytes | Self::Lines | Self::Csv => b"",
+            Self::Bytes | Self::Lines | Self::Csv | Self::JsonLines => b"",
             Self::JsonArray => b"[",
         }
     }
@@ -289,7 +295,7 @@ impl Format {
     /// What stands behind the last result.
     pub fn suffix(self) -> &'static [u8] {
         match self {
-            Self::Bytes | Self::Lines | Self::Csv => b"",
+            Self::Bytes | Self::Lines | Self::Csv | Self::JsonLines => b"",
             Self::JsonArray => b"]\n",
         }
     }
@@ -352,7 +358,8 @@ impl Processes {
 }
 
 impl Job {
-    /// Reads a job, or lists **all** that is wrong with it.
+    /// Reads a job, or lists **all** that is wrong with it. Its items stay as they were written if the document was read
+    /// [so](AsWritten).
     ///
     /// # Errors
     /// Every unknown, missing or impossible field, each with its path, in order of the paths.
@@ -363,7 +370,8 @@ impl Job {
             problems.sort_by(|left, right| left.path.cmp(&right.path));
             return Err(Problems(problems));
         }
-        Self::deserialize(document).map_err(|error| Problems(vec![Problem::new("", error.to_string())]))
+        let read = serde_json::to_string(&AsWritten(document)).and_then(|text| serde_json::from_str(&text));
+        read.map_err(|error| Problems(vec![Problem::new("", error.to_string())]))
     }
 
     /// What is wrong with a job for workers whose processes have so much memory, in MB: nothing, or that it lets a process take
@@ -378,7 +386,8 @@ impl Job {
 
     /// Whether the job cannot run without the object that starts it: one of its placeholders is the object's.
     pub fn needs_object(&self) -> bool {
-        serde_json::to_value(self).is_ok_and(|document| template::needs_object(&document))
+        let document = serde_json::to_string(self).and_then(|text| serde_json::from_str(&text));
+        document.is_ok_and(|AsWritten(document)| template::needs_object(&document))
     }
 
     /// The JSON Schema of a job, made from these types.

@@ -18,11 +18,12 @@
 //! | [`verification::Verification`] | the dispatcher's answer |
 //!
 //! Below the nouns stand what they are made of ([`size`], [`time`], [`uri`], [`crc`], [`literal`], [`member`], [`version`]), the checks of a
-//! document against its schema ([`shape`], [`problem`]), every key ([`keys`]), the service's numbers and prices ([`limits`], [`price`]) and
+//! document against its schema ([`shape`], [`problem`]), how a document is read and written without a change to its items ([`written`]), every key ([`keys`]), the service's numbers and prices ([`limits`], [`price`]) and
 //! the stable codes of everything that can go wrong ([`code`]).
 #![forbid(unsafe_code)]
 
 pub mod event;
+pub mod item;
 pub mod job;
 pub mod occasion;
 pub mod template;
@@ -56,3 +57,4 @@ pub mod size;
 pub mod time;
 pub mod uri;
 pub mod version;
+pub mod written;

@@ -12,6 +12,7 @@ use crate::problem::{Problem, nearest};
 use crate::size::{ByteCount, Tolerance};
 use crate::template::UriTemplate;
 use crate::time::{Moment, Span};
+use crate::written;
 
 /// What is wrong with the shape of `document` as a `T`: unknown and missing fields, wrong types, impossible values.
 pub fn problems<T: JsonSchema>(document: &Value) -> Vec<Problem> {
@@ -47,6 +48,8 @@ impl<'s> Walk<'s> {
             return;
         }
         match value {
+            // Of a list of items, a schema asks nothing more.
+            Value::Object(_) if written::is_list(value) => {}
             Value::Object(fields) => self.object(schema, fields, path),
             Value::Array(entries) => self.array(schema, entries, path),
             Value::String(text) => self.text(schema, text, path),
@@ -225,8 +228,8 @@ fn type_names(schema: &Value) -> Vec<&str> {
 
 fn is_of_type(value: &Value, name: &str) -> bool {
     match name {
-        "object" => value.is_object(),
-        "array" => value.is_array(),
+        "object" => value.is_object() && !written::is_list(value),
+        "array" => value.is_array() || written::is_list(value),
         "string" => value.is_string(),
         "boolean" => value.is_boolean(),
         // Serde takes 1.0 for no whole number, so neither do we.

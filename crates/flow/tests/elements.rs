@@ -32,7 +32,9 @@ fn kept(format: Format, printed: &[u8]) -> Kept {
     };
     match format {
         Format::Bytes => Kept { header: None, bytes: printed.to_vec(), separator: b"" },
-        Format::Lines => Kept { header: None, bytes: printed.to_vec(), separator: newline(printed) },
+        Format::Lines | Format::JsonLines => {
+            Kept { header: None, bytes: printed.to_vec(), separator: newline(printed) }
+        }
         Format::Csv => {
             let end =
                 printed.iter().position(|byte| *byte == b'\n').map_or(printed.len(), |newline| newline + 1);

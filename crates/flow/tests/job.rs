@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use fanfold_flow::job::{Format, Job, Processes};
+use fanfold_flow::job::{Format, Items, Job, Processes, Source};
 use fanfold_flow::problem::Problems;
 use fanfold_flow::size::{ByteCount, Tolerance};
+use fanfold_flow::written::AsWritten;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -362,6 +363,38 @@ fn a_job_of_every_kind_is_read_and_written_the_same() {
 }
 
 #[test]
+fn items_stay_byte_for_byte_as_they_were_written() {
+    let orders = with(orders(), "/source", json!({ "items": { "values": [0] } })).to_string();
+    let job_of_items = |items: &str| {
+        let AsWritten(document) = serde_json::from_str(&orders.replace("[0]", items)).unwrap();
+        Job::from_json(&document).unwrap()
+    };
+    let nested = "[".repeat(500) + &"]".repeat(500);
+    let items = [
+        "18446744073709551616",
+        "123456789012345678901234567890",
+        "-9223372036854775809",
+        "-0",
+        "1.10E+400",
+        "{\"b\": 1,\"a\":2 ,\"b\":3}",
+        "\"\\u0041\\/\\ud800 {object_uri} é\"",
+        &nested,
+    ];
+    let job = job_of_items(&format!("[ {} ]", items.join(" ,\n")));
+    let lines = |job: &Job| match &job.source {
+        Source::Items(Items { values: Some(values), .. }) => {
+            values.iter().map(|item| item.line().into_owned()).collect::<Vec<_>>()
+        }
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(lines(&job), items);
+    assert!(!job.needs_object());
+    let written = serde_json::to_vec(&job).unwrap();
+    assert_eq!(serde_json::from_slice::<Job>(&written).unwrap(), job);
+    assert_eq!(lines(&job_of_items("[ {\n \"a b\" : [ 1.0,\r\n\"x y\" ]}]")), ["{\"a b\":[1.0,\"x y\"]}"]);
+}
+
+#[test]
 fn what_a_job_leaves_out_has_its_documented_default() {
     let job = Job::from_json(&json!({
         "version": 1,
@@ -371,7 +404,7 @@ fn what_a_job_leaves_out_has_its_documented_default() {
         "output": { "uri": "s3://out/a" },
     }))
     .unwrap();
-    let fanfold_flow::job::Source::Objects(objects) = &job.source else { panic!("{job:?}") };
+    let Source::Objects(objects) = &job.source else { panic!("{job:?}") };
     assert_eq!(objects.chunk_bytes, ByteCount(64 << 20));
     assert_eq!((job.retries, job.max_concurrency, job.tolerated_failures), (2, None, Tolerance::Chunks(0)));
     assert_eq!(

@@ -19,6 +19,7 @@ mod csv;
 mod cutter;
 mod dialect;
 mod head;
+pub mod json;
 mod magic;
 mod paragraphs;
 mod rule;

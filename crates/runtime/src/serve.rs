@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fanfold_flow::done::Environment;
+use fanfold_flow::written::AsWritten;
 use fanfold_invoke::aws::LambdaInvoke;
 use fanfold_invoke::paced::{PacedInvoke, Pacing};
 use fanfold_store::s3::S3Store;
@@ -84,13 +85,14 @@ where
     let began = AtomicBool::new(false);
     deps.measure(Of::Pipeline, &[(Metric::ColdStarts, 1.0)]);
     let (cold, warm, began, settings, handle) = (&deps, &warm, &began, &settings, &handle);
-    lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<AsWritten<Value>>| async move {
         let request_id = event.context.request_id;
         let deps = if began.swap(true, Ordering::Relaxed) { warm } else { cold };
         let deps = Deps { request_id: request_id.clone(), ..deps.clone() };
         let deadline_ms = i64::try_from(event.context.deadline).unwrap_or(i64::MAX);
-        let job = job_of(&event.payload);
-        let answer = handle(event.payload, &deps, settings, Budget::until(deadline_ms), &request_id).await;
+        let AsWritten(payload) = event.payload;
+        let job = job_of(&payload);
+        let answer = handle(payload, &deps, settings, Budget::until(deadline_ms), &request_id).await;
         if let Err(error) = &answer {
             tracing::error!(job, code = %error.code, request_id, "failed to {}", error.chain());
         }

@@ -50,9 +50,6 @@ pub(crate) enum InputError {
         /// Where the quote stands.
         byte: u64,
     },
-    /// An item cannot be written as JSON.
-    #[error("write an item as a line")]
-    Item(#[from] serde_json::Error),
 }
 
 impl InputError {
@@ -64,7 +61,6 @@ impl InputError {
                 _ => Code::Store,
             },
             Self::Unclosed { .. } => Code::RecordCut,
-            Self::Item(_) => Code::Internal,
         }
     }
 }
@@ -106,7 +102,7 @@ enum Source {
     /// A range of an object's bytes.
     Object(Box<Object>),
     /// The job itself: all at once.
-    Items(Option<Result<Bytes, serde_json::Error>>),
+    Items(Option<Bytes>),
     /// There are none: the program has been told its numbers.
     Numbers,
 }
@@ -131,8 +127,7 @@ impl Input {
             }
             chunk::Input::Items { first, count } => {
                 let lines = items::lines(job, *first, *count);
-                let limit =
-                    at_most.zip(lines.as_ref().ok()).and_then(|(most, lines)| items::end_of(lines, most));
+                let limit = at_most.and_then(|most| items::end_of(&lines, most));
                 let portions = Portions::new(Rule::Lines(1).walker(true), limit);
                 (Source::Items(Some(lines)), portions, *count == 0)
             }
@@ -272,7 +267,7 @@ impl Input {
                 }
             }
             Source::Object(object) => object.next().await.transpose()?,
-            Source::Items(lines) => lines.take().transpose()?.map(|records| Piece { records, position: 0, is_last: true }),
+            Source::Items(lines) => lines.take().map(|records| Piece { records, position: 0, is_last: true }),
             Source::Numbers => None,
         };
         match piece {

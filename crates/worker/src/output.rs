@@ -7,7 +7,6 @@
 
 mod encoder;
 mod header;
-mod json_array;
 mod shape;
 
 use std::io;

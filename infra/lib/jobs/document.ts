@@ -8,6 +8,9 @@ export interface JobDocument {
   readonly output: { readonly uri: string };
 }
 
+/** The content of each job's file, by the job's name. */
+export type JobFiles = Readonly<Record<string, string>>;
+
 /** When a job starts by itself. */
 export interface Schedule {
   readonly cron?: string | null;

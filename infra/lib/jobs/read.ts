@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import * as path from 'node:path';
 import { checkJobs } from './check';
-import { InvalidJobs, type JobDocument, type Problem, type WorkFolder } from './document';
+import { InvalidJobs, type JobDocument, type JobFiles, type Problem, type WorkFolder } from './document';
 import { TokenNames, type DeploymentValues } from './placeholders';
 import { workerMemoryMb } from '../functions';
 import type { FanfoldPipelineProps, InlineJob } from '../props';
@@ -9,6 +9,8 @@ import type { FanfoldPipelineProps, InlineJob } from '../props';
 /** The jobs of a deployment, checked, and the values that their placeholders stand for. */
 export interface DeployedJobs {
   readonly jobs: readonly JobDocument[];
+  /** By name, what the dispatcher reads. */
+  readonly files: JobFiles;
   readonly values: DeploymentValues;
 }
 
@@ -19,6 +21,8 @@ export interface Candidate {
   /** What the job must be called: the name of its file. */
   readonly fileName?: string;
   readonly document: unknown;
+  /** As it was written: a number that JavaScript cannot hold must reach the job's program all the same. */
+  readonly text?: string;
 }
 
 /**
@@ -37,7 +41,8 @@ export function readJobs(props: FanfoldPipelineProps, work: WorkFolder): Deploye
   const values = deploymentValues(props.deploymentValues ?? {}, tokens.found, work.bucket);
   problems.push(...checkJobs(candidates, work, values, { tasks: taskNames(props), memoryMb: workerMemoryMb(props) }));
   if (problems.length > 0) throw new InvalidJobs(problems);
-  return { jobs: candidates.map(({ document }) => document as JobDocument), values };
+  const files = candidates.map(({ document, text }) => [(document as JobDocument).name, text ?? `${JSON.stringify(document, undefined, 2)}\n`]);
+  return { jobs: candidates.map(({ document }) => document as JobDocument), files: Object.fromEntries(files), values };
 }
 
 function filesOf(place: string): string[] {
@@ -52,7 +57,8 @@ function filesOf(place: string): string[] {
 function readFile(file: string, problems: Problem[]): Candidate[] {
   const source = path.relative(process.cwd(), file);
   try {
-    return [{ source, fileName: path.basename(file, '.json'), document: JSON.parse(readFileSync(file, 'utf8')) }];
+    const text = readFileSync(file, 'utf8');
+    return [{ source, fileName: path.basename(file, '.json'), document: JSON.parse(text), text }];
   } catch (error) {
     problems.push({ source, path: '', message: `is no JSON: ${(error as Error).message}` });
     return [];

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use fanfold_flow::code::Code;
 use fanfold_flow::done::Environment;
 use fanfold_flow::uri::ObjectUri;
+use fanfold_flow::written::AsWritten;
 use fanfold_invoke::paced::{PacedInvoke, Pacing};
 use fanfold_runtime::{Budget, Deps, Error, Functions as Names, Metrics};
 use fanfold_store::Store;
@@ -28,7 +29,7 @@ pub(crate) async fn handle(
     request_id: &str,
     deadline_ms: i64,
 ) -> Result<Value, Error> {
-    let event: Value = serde_json::from_slice(payload)
+    let AsWritten(event) = serde_json::from_slice(payload)
         .map_err(|error| Error::caused(Code::Internal, "read the event", error))?;
     let deps = deps(life, lambda, request_id)?;
     let budget = Budget::until(deadline_ms);

@@ -3,21 +3,18 @@
 use bytes::Bytes;
 use fanfold_flow::job::{Job, Source};
 
-/// The items from `first` on, `count` of them, a JSON line each.
-///
-/// # Errors
-/// When one cannot be written as JSON.
-pub(super) fn lines(job: &Job, first: u64, count: u64) -> Result<Bytes, serde_json::Error> {
-    let Source::Items(items) = &job.source else { return Ok(Bytes::new()) };
+/// The items from `first` on, `count` of them, a line each.
+pub(super) fn lines(job: &Job, first: u64, count: u64) -> Bytes {
+    let Source::Items(items) = &job.source else { return Bytes::new() };
     let values = items.values.as_deref().unwrap_or_default();
-    let mut lines = Vec::new();
     let (first, count) =
         (usize::try_from(first).unwrap_or(usize::MAX), usize::try_from(count).unwrap_or(usize::MAX));
-    for value in values.iter().skip(first).take(count) {
-        serde_json::to_writer(&mut lines, value)?;
+    let mut lines = Vec::new();
+    for item in values.iter().skip(first).take(count) {
+        lines.extend_from_slice(item.line().as_bytes());
         lines.push(b'\n');
     }
-    Ok(Bytes::from(lines))
+    Bytes::from(lines)
 }
 
 /// Where in `lines` the first `count` of them end; none if there are not so many.

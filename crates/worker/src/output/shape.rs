@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use fanfold_flow::job::Format;
 use fanfold_flow::literal::Literal;
+use fanfold_records::json::{Array, JsonError, LineError, Lines};
 
 use super::OutputError;
 use super::header::{Header, HeaderRule};
-use super::json_array::JsonArray;
 
 /// What a format makes of a result, piece by piece.
 #[derive(Debug)]
@@ -17,8 +17,10 @@ pub(super) enum Shape {
     Lines(LastLine),
     /// All bytes behind the header count.
     Csv { header: Header, last_line: LastLine },
+    /// All bytes count, if each line is one JSON value; a line feed is set where the last one lacks.
+    JsonLines { lines: Lines, last_line: LastLine },
     /// What stands between the brackets counts.
-    JsonArray(JsonArray),
+    JsonArray(Array),
 }
 
 /// What is known at the end of a result.
@@ -40,7 +42,8 @@ impl Shape {
             (Format::Csv, Some(rule)) => Self::Csv { header: Header::new(rule), last_line },
             (Format::Bytes, _) => Self::Bytes,
             (Format::Lines | Format::Csv, _) => Self::Lines(last_line),
-            (Format::JsonArray, _) => Self::JsonArray(JsonArray::new()),
+            (Format::JsonLines, _) => Self::JsonLines { lines: Lines::new(), last_line },
+            (Format::JsonArray, _) => Self::JsonArray(Array::new()),
         }
     }
 
@@ -50,7 +53,13 @@ impl Shape {
             Self::Bytes => Ok(piece),
             Self::Lines(last_line) => Ok(last_line.pass(piece)),
             Self::Csv { header, last_line } => Ok(last_line.pass(header.take_off(piece)?)),
-            Self::JsonArray(array) => array.take(&piece),
+            Self::JsonLines { lines, last_line } => {
+                lines.push(&piece).map_err(not_json_lines)?;
+                Ok(last_line.pass(piece))
+            }
+            Self::JsonArray(array) => {
+                array.take(&piece).map(|inside| piece.slice(inside)).map_err(not_an_array)
+            }
         }
     }
 
@@ -60,6 +69,7 @@ impl Shape {
             Self::Bytes => Format::Bytes.prefix(),
             Self::Lines(_) => Format::Lines.prefix(),
             Self::Csv { header, .. } => header.bytes(),
+            Self::JsonLines { .. } => Format::JsonLines.prefix(),
             Self::JsonArray(_) => Format::JsonArray.prefix(),
         }
     }
@@ -74,11 +84,31 @@ impl Shape {
                 let rest = last_line.pass(header.end()?);
                 Ok(End { rest, header: header.taken(), separator: last_line.separator(is_last) })
             }
+            Self::JsonLines { lines, last_line } => {
+                lines.end().map_err(not_json_lines)?;
+                Ok(end(last_line.separator(is_last)))
+            }
             Self::JsonArray(array) => {
-                array.end().map(|()| end(if is_last { Format::JsonArray.suffix() } else { b"," }))
+                if array.is_blank() {
+                    return Err(no_array());
+                }
+                array.end().map_err(not_an_array)?;
+                Ok(end(if is_last { Format::JsonArray.suffix() } else { b"," }))
             }
         }
     }
+}
+
+fn no_array() -> OutputError {
+    OutputError::Malformed("it is empty; a program must print a JSON array, at least []".to_owned())
+}
+
+fn not_an_array(error: JsonError) -> OutputError {
+    OutputError::Malformed(format!("it is not one JSON array: {error}"))
+}
+
+fn not_json_lines(error: LineError) -> OutputError {
+    OutputError::Malformed(format!("each line must be one JSON value, but {error}"))
 }
 
 /// Whether the last line has its line feed.
@@ -126,6 +156,28 @@ mod tests {
         assert_eq!(shaped(Format::Lines, false, b"a\nb\n", 2).unwrap().2, b"");
         assert_eq!(shaped(Format::Lines, true, b"a\nb", 2).unwrap().2, b"");
         assert_eq!(shaped(Format::Csv, false, b"", 1).unwrap(), (vec![], None, &b""[..]));
+        assert_eq!(shaped(Format::JsonLines, false, b"1\n[2]", 2).unwrap().2, b"\n");
+        assert_eq!(shaped(Format::JsonLines, true, b"1\n[2]", 2).unwrap().2, b"");
+    }
+
+    #[test]
+    fn json_lines_stay_as_they_were_printed() {
+        for result in ["", "1\n", " {\"a\": 1.0}\r\n[]\n", "null"] {
+            let (counts, ..) = shaped(Format::JsonLines, false, result.as_bytes(), 3).unwrap();
+            assert_eq!(counts, result.as_bytes());
+        }
+    }
+
+    #[test]
+    fn what_is_not_json_lines_is_refused_with_line_and_byte() {
+        for (text, words) in [
+            ("1\n\n2\n", "line 2, at byte 2, is blank"),
+            ("{\n}", "line 1 ends at byte 1 within a JSON value"),
+            ("1\n2\ntrue false\n", "line 3 is not one JSON value: at byte 9"),
+        ] {
+            let refusal = shaped(Format::JsonLines, false, text.as_bytes(), 3).unwrap_err();
+            assert!(refusal.contains(words), "{text}: {refusal}");
+        }
     }
 
     #[test]
@@ -155,10 +207,11 @@ mod tests {
         for (text, words) in [
             ("{}", "at byte 0"),
             ("", "empty"),
-            ("[1", "does not end"),
+            ("[1", "at byte 2 is the end"),
+            ("[1,2,]", "at byte 5 is ']', expected a value"),
             ("[1}", "at byte 2"),
             ("[1] 2", "at byte 4"),
-            ("[\"a]", "does not end"),
+            ("[\"a]", "at byte 4 is the end"),
         ] {
             let refusal = shaped(Format::JsonArray, false, text.as_bytes(), 3).unwrap_err();
             assert!(refusal.contains(words), "{text}: {refusal}");
