@@ -387,7 +387,10 @@ mod tests {
     fn a_name_that_is_not_deployed_gets_the_nearest_and_all_others() {
         let deployed = deployed(&[("one.json", job("one")), ("other.json", job("other"))]);
         let told = deployed.named("othr").unwrap_err().to_string();
-        assert_eq!(told, "run: no job 'othr' is deployed here; there are one, other; did you mean 'other'?");
+        assert_eq!(
+            told,
+            "make sense of the job: run: no job 'othr' is deployed here; there are one, other; did you mean 'other'?"
+        );
         assert!(Deployed::default().named("one").unwrap_err().to_string().contains("none is"));
     }
 

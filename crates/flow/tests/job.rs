@@ -196,7 +196,7 @@ fn words_that_are_none_of_the_right_ones_are_told_which_are() {
         json!({
             "version": 1,
             "name": "orders of today",
-            "source": { "objects": { "uri": ["in/a.csv", "s3:///a"], "split": "line", "chunk_bytes": "64mib" } },
+            "source": { "objects": { "uri": ["in/a.csv", "s3:///a"], "split": "line", "chunk_bytes": "64mops" } },
             "task": { "command": ["cat"] },
             "output": { "uri": "s3://out/{schedule_date}/{x}.csv", "format": "json_array", "compress": "gz" },
             "processes": "aut",

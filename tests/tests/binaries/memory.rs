@@ -95,7 +95,7 @@ fn a_job_that_lets_a_process_take_more_than_a_worker_has_is_refused_at_once() {
     let sandbox = sandbox();
     let options = ["--memory-mb", "513", "--worker-memory", "512"];
     let ended = map(&sandbox, None, &options, "").failed_with(i32::from(Code::InvalidJob.exit_status()));
-    ended.says(&["memory_mb: must be at most 512", "not 513"]);
+    ended.says(&["--memory-mb: must be at most 512", "not 513"]);
     let job = json!({
         "version": 1, "name": "large", "source": { "range": { "end": 1, "chunk": 1 } }, "task": { "command": ["true"] },
         "output": { "uri": "out" }, "memory_mb": 513
