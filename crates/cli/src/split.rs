@@ -38,7 +38,10 @@ fn split(args: &RecordArgs) -> Result<Value, Error> {
         }
         (_, false) => {
             let flags: Vec<&str> = dialect.keys().map(String::as_str).collect();
-            return Err(refused(format!("{} goes with --split csv or --split tsv, not with --split {what}", flags.join(", "))));
+            return Err(refused(format!(
+                "{} goes with --split csv or --split tsv, not with --split {what}",
+                flags.join(", ")
+            )));
         }
         (word, true) if WORDS.contains(&word) => return Ok(json!(word)),
         _ => {}
@@ -50,7 +53,9 @@ fn split(args: &RecordArgs) -> Result<Value, Error> {
         return Ok(json!({ "begins_with": unescaped(text)? }));
     }
     if let Some(lines) = what.strip_prefix("lines:") {
-        let lines: u64 = lines.parse().map_err(|_| refused(format!("read --split {what}: '{lines}' is not a number of lines")))?;
+        let lines: u64 = lines
+            .parse()
+            .map_err(|_| refused(format!("read --split {what}: '{lines}' is not a number of lines")))?;
         return Ok(json!({ "lines": lines }));
     }
     let meant = nearest(what, WORDS).map_or_else(String::new, |word| format!("; did you mean '{word}'?"));
@@ -64,9 +69,12 @@ fn split(args: &RecordArgs) -> Result<Value, Error> {
 /// What the flags say of a CSV.
 fn dialect(args: &RecordArgs) -> Result<Map<String, Value>, Error> {
     let mut dialect = Map::new();
-    for (name, given) in
-        [("delimiter", &args.delimiter), ("quote", &args.quote), ("escape", &args.escape), ("comment", &args.comment)]
-    {
+    for (name, given) in [
+        ("delimiter", &args.delimiter),
+        ("quote", &args.quote),
+        ("escape", &args.escape),
+        ("comment", &args.comment),
+    ] {
         if let Some(text) = given {
             let letter = unescaped(text)?;
             if letter.len() != 1 {
@@ -133,7 +141,8 @@ mod tests {
     }
 
     fn objects(line: &[&str]) -> Result<Value, String> {
-        let Line { records } = Line::try_parse_from([&["map"], line].concat()).map_err(|error| error.to_string())?;
+        let Line { records } =
+            Line::try_parse_from([&["map"], line].concat()).map_err(|error| error.to_string())?;
         let mut objects = Map::new();
         add_to(&mut objects, &records).map_err(|error| error.to_string())?;
         Ok(Value::Object(objects))
@@ -147,12 +156,30 @@ mod tests {
             (&["--split", "tsv", "--header=2"], json!({ "split": "tsv", "header": 2 })),
             (&["--split", "sep:\\n--\\n"], json!({ "split": { "separator": "\n--\n" } })),
             (&["--split", "begins:>"], json!({ "split": { "begins_with": ">" } })),
-            (&["--split", "lines:4", "--line-end", "lf"], json!({ "split": { "lines": 4 }, "line_end": "lf" })),
             (
-                &["--split", "csv", "--delimiter", "\\t", "--escape", "\\", "--no-quote", "--comment", "#", "--skip-lines", "1"],
+                &["--split", "lines:4", "--line-end", "lf"],
+                json!({ "split": { "lines": 4 }, "line_end": "lf" }),
+            ),
+            (
+                &[
+                    "--split",
+                    "csv",
+                    "--delimiter",
+                    "\\t",
+                    "--escape",
+                    "\\",
+                    "--no-quote",
+                    "--comment",
+                    "#",
+                    "--skip-lines",
+                    "1",
+                ],
                 json!({ "split": { "csv": { "delimiter": "\t", "escape": "\\", "quote": null, "comment": "#", "skip_lines": 1 } } }),
             ),
-            (&["--split", "csv", "--quote", "'", "--no-escape"], json!({ "split": { "csv": { "quote": "'", "escape": null } } })),
+            (
+                &["--split", "csv", "--quote", "'", "--no-escape"],
+                json!({ "split": { "csv": { "quote": "'", "escape": null } } }),
+            ),
             (
                 &["--split", "tsv", "--comment", "#"],
                 json!({ "split": { "csv": { "delimiter": "\t", "quote": null, "comment": "#" } } }),

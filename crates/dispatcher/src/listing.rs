@@ -149,10 +149,15 @@ fn matcher(uri: &ObjectUri) -> Result<GlobMatcher, ListingError> {
 /// Some bytes of an object.
 fn stream(store: &Arc<dyn Store>, object: &ObjectVersion, range: Range<u64>) -> Body {
     let etag = ETag::new(&object.etag);
-    ObjectReader::new(Arc::clone(store), object.uri.clone(), etag, range, ReadOptions::default()).into_stream()
+    ObjectReader::new(Arc::clone(store), object.uri.clone(), etag, range, ReadOptions::default())
+        .into_stream()
 }
 
-async fn read(store: &Arc<dyn Store>, object: &ObjectVersion, range: Range<u64>) -> Result<Vec<u8>, StoreError> {
+async fn read(
+    store: &Arc<dyn Store>,
+    object: &ObjectVersion,
+    range: Range<u64>,
+) -> Result<Vec<u8>, StoreError> {
     let mut body = stream(store, object, range);
     let mut bytes = Vec::new();
     while let Some(piece) = body.next().await.transpose()? {

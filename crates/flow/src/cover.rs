@@ -90,10 +90,10 @@ impl Walk<'_> {
                 self.cover.void.insert(read.index);
                 return;
             }
-            Some(at) if start != at && !read.has_failed => self
-                .cover
-                .defects
-                .push(format!("index {} read from byte {start}, those before it up to byte {at}", read.index)),
+            Some(at) if start != at && !read.has_failed => self.cover.defects.push(format!(
+                "index {} read from byte {start}, those before it up to byte {at}",
+                read.index
+            )),
             _ => {}
         }
         self.at = Some(end);

@@ -86,9 +86,11 @@ impl<'s> Walk<'s> {
             "s3-uri" => text.parse::<UriTemplate>().err().map(|error| error.to_string()),
             "date-time" => text.parse::<Moment>().err().map(|error| error.to_string()),
             "time-span" => text.parse::<Span>().err().map(|error| error.to_string()),
-            "letter" if Letter::of(text).is_none() => {
-                Some(format!("must be {}, not {}", own_words(schema).unwrap_or_default(), shown(&text.into())))
-            }
+            "letter" if Letter::of(text).is_none() => Some(format!(
+                "must be {}, not {}",
+                own_words(schema).unwrap_or_default(),
+                shown(&text.into())
+            )),
             _ => None,
         };
         if let Some(refusal) = refusal {

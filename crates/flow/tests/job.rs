@@ -218,9 +218,22 @@ fn what_is_missing_is_named() {
     assert_told!("no_addresses", with(orders(), "/source/objects/uri", json!([])));
     assert_told!("output_prefix", with(orders(), "/output/uri", json!("s3://out/orders/")));
     assert_told!("output_bucket", with(orders(), "/output/uri", json!("s3://out")));
-    assert_told!("overlapping_separator", with(orders(), "/source/objects/split", json!({ "separator": "\n\n" })));
-    assert_told!("mark_of_two_lines", with(orders(), "/source/objects/split", json!({ "begins_with": ">\n" })));
-    assert_told!("letters", with(orders(), "/source/objects/split", json!({ "csv": { "delimiter": "||", "quote": "", "escape": 5, "coment": "#" } })));
+    assert_told!(
+        "overlapping_separator",
+        with(orders(), "/source/objects/split", json!({ "separator": "\n\n" }))
+    );
+    assert_told!(
+        "mark_of_two_lines",
+        with(orders(), "/source/objects/split", json!({ "begins_with": ">\n" }))
+    );
+    assert_told!(
+        "letters",
+        with(
+            orders(),
+            "/source/objects/split",
+            json!({ "csv": { "delimiter": "||", "quote": "", "escape": 5, "coment": "#" } })
+        )
+    );
     assert_told!("items_prefix", with(orders(), "/source", json!({ "items": { "uri": "s3://in/a/" } })));
 }
 

@@ -18,8 +18,8 @@ use crate::Settings;
 use crate::cancel::{self, Cancelled};
 use crate::pack::{self, Lost, Packs};
 use crate::process::{self, Ran};
-use crate::shared::Shared;
 use crate::reason::{self, Failed};
+use crate::shared::Shared;
 use crate::time::Times;
 
 /// What there is to do, and with what.

@@ -10,7 +10,7 @@ use fanfold_pool::{Ended, RunError, Tail, Turn};
 
 use crate::header;
 use crate::input::{Input, InputError, Tally};
-use crate::output::{Held, HeaderRule, Output, Printed, Wanted};
+use crate::output::{HeaderRule, Held, Output, Printed, Wanted};
 use crate::pack::{self, Kind, Unstored};
 use crate::reason::{self, At, Failed, NoResult, Reason};
 use crate::shared::Shared;
@@ -105,7 +105,11 @@ async fn try_run(
     let mut input = Input::new(chunk, &shared.partition, &shared.job, &shared.deps.store, cut);
     if !shared.runs_empty(chunk) && !has_a_record(shared, &mut input).await? {
         let tally = in_time(shared, input.finish()).await?;
-        return Ok(Made { result: result(shared, chunk, attempt, started_ms, &tally), unstored: None, rest: None });
+        return Ok(Made {
+            result: result(shared, chunk, attempt, started_ms, &tally),
+            unstored: None,
+            rest: None,
+        });
     }
     let at = shared.keys.chunk_result(chunk.index, chunk.cut, shared.partition.hop, attempt);
     let (place, Kind { format, compress, .. }) = ((chunk.index, chunk.cut), shared.kind);

@@ -14,8 +14,8 @@ use crate::Settings;
 use crate::hint;
 use crate::input::InputError;
 use crate::output::OutputError;
-use crate::shared::Shared;
 use crate::runner::Prepared;
+use crate::shared::Shared;
 
 /// Why a chunk was not done, before it is said of which.
 pub(crate) struct Reason {

@@ -36,13 +36,18 @@ pub(super) async fn look(
 ) -> Result<Listing, ListingError> {
     let Some(first) = objects.iter().find(|object| object.bytes > 0) else {
         let rule = wanted.split.rule(b',', b'\n');
-        return Ok(Listing::Objects { objects: objects.into_iter().map(Listed::from).collect(), rule, head: None });
+        return Ok(Listing::Objects {
+            objects: objects.into_iter().map(Listed::from).collect(),
+            rule,
+            head: None,
+        });
     };
     let bytes = read(store, first, 0..first.bytes.min(FIRST_LOOK_BYTES)).await?;
     refuse_what_is_no_text(first, &bytes)?;
     let sample = Sample { bytes: &bytes, is_whole: bytes.len() as u64 == first.bytes };
     let rule = rule_of(wanted, sample);
-    let look = Look { rule: &rule, head: wanted.split.head(wanted.header), csv: wanted.split.csv(), wanted, store };
+    let look =
+        Look { rule: &rule, head: wanted.split.head(wanted.header), csv: wanted.split.csv(), wanted, store };
     let mut heads = Heads::default();
     let mut listed = Vec::with_capacity(objects.len());
     let mut looks = stream::iter(objects).map(|object| look.at(object)).buffered(LOOKS_IN_FLIGHT);
@@ -65,7 +70,12 @@ fn rule_of(wanted: &Objects, sample: Sample<'_>) -> Rule {
         LineEnd::Cr => b'\r',
     };
     let csv = wanted.split.csv().unwrap_or_default();
-    let dialect = Dialect { quote: csv.quote.or(Some(b'"')), escape: csv.escape.or(None), line_end, ..Dialect::RFC_4180 };
+    let dialect = Dialect {
+        quote: csv.quote.or(Some(b'"')),
+        escape: csv.escape.or(None),
+        line_end,
+        ..Dialect::RFC_4180
+    };
     let skipped = HeadRule { header_records: 0, ..wanted.split.head(wanted.header) };
     let head = skipped.head(&Rule::Whole, sample.bytes, sample.is_whole).map_or(0, |head| head.len());
     let records = Sample { bytes: &sample.bytes[head..], ..sample };
@@ -106,13 +116,19 @@ impl Look<'_> {
                 rule: self.head,
             };
             let head_bytes = head.len() as u64;
-            let borders = scan::borders(self.rule, &object, head_bytes, self.wanted.chunk_bytes.0, self.store).await?;
+            let borders =
+                scan::borders(self.rule, &object, head_bytes, self.wanted.chunk_bytes.0, self.store).await?;
             return Ok((Listed { object, head_bytes, borders }, Some(found)));
         }
     }
 
     /// Refuses a table that is written otherwise than the job says, as far as its first bytes show.
-    fn refuse_doubts(&self, object: &ObjectVersion, sample: Sample<'_>, preamble: usize) -> Result<(), ListingError> {
+    fn refuse_doubts(
+        &self,
+        object: &ObjectVersion,
+        sample: Sample<'_>,
+        preamble: usize,
+    ) -> Result<(), ListingError> {
         let records = Sample { bytes: &sample.bytes[preamble..], ..sample };
         let says_escape = self.csv.as_ref().is_some_and(|csv| !csv.escape.is_default());
         let dialect = match (self.rule, &self.csv) {
@@ -125,13 +141,17 @@ impl Look<'_> {
             _ => return Ok(()),
         };
         let says_head = self.csv.as_ref().is_none_or(|csv| csv.skip_lines.is_some() || csv.comment.is_some());
-        let first_line = if says_head || self.head.header_records == 0 { None } else { records.first_line(&dialect) };
+        let first_line =
+            if says_head || self.head.header_records == 0 { None } else { records.first_line(&dialect) };
         let says_quote = self.csv.as_ref().is_some_and(|csv| !csv.quote.is_default());
         let doubt = first_line
             .or_else(|| records.doubt(&dialect, says_quote, says_escape))
             .or_else(|| if says_escape { None } else { records.continued_line() });
         match doubt {
-            Some(doubt) => Err(ListingError::Refused(object.uri.clone(), Refusal::Doubt(doubt.kind, preamble + doubt.byte))),
+            Some(doubt) => Err(ListingError::Refused(
+                object.uri.clone(),
+                Refusal::Doubt(doubt.kind, preamble + doubt.byte),
+            )),
             None => Ok(()),
         }
     }

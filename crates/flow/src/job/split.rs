@@ -233,7 +233,8 @@ impl Serialize for Letter {
 impl<'de> Deserialize<'de> for Letter {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Self::of(&text).ok_or_else(|| serde::de::Error::custom("must be one ASCII character, and no line end"))
+        Self::of(&text)
+            .ok_or_else(|| serde::de::Error::custom("must be one ASCII character, and no line end"))
     }
 }
 

@@ -1,7 +1,8 @@
 //! From a job and a listing to its plan.
 
 use super::{
-    Head, Job, JobId, ObjectVersion, Occasion, Plan, PlannedInput, Rule, Slice, Source, Span, Version, slice_of,
+    Head, Job, JobId, ObjectVersion, Occasion, Plan, PlannedInput, Rule, Slice, Source, Span, Version,
+    slice_of,
 };
 use crate::limits::CHUNKS_MAX;
 use crate::template::Values;
@@ -189,9 +190,7 @@ fn fixed_payload_bytes(input: &PlannedInput) -> u64 {
             };
             rule + head.as_ref().map_or(0, Head::json_bytes)
         }
-        PlannedInput::ItemLines { .. }
-        | PlannedInput::Items { .. }
-        | PlannedInput::Range { .. } => 0,
+        PlannedInput::ItemLines { .. } | PlannedInput::Items { .. } | PlannedInput::Range { .. } => 0,
     };
     PARTITION_FIELDS_BYTES + texts
 }

@@ -67,7 +67,12 @@ pub(super) struct Reading {
 }
 
 /// Reads the chunk with this nominal range, which may begin at a border already.
-pub(super) fn read(object: &[u8], range: &chunk::Bytes, how: &How<'_>, when: When) -> (Reading, Option<chunk::Bytes>) {
+pub(super) fn read(
+    object: &[u8],
+    range: &chunk::Bytes,
+    how: &How<'_>,
+    when: When,
+) -> (Reading, Option<chunk::Bytes>) {
     let mut cutter = Cutter::new(
         how.rule,
         Range {
@@ -115,7 +120,12 @@ pub(super) fn read(object: &[u8], range: &chunk::Bytes, how: &How<'_>, when: Whe
 }
 
 /// Reads what [`read`] would, cut again and again, the rest each time as a chunk of its own.
-pub(super) fn read_in_cuts(object: &[u8], range: &chunk::Bytes, how: &How<'_>, cuts: &[When]) -> Vec<Reading> {
+pub(super) fn read_in_cuts(
+    object: &[u8],
+    range: &chunk::Bytes,
+    how: &How<'_>,
+    cuts: &[When],
+) -> Vec<Reading> {
     let (mut readings, mut range) = (Vec::new(), range.clone());
     let mut cuts = cuts.iter().copied();
     loop {
@@ -153,7 +163,8 @@ pub(super) fn version(object: &[u8]) -> ObjectVersion {
 pub(super) fn ranges(object: &ObjectVersion, chunk_bytes: usize) -> Vec<chunk::Bytes> {
     let starts = (0..object.bytes.max(1)).step_by(chunk_bytes);
     let end = |start: u64| (start + chunk_bytes as u64).min(object.bytes);
-    let range = |start| chunk::Bytes { object: object.clone(), start, end: end(start), at_border: start == 0 };
+    let range =
+        |start| chunk::Bytes { object: object.clone(), start, end: end(start), at_border: start == 0 };
     starts.map(range).collect()
 }
 

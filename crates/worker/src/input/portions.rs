@@ -7,7 +7,6 @@
 use bytes::Bytes;
 use fanfold_records::{Piece, Walker};
 
-
 /// What comes next.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {

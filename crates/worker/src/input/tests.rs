@@ -49,7 +49,10 @@ impl World {
     }
 
     fn chunk(&self, (start, end): (u64, u64)) -> Chunk {
-        Chunk::whole(0, Object(chunk::Bytes { object: self.object.clone(), start, end, at_border: start == 0 }))
+        Chunk::whole(
+            0,
+            Object(chunk::Bytes { object: self.object.clone(), start, end, at_border: start == 0 }),
+        )
     }
 
     fn input(&self, chunk: &Chunk, cut: Option<Cut>) -> Input {
@@ -298,7 +301,8 @@ fn a_portion_that_nobody_waits_for_any_more_is_not_lost() {
 #[test]
 fn a_csv_that_was_cut_is_read_on_to_where_its_last_record_ends() {
     run(async {
-        let world = World::over(b"1,\"one\ntwo\"\n2,x\n", &Rule::Csv(Dialect::RFC_4180), 9, "id,text\n", 64).await;
+        let world =
+            World::over(b"1,\"one\ntwo\"\n2,x\n", &Rule::Csv(Dialect::RFC_4180), 9, "id,text\n", 64).await;
         let when = When { asked: None, at_most: Some(1) };
         let mut input = world.input(&world.chunk((0, 9)), Some(cut(when)));
         assert_eq!(input.next(64).await.unwrap().unwrap(), "id,text\n");

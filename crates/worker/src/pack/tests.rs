@@ -212,7 +212,8 @@ fn output(kind: Kind, texts: &[Vec<u8>], piece_bytes: usize, border: impl Fn(usi
             put(&mut pack, &mut results);
         }
         let header = (format == Format::Csv).then_some(HeaderRule::Records(1));
-        let wanted = Wanted { format, header, compress, has_lead: true, at: ObjectUri::new("work", "unused") };
+        let wanted =
+            Wanted { format, header, compress, has_lead: true, at: ObjectUri::new("work", "unused") };
         let (printed, result) =
             runtime.block_on(printed(wanted, text, piece_bytes, index + 1 == texts.len()));
         let result = ChunkResult { index: index as u64, ..result };
@@ -312,7 +313,8 @@ async fn what_s3_can_copy_is_stored_by_itself_and_what_is_smaller_is_held() {
     {
         let text = vec![b'x'; bytes as usize];
         let at = ObjectUri::new("work", "one");
-        let wanted = Wanted { format: Format::Bytes, header: None, compress: Compress::None, has_lead: true, at };
+        let wanted =
+            Wanted { format: Format::Bytes, header: None, compress: Compress::None, has_lead: true, at };
         let (printed, _) = printed(wanted, &text, 100_000, false).await;
         match printed {
             Printed::Held(held) => {
