@@ -39,6 +39,7 @@ const OURS: [(&str, &[&str]); 16] = [
     (
         "e2e",
         &[
+            "records",
             "flow",
             "store",
             "invoke",

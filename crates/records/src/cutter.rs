@@ -65,8 +65,8 @@ enum Begin {
 enum End {
     /// The first border at or behind a nominal one.
     Search(Search, Nominal),
-    /// It lies here.
-    Known(u64),
+    /// It lies here, for this nominal border.
+    Known { at: u64, nominal: u64 },
     /// It lies here, if that is outside quotes.
     Guessed(u64, Nominal),
 }
@@ -84,7 +84,7 @@ impl End {
     fn search(&self) -> Option<&Search> {
         match self {
             Self::Search(search, _) => Some(search),
-            Self::Known(_) | Self::Guessed(..) => None,
+            Self::Known { .. } | Self::Guessed(..) => None,
         }
     }
 }
@@ -103,7 +103,7 @@ impl Cutter {
             range,
             position: start,
             begin,
-            end: End::Known(end),
+            end: End::Known { at: end, nominal: end },
             held: Bytes::new(),
             held_from: start,
         };
@@ -148,7 +148,7 @@ impl Cutter {
     pub fn end(&self) -> Option<u64> {
         match self.end {
             _ if self.begin().is_none() => None,
-            End::Known(at) | End::Guessed(at, _) => Some(at),
+            End::Known { at, .. } | End::Guessed(at, _) => Some(at),
             End::Search(..) => None,
         }
     }
@@ -157,7 +157,7 @@ impl Cutter {
     pub fn nominal_end(&self) -> u64 {
         match self.end {
             End::Search(_, nominal) | End::Guessed(_, nominal) => nominal.at,
-            End::Known(at) => at.max(self.range.end),
+            End::Known { nominal, .. } => nominal,
         }
     }
 
@@ -170,7 +170,7 @@ impl Cutter {
         let nominal = Nominal { at, next };
         match self.rule.search(nominal, object_bytes) {
             Some(search) if at < object_bytes => End::Search(search, nominal),
-            _ => End::Known(at.min(object_bytes)),
+            _ => End::Known { at: at.min(object_bytes), nominal: at.min(object_bytes) },
         }
     }
 
@@ -209,11 +209,13 @@ impl Cutter {
         loop {
             let (search, nominal) = match &mut self.end {
                 End::Search(search, nominal) => (search, *nominal),
-                End::Known(at) | End::Guessed(at, _) => return *at,
+                End::Known { at, .. } | End::Guessed(at, _) => return *at,
             };
             match search.feed(self.held_from, &self.held) {
                 None => return search.lower_bound(),
-                Some(Found::Border { at, is_settled: true }) => self.end = End::Known(at),
+                Some(Found::Border { at, is_settled: true }) => {
+                    self.end = End::Known { at, nominal: nominal.at };
+                }
                 Some(Found::Border { at, is_settled: false }) => self.end = End::Guessed(at, nominal),
                 Some(Found::Nothing) => self.end = self.end_at(nominal.next),
             }

@@ -71,11 +71,13 @@ fn leaves_its_end_unproved(failure: &Failure, plan: &Plan) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use fanfold_flow::chunk::{Chunk, Input};
+    use fanfold_flow::chunk::{Chunk, Input, ObjectVersion};
     use fanfold_flow::code::Code;
     use fanfold_flow::keys::JobId;
     use fanfold_flow::occasion::Occasion;
     use fanfold_flow::plan::{Listing, make};
+    use fanfold_flow::result::Aligned;
+    use fanfold_records::{Dialect, Rule};
     use serde_json::json;
 
     use super::*;
@@ -128,6 +130,31 @@ mod tests {
                 assert!(failed.message.contains(part), "{code}: {part}: {}", failed.message);
             }
         }
+    }
+
+    #[test]
+    fn a_failure_that_did_not_prove_its_end_is_not_tolerated_in_a_csv() {
+        let job = Job::from_json(&json!({
+            "version": 1, "name": "n", "source": { "objects": { "uri": "s3://b/in", "split": "csv", "chunk_bytes": 8 } },
+            "task": { "name": "t" }, "output": { "uri": "s3://b/k" }, "tolerated_failures": "100%"
+        }));
+        let job = job.unwrap();
+        let version = ObjectVersion { uri: "s3://b/in".parse().unwrap(), etag: "e".into(), bytes: 16 };
+        let rule = Rule::Csv(Dialect::RFC_4180);
+        let listing = Listing::Objects { objects: vec![version.into()], rule, head: None };
+        let plan = make(&job, &JobId::from_token("run"), listing, 1, Occasion::at(0));
+        let verdict = |index: u64, input| {
+            let failure = Failure::of(&plan.chunk(index).unwrap(), 0, 1, Code::WorkerDied, "");
+            let failures = vec![Failure { input, ..failure }];
+            verdict(&Account { failures, ..Account::default() }, &job, &plan)
+        };
+        let unproved = verdict(0, None).unwrap_err();
+        assert!(unproved.message.contains("not tolerated"), "{}", unproved.message);
+        assert!(
+            verdict(0, Some(Aligned { start: 0, end: 9 })).is_ok(),
+            "the next chunk is known to begin at 9"
+        );
+        assert!(verdict(1, None).is_ok(), "nothing relies on the last chunk");
     }
 
     #[test]

@@ -28,17 +28,32 @@ pub(crate) async fn rule(shared: &Arc<Shared>, chunk: &Chunk) -> Result<Option<H
         return Ok(None);
     }
     let given = Bytes::from(head.header.0.clone());
-    let printed = shared.printed_header.get_or_try_init(|| run(shared, chunk, Bytes::from(head.bytes())));
+    let printed = shared.printed_header.get_or_try_init(|| printed(shared, chunk, Bytes::from(head.bytes())));
     Ok(Some(HeaderRule::printed(printed.await?.clone(), given)))
 }
 
-async fn run(shared: &Arc<Shared>, chunk: &Chunk, head: Bytes) -> Result<Bytes, NoResult> {
+/// What the program prints for the head. One that exits by a status that is not accepted is asked again: it may have had bad luck.
+async fn printed(shared: &Arc<Shared>, chunk: &Chunk, head: Bytes) -> Result<Bytes, NoResult> {
+    let printed = match run(shared, chunk, head.clone(), 1).await? {
+        Some(printed) => Some(printed),
+        None => run(shared, chunk, head, 2).await?,
+    };
+    Ok(printed.unwrap_or_default())
+}
+
+/// What the program prints; nothing if it exits by a status that is not accepted.
+async fn run(
+    shared: &Arc<Shared>,
+    chunk: &Chunk,
+    head: Bytes,
+    attempt: u32,
+) -> Result<Option<Bytes>, NoResult> {
     let turn = tokio::select! {
         biased;
         () = shared.cancelled.wait() => return Err(NoResult::Cancelled),
         turn = shared.a_turn() => turn,
     };
-    let program = shared.prepare(chunk, 1)?;
+    let program = shared.prepare(chunk, attempt, true)?;
     let (mut input, mut printed) = (stream::iter([Ok(head)]), Printed::default());
     // What a program says to a header alone it says again to the chunks.
     let mut unheard = |_: &[u8]| {};
@@ -50,8 +65,8 @@ async fn run(shared: &Arc<Shared>, chunk: &Chunk, head: Bytes) -> Result<Bytes, 
     };
     let ended = ran.map_err(|error| reason::broken(&error))?;
     match ended.exit {
-        _ if program.is_done(&ended, &shared.task) => Ok(printed.bytes.freeze()),
-        Exit::Code(_) if !ended.out_of_memory && ended.memory_exceeded.is_none() => Ok(Bytes::new()),
+        _ if program.is_done(&ended, &shared.task) => Ok(Some(printed.bytes.freeze())),
+        Exit::Code(_) if !ended.out_of_memory && ended.memory_exceeded.is_none() => Ok(None),
         Exit::Code(_) | Exit::Signal(_) => Err(reason::unsuccessful(&program, ended, shared).into()),
     }
 }

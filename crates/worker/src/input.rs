@@ -123,7 +123,7 @@ impl Input {
                 let object = Object::new(range, partition, store);
                 let limit = at_most.map(|bytes| range.start.saturating_add(bytes));
                 let portions = Portions::new(partition.rule.walker(range.start == 0), limit);
-                (Source::Object(Box::new(object)), portions, range.start == range.end)
+                (Source::Object(Box::new(object)), portions, range.start >= range.object.bytes)
             }
             chunk::Input::Items { first, count } => {
                 let lines = items::lines(job, *first, *count);

@@ -99,7 +99,7 @@ async fn try_run(
     started_ms: i64,
 ) -> Result<Made, NoResult> {
     let attempt = log.attempt;
-    let prepared = shared.prepare(chunk, attempt)?;
+    let prepared = shared.prepare(chunk, attempt, false)?;
     let has_printed = Arc::new(AtomicBool::new(false));
     let cut = shared.cut_of(chunk, &has_printed);
     let mut input = Input::new(chunk, &shared.partition, &shared.job, &shared.deps.store, cut);

@@ -92,6 +92,8 @@ pub(crate) struct About<'a> {
     pub(crate) chunk: &'a Chunk,
     pub(crate) attempt: u32,
     pub(crate) deadline_ms: i64,
+    /// Whether it is given no record of the chunk, only the header.
+    pub(crate) header_alone: bool,
 }
 
 /// What a task finds in its environment, whatever the chunk.
@@ -127,6 +129,9 @@ pub(crate) fn program(
         ("FANFOLD_CHUNK", chunk),
     ];
     let mut environment = environment(task, settings);
+    if about.header_alone {
+        environment.push(("FANFOLD_HEADER".into(), "1".into()));
+    }
     environment.extend(told.map(|(name, value)| (name.into(), value.into())));
     Ok(Program {
         argv: argv.iter().map(OsString::from).collect(),

@@ -152,8 +152,14 @@ impl Shared {
     ///
     /// # Errors
     /// When the chunk cannot be written as JSON.
-    pub(crate) fn prepare(&self, chunk: &Chunk, attempt: u32) -> Result<Prepared<'_>, Error> {
+    pub(crate) fn prepare(
+        &self,
+        chunk: &Chunk,
+        attempt: u32,
+        header_alone: bool,
+    ) -> Result<Prepared<'_>, Error> {
         let (job_id, deadline_ms) = (&self.partition.job_id, self.deadline_ms);
-        self.runner.prepare(&About { job_id, chunk, attempt, deadline_ms }, &self.task, &self.settings)
+        let about = About { job_id, chunk, attempt, deadline_ms, header_alone };
+        self.runner.prepare(&about, &self.task, &self.settings)
     }
 }

@@ -32,8 +32,13 @@ impl Simulation for Programs {
     fn start(&self, program: &Program) -> Result<Box<dyn SimulatedProcess>, StartError> {
         let chunk = chunk_of(program)?;
         let world = &self.life.world;
-        let tries = world.judge.starts(chunk.index, chunk.cut);
         let Some(at) = self.life.at() else { return Err(StartError::NoProgram) };
+        let is_for_header = program.environment.iter().any(|(name, _)| name == "FANFOLD_HEADER");
+        if is_for_header {
+            world.judge.runs(&self.life, at);
+            return Ok(Box::new(Process::new(&self.life, at, chunk, None, true)));
+        }
+        let tries = world.judge.starts(chunk.index, chunk.cut);
         let failing = world.scenario.program.failing.get(&chunk.index).copied();
         let failing = failing.filter(|_| at.run == 0 || !world.scenario.mended);
         let failing = failing.filter(|failing| failing.tries.is_none_or(|most| tries <= most));
@@ -42,15 +47,7 @@ impl Simulation for Programs {
         }
         world.judge.runs(&self.life, at);
         self.life.note(&format_args!("starts a process for {}.{}", chunk.index, chunk.cut));
-        Ok(Box::new(Process {
-            life: Arc::clone(&self.life),
-            at,
-            chunk,
-            failing,
-            is_new: true,
-            header_lines: world.scenario.input.header_lines(),
-            gathered: Vec::new(),
-        }))
+        Ok(Box::new(Process::new(&self.life, at, chunk, failing, false)))
     }
 }
 
@@ -69,6 +66,8 @@ struct Process {
     at: Try,
     chunk: Chunk,
     failing: Option<Failing>,
+    /// Whether it is given the header alone.
+    is_for_header: bool,
     /// Whether it has yet to start.
     is_new: bool,
     /// How many lines will come that are no records.
@@ -84,6 +83,20 @@ impl Drop for Process {
 }
 
 impl Process {
+    fn new(life: &Arc<Life>, at: Try, chunk: Chunk, failing: Option<Failing>, is_for_header: bool) -> Self {
+        let header_lines = life.world.scenario.input.header_lines();
+        Self {
+            life: Arc::clone(life),
+            at,
+            chunk,
+            failing,
+            is_for_header,
+            is_new: true,
+            header_lines,
+            gathered: Vec::new(),
+        }
+    }
+
     fn takes(&mut self, records: u64) -> Duration {
         let program = &self.life.world.scenario.program;
         let start = if std::mem::take(&mut self.is_new) { program.start } else { Duration::ZERO };
@@ -106,7 +119,9 @@ impl Process {
             return [b"[", lines.join(&b","[..]).as_slice(), b"]"].concat();
         }
         result.iter_mut().for_each(|byte| *byte = translated(*byte));
-        result.extend(self.life.world.scenario.program.tail(self.chunk.index));
+        if !self.is_for_header {
+            result.extend(self.life.world.scenario.program.tail(self.chunk.index));
+        }
         result
     }
 }

@@ -23,7 +23,7 @@ impl Run<'_> {
         let scenario = &self.world.scenario;
         let fails_always = scenario.program.failing.iter().filter(|(_, failing)| failing.tries.is_none());
         for (index, _) in fails_always.filter(|_| self.number == 0 || !scenario.mended) {
-            if !self.failed().contains(index) {
+            if scenario.input.runs(*index) && !self.failed().contains(index) {
                 self.finds(
                     Invariant::FailuresHaveAReason,
                     format!("{index} was done, though its program fails"),
@@ -55,7 +55,6 @@ impl Run<'_> {
             }
             Code::Store => unread + worker_deaths >= attempts,
             Code::InputChanged => scenario.has(Surprise::InputReplaced),
-            Code::RecordCut => scenario.input.cuts_a_record,
             Code::Cancelled => scenario.has(Surprise::Cancelled),
             _ => false,
         }
@@ -84,9 +83,9 @@ impl Run<'_> {
         let records = u32::try_from(scenario.input.records_of(index)).unwrap_or(u32::MAX);
         let least = if scenario.can_be_cut() { 1 } else { records };
         let faults = self.world.faults();
-        // Where a border may lie within quotes nothing is cut, and records are taken together. Some of a worker's time is for
-        // what comes before its processes, and behind them.
-        scenario.input.cuts_a_record
+        // The program takes lines for records, and a chunk that guessed wrong has other ones. Some of a worker's time is for what
+        // comes before its processes, and behind them.
+        scenario.input.has_line_breaks()
             || program.start + program.record * least > scenario.machines.worker_time.mul_f64(0.7)
             || faults.of(Fault::Late) + faults.of(Fault::BodyCut) + faults.of(Fault::SlowMachine) > 0
     }
@@ -95,8 +94,7 @@ impl Run<'_> {
     fn is_explained(&self) -> bool {
         let scenario = &self.world.scenario;
         let failed = self.failed().len() as u64;
-        let is_csv = scenario.input.source["objects"]["split"] == "csv";
-        let must_fail = failed > scenario.tolerated_failures || scenario.input.cuts_a_record;
+        let must_fail = failed > scenario.tolerated_failures;
         match self.report.code {
             None => self.report.status == Status::Succeeded && !must_fail,
             Some(Code::Cancelled) => {
@@ -109,7 +107,7 @@ impl Run<'_> {
             Some(Code::Internal) => self.world.judge.seen().failures(Role::Reducer) >= 3,
             Some(Code::OutputTooLarge) => scenario.limits != Limits::S3,
             // A chunk of a CSV that failed before it was read to its end is not tolerated.
-            Some(_) => must_fail || (is_csv && failed > 0),
+            Some(_) => must_fail || (scenario.input.is_csv() && failed > 0),
         }
     }
 }

@@ -25,6 +25,7 @@ mod memory;
 mod misbehaving;
 mod odd_inputs;
 mod readme;
+mod real_files;
 mod redrive;
 mod shared_memory;
 mod signals;

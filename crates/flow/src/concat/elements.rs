@@ -28,6 +28,17 @@ pub enum ElementsError {
         /// Its header.
         header: Literal,
     },
+    /// Some results begin with a header, and one with rows does not.
+    #[error(
+        "the result of index {with} begins with a header, and that of index {without} has none; the program must print the same header \
+         for every chunk, or the output's format must be \"lines\""
+    )]
+    HeaderMissing {
+        /// A result that has one.
+        with: u64,
+        /// A result that has rows, and none.
+        without: u64,
+    },
 }
 
 /// What the output is: a format's literals around the results in order of `(index, cut)`. What is compressed never has no
@@ -101,6 +112,10 @@ fn header<R: Borrow<ChunkResult>>(results: &[R]) -> Result<Option<Literal>, Elem
     let mut with_header =
         results.clone().filter_map(|result| Some((result.index, result.header.as_deref()?)));
     let Some((first, first_header)) = with_header.next() else { return Ok(None) };
+    let is_without = |result: &&ChunkResult| result.header.is_none() && result.bytes() > 0;
+    if let Some(without) = results.clone().find(is_without) {
+        return Err(ElementsError::HeaderMissing { with: first, without: without.index });
+    }
     let mut chosen = first_header;
     for (index, header) in with_header {
         if line(header) != line(first_header) {

@@ -43,11 +43,13 @@ pub(super) struct Header {
     /// What came of the result so far, until the header is known.
     begun: Vec<u8>,
     taken: Option<Vec<u8>>,
+    /// What is wrong with it. That is kept until the result ends: a program that fails says better what is wrong.
+    refusal: Option<OutputError>,
 }
 
 impl Header {
     pub(super) fn new(rule: HeaderRule) -> Self {
-        Self { rule, begun: Vec::new(), taken: None }
+        Self { rule, begun: Vec::new(), taken: None, refusal: None }
     }
 
     /// The header, as far as it came. Known when a byte has come behind it.
@@ -56,24 +58,34 @@ impl Header {
     }
 
     /// Takes the next piece, and gives back what of it, and of what came before, stands behind the header.
-    pub(super) fn take_off(&mut self, piece: Bytes) -> Result<Bytes, OutputError> {
+    pub(super) fn take_off(&mut self, piece: Bytes) -> Bytes {
         if self.taken.is_some() {
-            return Ok(piece);
+            return piece;
+        }
+        if self.refusal.is_some() {
+            return Bytes::new();
         }
         self.begun.extend_from_slice(&piece);
-        match self.length(false)? {
-            Some(bytes) => Ok(self.split(bytes)),
-            None if self.begun.len() > HEADER_BYTES_MAX => Err(OutputError::Malformed(format!(
-                "its header does not end within {HEADER_BYTES_MAX} bytes; choose the format \"bytes\" or \"lines\""
-            ))),
-            None => Ok(Bytes::new()),
+        match self.length(false) {
+            Ok(Some(bytes)) => return self.split(bytes),
+            Ok(None) if self.begun.len() <= HEADER_BYTES_MAX => {}
+            Ok(None) => {
+                self.refusal = Some(OutputError::Malformed(format!(
+                    "its header does not end within {HEADER_BYTES_MAX} bytes; choose the format \"bytes\" or \"lines\""
+                )));
+            }
+            Err(refusal) => self.refusal = Some(refusal),
         }
+        Bytes::new()
     }
 
     /// The end of the result: the header, if it had one, and what is left behind it.
     pub(super) fn end(&mut self) -> Result<Bytes, OutputError> {
         if self.taken.is_some() {
             return Ok(Bytes::new());
+        }
+        if let Some(refusal) = self.refusal.take() {
+            return Err(refusal);
         }
         let bytes = self.length(true)?.unwrap_or(0);
         Ok(self.split(bytes))
@@ -162,7 +174,7 @@ mod tests {
         let mut header = Header::new(rule.clone());
         let mut rest = Vec::new();
         for piece in result.chunks(piece_bytes) {
-            rest.extend(header.take_off(Bytes::copy_from_slice(piece)).map_err(|error| error.to_string())?);
+            rest.extend(header.take_off(Bytes::copy_from_slice(piece)));
         }
         rest.extend(header.end().map_err(|error| error.to_string())?);
         Ok((header.taken().map(|header| header.0).unwrap_or_default(), rest))

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
+use fanfold_records::{Cutter, Dialect, Range, Rule};
 use fastrand::Rng;
 use serde_json::{Value, json};
 
@@ -23,8 +25,6 @@ pub struct Input {
     pub chunks: u64,
     /// Whether the source has records, so that a chunk may be cut between two of them.
     pub has_records: bool,
-    /// Whether a chunk would end where a line feed may stand within quotes, so that the job must be refused.
-    pub cuts_a_record: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -104,7 +104,6 @@ impl Input {
             records,
             chunks: 0,
             has_records: false,
-            cuts_a_record: false,
         }
     }
 
@@ -127,7 +126,7 @@ impl Input {
         Self::in_objects(texts, Cut { chunk_bytes, header_bytes: 0, is_csv: false }, random)
     }
 
-    /// Quotes stand in it with commas and escaped quotes within; now and then with a line feed, at which no chunk may end.
+    /// Quotes stand in it with commas and escaped quotes within; now and then with a line feed.
     fn csv(random: &mut Rng) -> Self {
         let header = if random.bool() { &b"key,\"the value\"\n"[..] } else { b"" };
         let breaks_lines = random.u32(..4) == 0;
@@ -171,17 +170,17 @@ impl Input {
         let Cut { chunk_bytes, header_bytes, is_csv } = cut;
         let (mut records, mut chunks) = (Vec::new(), 0);
         for text in &texts {
+            let owners = owners(text, header_bytes, chunk_bytes, is_csv);
             let mut start = header_bytes;
             while start < text.len() {
                 let end = record_end(text, start, is_csv);
-                let chunk = chunks + (start / chunk_bytes) as u64;
+                let chunk = chunks + owners.iter().take_while(|begin| **begin <= start).count() as u64 - 1;
                 records.push(Record { chunk, bytes: text[start..end].to_vec() });
                 start = end;
             }
-            chunks += text.len().div_ceil(chunk_bytes).max(1) as u64;
+            chunks += owners.len() as u64;
         }
         let header = texts.first().map(|text| text[..header_bytes].to_vec());
-        let cuts_a_record = is_csv && texts.iter().any(|text| cuts_a_record(text, chunk_bytes));
         let (uri, objects) = named(texts, random);
         let mut source = json!({ "uri": uri, "chunk_bytes": chunk_bytes, "split": "lines" });
         if is_csv {
@@ -193,7 +192,6 @@ impl Input {
             header: header.unwrap_or_default(),
             chunks,
             has_records: true,
-            cuts_a_record,
             objects,
             ..Self::of(records)
         }
@@ -245,6 +243,22 @@ impl Input {
         self.records.iter().filter(|record| record.chunk == chunk).count() as u64
     }
 
+    /// Whether it is a CSV, in which a chunk relies on the one before it.
+    pub(crate) fn is_csv(&self) -> bool {
+        self.source["objects"]["split"] == "csv"
+    }
+
+    /// Whether a record has a line break within quotes.
+    pub(crate) fn has_line_breaks(&self) -> bool {
+        let breaks = |record: &Record| record.bytes.iter().filter(|byte| **byte == b'\n').count() > 1;
+        self.records.iter().any(breaks)
+    }
+
+    /// Whether a process is started for a chunk: it has a record, or none has and it is the first.
+    pub(crate) fn runs(&self, chunk: u64) -> bool {
+        !self.has_records || self.records_of(chunk) > 0 || self.records.is_empty() && chunk == 0
+    }
+
     /// How many they are, but for those of the chunks that failed.
     pub(crate) fn records_without(&self, failed: &BTreeSet<u64>) -> u64 {
         self.records.iter().filter(|record| !failed.contains(&record.chunk)).count() as u64
@@ -258,7 +272,8 @@ impl Input {
         tail: impl Fn(u64) -> Vec<u8>,
     ) -> Vec<u8> {
         let mut output = Vec::new();
-        if (failed.len() as u64) < self.chunks {
+        let runs = |chunk: &u64| !failed.contains(chunk) && self.runs(*chunk);
+        if (0..self.chunks).any(|chunk| runs(&chunk)) {
             output.extend(self.header.iter().map(|byte| translated(*byte)));
         }
         if format == Format::JsonArray {
@@ -267,7 +282,7 @@ impl Input {
             return [b"[", elements.join(&b","[..]).as_slice(), b"]\n"].concat();
         }
         let mut records = self.records.iter().peekable();
-        for chunk in (0..self.chunks).filter(|chunk| !failed.contains(chunk)) {
+        for chunk in (0..self.chunks).filter(runs) {
             let mut result = Vec::new();
             while records.next_if(|record| record.chunk < chunk).is_some() {}
             while let Some(record) = records.next_if(|record| record.chunk == chunk) {
@@ -351,12 +366,46 @@ fn record_end(text: &[u8], start: usize, quotes_count: bool) -> usize {
     text.len()
 }
 
-/// Whether the line feed at which some chunk ends stands within quotes.
-fn cuts_a_record(text: &[u8], chunk_bytes: usize) -> bool {
-    let nominal = (chunk_bytes..text.len()).step_by(chunk_bytes);
-    let mut borders = nominal.filter_map(|end| {
-        let place = text[end - 1..].iter().position(|byte| *byte == b'\n')?;
-        Some(end - 1 + place)
-    });
-    borders.any(|border| text[..border].iter().filter(|byte| **byte == b'"').count() % 2 == 1)
+/// Where the records of each chunk begin; where those of the next one do, for a chunk that has none. In a CSV that depends on how far a
+/// reader must look to tell quoted bytes from others, so it is asked of the cutter. What that is worth is tested where it stands.
+fn owners(text: &[u8], header_bytes: usize, chunk_bytes: usize, is_csv: bool) -> Vec<usize> {
+    let nominal: Vec<usize> = (header_bytes..text.len().max(header_bytes + 1)).step_by(chunk_bytes).collect();
+    if !is_csv {
+        return nominal;
+    }
+    let rule = Rule::Csv(Dialect::RFC_4180);
+    let mut at = header_bytes;
+    let mut begins = vec![text.len(); nominal.len()];
+    for (place, start) in nominal.iter().enumerate() {
+        let range = Range {
+            start: *start as u64,
+            end: (start + chunk_bytes).min(text.len()) as u64,
+            step: Some(chunk_bytes as u64),
+            starts_at_border: place == 0,
+            object_bytes: text.len() as u64,
+        };
+        let (begin, end) = read(&rule, range, text);
+        // What begins within the records of a chunk before it was guessed wrong, and does not count.
+        if begin == Some(at) && end > at {
+            (begins[place], at) = (at, end);
+        }
+    }
+    for place in (1..begins.len()).rev() {
+        begins[place - 1] = begins[place - 1].min(begins[place]);
+    }
+    begins
+}
+
+/// Where the records of a chunk begin and end, to a reader of that chunk.
+fn read(rule: &Rule, range: Range, text: &[u8]) -> (Option<usize>, usize) {
+    let mut cutter = Cutter::new(rule, range);
+    let mut walker = rule.walker(range.start == 0);
+    let first = usize::try_from(cutter.position()).unwrap_or(usize::MAX);
+    let mut piece = Some(cutter.feed(Bytes::copy_from_slice(&text[first..])));
+    while let Some(read) = piece {
+        walker.walk(&read.records);
+        piece = if walker.is_at_border() { None } else { cutter.extend() };
+    }
+    let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
+    (cutter.begin().map(place), cutter.end().map_or(0, place))
 }
