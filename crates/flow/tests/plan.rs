@@ -51,9 +51,11 @@ fn listing(rule: Rule, sizes: &[u64]) -> Listing {
 }
 
 fn objects_plan(chunk_bytes: u64, split: &str, sizes: &[u64]) -> Plan {
+    let split_by = job::Split::deserialize(json!(split)).unwrap_or_else(|error| panic!("{split}: {error}"));
+    let rule = split_by.rule(b',', b'\n');
     planned(
         json!({ "objects": { "uri": "s3://in/", "split": split, "chunk_bytes": chunk_bytes } }),
-        listing(job::Split::deserialize(json!(split)).unwrap().rule(b',', b'\n'), sizes),
+        listing(rule, sizes),
     )
 }
 

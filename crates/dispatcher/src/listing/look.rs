@@ -77,7 +77,8 @@ fn rule_of(wanted: &Objects, sample: Sample<'_>) -> Rule {
         ..Dialect::RFC_4180
     };
     let skipped = HeadRule { header_records: 0, ..wanted.split.head(wanted.header) };
-    let head = skipped.head(&Rule::Whole, sample.bytes, sample.is_whole).map_or(0, |head| head.len());
+    let head =
+        skipped.head(&Rule::Whole, sample.bytes, sample.is_whole).map_or(0, fanfold_records::Head::len);
     let records = Sample { bytes: &sample.bytes[head..], ..sample };
     wanted.split.rule(records.delimiter(&dialect), line_end)
 }
