@@ -147,7 +147,7 @@ fn matcher(uri: &ObjectUri) -> Result<GlobMatcher, ListingError> {
 }
 
 /// Some bytes of an object.
-fn stream(store: &Arc<dyn Store>, object: &ObjectVersion, range: Range<u64>) -> Body {
+fn bytes_of(store: &Arc<dyn Store>, object: &ObjectVersion, range: Range<u64>) -> Body {
     let etag = ETag::new(&object.etag);
     ObjectReader::new(Arc::clone(store), object.uri.clone(), etag, range, ReadOptions::default())
         .into_stream()
@@ -158,7 +158,7 @@ async fn read(
     object: &ObjectVersion,
     range: Range<u64>,
 ) -> Result<Vec<u8>, StoreError> {
-    let mut body = stream(store, object, range);
+    let mut body = bytes_of(store, object, range);
     let mut bytes = Vec::new();
     while let Some(piece) = body.next().await.transpose()? {
         bytes.extend_from_slice(&piece);
@@ -169,7 +169,7 @@ async fn read(
 /// Where every `chunk` lines end: the one source that must be read to be planned.
 async fn item_lines(uri: &ObjectUri, chunk: u64, store: &Arc<dyn Store>) -> Result<Listing, ListingError> {
     let object = single(uri, store).await?;
-    let mut body = stream(store, &object, 0..object.bytes);
+    let mut body = bytes_of(store, &object, 0..object.bytes);
     let (mut ends, mut lines, mut offset) = (Vec::new(), 0, 0);
     while let Some(bytes) = body.next().await.transpose()? {
         for position in memchr::memchr_iter(b'\n', &bytes) {

@@ -36,6 +36,9 @@ pub(crate) enum State {
 }
 
 impl State {
+    /// How many states there are.
+    const COUNT: usize = Self::ALL.len() + 1;
+
     /// All states that a byte in the midst of an object may stand in.
     pub(crate) const ALL: [Self; 8] = [
         Self::RecordStart,
@@ -82,19 +85,59 @@ impl State {
 
 const BYTE_ORDER_MARK: [u8; 3] = [0xEF, 0xBB, 0xBF];
 
+/// How many bytes are walked over one by one before it is looked again whether quotes are rare.
+const WINDOW_BYTES: usize = 128;
+
+/// Fewer bytes than these up to the next quote, and a search for it is not worth its start.
+const RARE_BYTES: usize = 32;
+
 /// Bytes that were taken at once.
 struct Run {
     /// How many, at least one.
     bytes: usize,
-    /// Behind how many of them the last record ends that ends among them.
-    last_border: Option<usize>,
+    /// The first and the last border among them.
+    borders: Option<(Border, Border)>,
+}
+
+/// Where a record ends.
+#[derive(Clone, Copy)]
+struct Border {
+    /// Behind how many bytes.
+    at: usize,
+    /// How many records there are before it.
+    records: u64,
+}
+
+impl Border {
+    fn behind(self, bytes: usize) -> Self {
+        Self { at: self.at + bytes, ..self }
+    }
+}
+
+/// The state behind each byte in each state.
+type Steps = [[State; 256]; State::COUNT];
+
+fn steps_of(dialect: &Dialect) -> Box<Steps> {
+    let mut steps = Box::new([[State::RecordStart; 256]; State::COUNT]);
+    for state in State::ALL.into_iter().chain([State::ObjectStart]) {
+        for byte in 0..=u8::MAX {
+            steps[state as usize][usize::from(byte)] = state.step(byte, dialect);
+        }
+    }
+    steps
 }
 
 /// Walks over a CSV from the beginning of a record on, and counts records.
 #[derive(Clone, Debug)]
 pub(crate) struct Csv {
     dialect: Dialect,
+    /// What [`State::step`] says, once it was worth writing down.
+    steps: Option<Box<Steps>>,
     state: State,
+    /// Whether quotes come so often that it is not worth searching for the next one.
+    is_dense: bool,
+    /// How many bytes the last search for one has skipped.
+    skipped: usize,
     records: u64,
     /// How many bytes were walked over.
     walked: u64,
@@ -106,7 +149,7 @@ impl Csv {
     /// From the beginning of a record, or of the object, on.
     pub(crate) fn new(dialect: Dialect, is_object_start: bool) -> Self {
         let state = if is_object_start { State::ObjectStart } else { State::RecordStart };
-        Self { dialect, state, records: 0, walked: 0, opened: 0 }
+        Self { dialect, steps: None, state, is_dense: false, skipped: 0, records: 0, walked: 0, opened: 0 }
     }
 
     /// Walks over all of these bytes.
@@ -117,25 +160,18 @@ impl Csv {
     /// Walks up to a border: the last one within the first `room` bytes, else the first one behind them, else over all bytes.
     /// How many that are.
     pub(crate) fn walk_about(&mut self, bytes: &[u8], room: usize) -> usize {
-        let (begin, mut at, mut border) = (self.walked, 0, None);
+        let (begin, mut at, mut border) = (self.walked, 0, None::<Border>);
         while at < bytes.len() && (at < room || border.is_none()) {
-            let ahead = &bytes[at..if at < room { room.min(bytes.len()) } else { bytes.len() }];
-            let before = self.records;
-            let Run { bytes: taken, last_border } = self.run(ahead);
-            border = match last_border {
-                // Behind the room the first border is wanted, and a run takes several at once.
-                Some(last) if at >= room => {
-                    let first = memchr(self.dialect.line_end, ahead).map_or(last, |place| place + 1);
-                    Some((at + first, before + u64::from(self.records > before)))
-                }
-                Some(last) => Some((at + last, self.records)),
-                None => border,
-            };
+            let is_within = at < room;
+            let ahead = &bytes[at..if is_within { room.min(bytes.len()) } else { bytes.len() }];
+            let Run { bytes: taken, borders } = self.run(ahead);
+            let found = borders.map(|(first, last)| if is_within { last } else { first });
+            border = found.map(|found| found.behind(at)).or(border);
             at += taken;
             self.walked += taken as u64;
         }
         match border {
-            Some((end, records)) if room < bytes.len() => {
+            Some(Border { at: end, records }) if room < bytes.len() => {
                 (self.state, self.records) = (State::RecordStart, records);
                 self.walked = begin + end as u64;
                 end
@@ -146,13 +182,16 @@ impl Csv {
 
     /// Takes the bytes that can be taken at once.
     fn run(&mut self, ahead: &[u8]) -> Run {
-        match self.state {
+        let run = match self.state {
+            _ if self.is_dense || self.dialect.comment.is_some() => return self.run_in_steps(ahead),
             State::Quoted => self.run_in_quotes(ahead),
-            State::RecordStart | State::FieldStart | State::Unquoted if self.dialect.comment.is_none() => {
-                self.run_outside(ahead)
-            }
-            _ => self.single(ahead),
-        }
+            State::RecordStart | State::FieldStart | State::Unquoted => self.run_outside(ahead),
+            _ => return self.run_in_steps(&ahead[..1]),
+        };
+        // A long field and a short one behind it are no dense quotes.
+        self.is_dense = self.skipped + run.bytes < 2 * RARE_BYTES;
+        self.skipped = run.bytes;
+        run
     }
 
     fn run_in_quotes(&mut self, ahead: &[u8]) -> Run {
@@ -161,9 +200,9 @@ impl Csv {
             (Some(quote), None) => memchr(quote, ahead),
             (None, _) => None,
         };
-        let Some(place) = found else { return Run { bytes: ahead.len(), last_border: None } };
+        let Some(place) = found else { return Run { bytes: ahead.len(), borders: None } };
         self.state = self.state.step(ahead[place], &self.dialect);
-        Run { bytes: place + 1, last_border: None }
+        Run { bytes: place + 1, borders: None }
     }
 
     /// Up to the next quote or escape no byte but the last matters for the state.
@@ -174,25 +213,49 @@ impl Csv {
             (None, None) => None,
         };
         let run = &ahead[..special.unwrap_or(ahead.len())];
-        let Some(&last) = run.last() else { return self.single(ahead) };
+        let Some(&last) = run.last() else { return self.run_in_steps(&ahead[..1]) };
         let line_end = self.dialect.line_end;
-        let last_border = memrchr(line_end, run).map(|place| place + 1);
-        if last_border.is_some() {
+        let borders = memchr(line_end, run).zip(memrchr(line_end, run)).map(|(first, last)| {
+            let first = Border { at: first + 1, records: self.records + 1 };
             self.records += memchr_iter(line_end, run).count() as u64;
-        }
+            (first, Border { at: last + 1, records: self.records })
+        });
         self.state = State::Unquoted.step(last, &self.dialect);
-        Run { bytes: run.len(), last_border }
+        Run { bytes: run.len(), borders }
     }
 
-    fn single(&mut self, ahead: &[u8]) -> Run {
-        let (was_comment, was_quoted) = (self.state == State::Comment, self.state == State::QuoteInQuoted);
-        self.state = self.state.step(ahead[0], &self.dialect);
-        if self.state == State::Quoted && !was_quoted {
-            self.opened = self.walked;
+    /// Byte by byte, over as many as are looked at before it is decided anew how to go on.
+    fn run_in_steps(&mut self, ahead: &[u8]) -> Run {
+        let window = &ahead[..ahead.len().min(WINDOW_BYTES)];
+        let (mut borders, mut opened) = (None::<(Border, Border)>, 0);
+        let steps = match &mut self.steps {
+            None if window.len() < WINDOW_BYTES => None,
+            steps => Some(steps.get_or_insert_with(|| steps_of(&self.dialect))),
+        };
+        for (place, byte) in window.iter().enumerate() {
+            let was = self.state;
+            self.state = match &steps {
+                Some(steps) => steps[was as usize][usize::from(*byte)],
+                None => was.step(*byte, &self.dialect),
+            };
+            match self.state {
+                State::RecordStart => {
+                    self.records += u64::from(was != State::Comment);
+                    let border = Border { at: place + 1, records: self.records };
+                    borders = Some((borders.map_or(border, |(first, _)| first), border));
+                }
+                State::Quoted
+                    if matches!(was, State::ObjectStart | State::RecordStart | State::FieldStart) =>
+                {
+                    opened += 1;
+                    self.opened = self.walked + place as u64;
+                }
+                _ => {}
+            }
         }
-        let is_border = self.state.is_border();
-        self.records += u64::from(is_border && !was_comment);
-        Run { bytes: 1, last_border: is_border.then_some(1) }
+        self.is_dense = opened * RARE_BYTES > window.len();
+        self.skipped = WINDOW_BYTES;
+        Run { bytes: window.len(), borders }
     }
 
     /// Whether what comes next begins a record.

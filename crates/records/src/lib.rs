@@ -1,4 +1,4 @@
-//! How bytes become records, pure: dialects, borders, headers, JSON structure, encodings, magic bytes.
+//! How bytes become records, pure: dialects, borders, headers, JSON structure, encodings.
 //!
 //! The dispatcher looks at an object's first bytes with it, the worker finds records and checks results with it, and nobody else
 //! parses. It knows neither a store nor a runtime: bytes come in pieces of any size, and the answer never depends on where the
@@ -18,9 +18,9 @@
 mod csv;
 mod cutter;
 mod dialect;
+mod encoding;
 mod head;
 pub mod json;
-mod magic;
 mod paragraphs;
 mod rule;
 mod sample;
@@ -30,8 +30,8 @@ mod walker;
 
 pub use cutter::{Cutter, Piece, Range};
 pub use dialect::Dialect;
+pub use encoding::WideEncoding;
 pub use head::{Head, HeadRule};
-pub use magic::FileKind;
 pub use rule::Rule;
 pub use sample::{Doubt, DoubtKind, Sample};
 pub use search::{Found, Nominal, Search};

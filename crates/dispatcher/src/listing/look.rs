@@ -6,13 +6,14 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use fanfold_compression::FileKind;
 use fanfold_flow::chunk::ObjectVersion;
 use fanfold_flow::head::Head;
 use fanfold_flow::job::{Csv, LineEnd, Objects, Split};
 use fanfold_flow::limits::HEADER_JSON_BYTES_MAX;
 use fanfold_flow::literal::Literal;
 use fanfold_flow::plan::{Listed, Listing};
-use fanfold_records::{Dialect, FileKind, HeadRule, Rule, Sample};
+use fanfold_records::{Dialect, HeadRule, Rule, Sample, WideEncoding};
 use fanfold_store::Store;
 use futures::{StreamExt, TryStreamExt, stream};
 
@@ -58,6 +59,7 @@ pub(super) async fn look(
         listed.push(found);
     }
     drop(looks);
+    let listed = scan::with_borders(&rule, listed, wanted.chunk_bytes.0, store).await?;
     let head = heads.head.filter(|head| !head.bytes().is_empty());
     Ok(Listing::Objects { objects: listed, rule, head })
 }
@@ -117,9 +119,7 @@ impl Look<'_> {
                 rule: self.head,
             };
             let head_bytes = head.len() as u64;
-            let borders =
-                scan::borders(self.rule, &object, head_bytes, self.wanted.chunk_bytes.0, self.store).await?;
-            return Ok((Listed { object, head_bytes, borders }, Some(found)));
+            return Ok((Listed { object, head_bytes, borders: Vec::new() }, Some(found)));
         }
     }
 
@@ -159,8 +159,9 @@ impl Look<'_> {
 }
 
 fn refuse_what_is_no_text(object: &ObjectVersion, bytes: &[u8]) -> Result<(), ListingError> {
-    match FileKind::of(bytes) {
-        Some(kind) => Err(ListingError::Refused(object.uri.clone(), Refusal::Kind(kind))),
+    let kind = FileKind::of(bytes).map(Refusal::Kind);
+    match kind.or_else(|| WideEncoding::of(bytes).map(Refusal::Encoding)) {
+        Some(refusal) => Err(ListingError::Refused(object.uri.clone(), refusal)),
         None => Ok(()),
     }
 }

@@ -2,13 +2,16 @@
 
 use std::fmt;
 
-use fanfold_records::{DoubtKind, FileKind};
+use fanfold_compression::FileKind;
+use fanfold_records::{DoubtKind, WideEncoding};
 
 /// Why an object is not what its job says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// It is no plain text.
+    /// It is compressed, or no text at all.
     Kind(FileKind),
+    /// It is text in an encoding in which bytes are no characters.
+    Encoding(WideEncoding),
     /// Something at this byte that the job's dialect does not explain.
     Doubt(DoubtKind, usize),
 }
@@ -16,24 +19,26 @@ pub enum Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Kind(kind) => write!(f, "it is {}, and {}", kind.name(), kind_advice(*kind)),
+            Self::Kind(kind) if kind.codec().is_some() => write!(
+                f,
+                "it is {kind}, and records cannot be cut in what is compressed; hand over whole objects (--split none, \"split\": \"none\") \
+                 to a program that decompresses, or decompress it first"
+            ),
+            Self::Kind(kind) => write!(
+                f,
+                "it is {kind}, which has no records that could be cut; hand over whole objects (--split none, \"split\": \"none\")"
+            ),
+            Self::Encoding(encoding) => write!(
+                f,
+                "it is {}, in which records cannot be cut; convert it first, such as by iconv -t utf-8, or hand over whole objects \
+                 (--split none, \"split\": \"none\")",
+                encoding.name()
+            ),
             Self::Doubt(kind, byte) => {
                 let (what, advice) = doubt(*kind);
                 write!(f, "{what} at byte {byte}: {advice}")
             }
         }
-    }
-}
-
-fn kind_advice(kind: FileKind) -> &'static str {
-    if kind.is_text() {
-        "records cannot be cut in it; convert it first, such as by iconv -t utf-8, or hand over whole objects (--split none, \
-         \"split\": \"none\")"
-    } else if kind.is_compressed() {
-        "records cannot be cut in what is compressed; hand over whole objects (--split none, \"split\": \"none\") to a program that \
-         decompresses, or decompress it first"
-    } else {
-        "it has no records that could be cut; hand over whole objects (--split none, \"split\": \"none\")"
     }
 }
 

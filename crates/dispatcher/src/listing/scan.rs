@@ -3,24 +3,29 @@
 use std::sync::Arc;
 
 use fanfold_flow::chunk::ObjectVersion;
+use fanfold_flow::plan::Listed;
 use fanfold_records::Rule;
 use fanfold_store::{Store, StoreError};
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt, stream};
 
-use super::stream;
+use super::bytes_of;
 
-/// Where the chunks of an object begin and end that have about so many bytes each; nothing where readers find out for themselves.
-pub(super) async fn borders(
+/// Objects that are read at once: each takes some megabytes of memory.
+const SCANS_IN_FLIGHT: usize = 4;
+
+/// The objects with where their chunks begin and end, of about so many bytes each, if that must be read to know.
+pub(super) async fn with_borders(
     rule: &Rule,
-    object: &ObjectVersion,
-    head_bytes: u64,
+    objects: Vec<Listed>,
     chunk_bytes: u64,
     store: &Arc<dyn Store>,
-) -> Result<Vec<u64>, StoreError> {
-    match rule {
-        Rule::Lines(lines) if *lines > 1 => every(*lines, object, head_bytes, chunk_bytes, store).await,
-        _ => Ok(Vec::new()),
-    }
+) -> Result<Vec<Listed>, StoreError> {
+    let Rule::Lines(lines @ 2..) = *rule else { return Ok(objects) };
+    let scans = stream::iter(objects).map(async |listed| {
+        let borders = every(lines, &listed.object, listed.head_bytes, chunk_bytes, store).await?;
+        Ok(Listed { borders, ..listed })
+    });
+    scans.buffered(SCANS_IN_FLIGHT).try_collect().await
 }
 
 /// Where every so many lines end, first behind each chunk's worth of bytes.
@@ -31,7 +36,7 @@ async fn every(
     chunk_bytes: u64,
     store: &Arc<dyn Store>,
 ) -> Result<Vec<u64>, StoreError> {
-    let mut body = stream(store, object, head_bytes..object.bytes);
+    let mut body = bytes_of(store, object, head_bytes..object.bytes);
     let (mut borders, mut left, mut position) = (vec![head_bytes], lines, head_bytes);
     let mut wanted = head_bytes.saturating_add(chunk_bytes);
     while let Some(bytes) = body.next().await.transpose()? {
