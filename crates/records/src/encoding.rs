@@ -1,4 +1,4 @@
-//! Encodings of text in which bytes are no characters, told by the first bytes.
+//! Encodings of text in which bytes are no characters, detected by the first bytes.
 
 /// An encoding in which a line feed is not a byte of its own, so that records cannot be cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wide_encoding_is_told_by_its_mark_or_its_zeros() {
+    fn a_wide_encoding_is_known_by_its_mark_or_its_zeros() {
         let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
         for (bytes, encoding) in [
             (&b"\xFF\xFEa\0"[..], Some(WideEncoding::Utf16Le)),

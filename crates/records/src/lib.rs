@@ -33,6 +33,6 @@ pub use dialect::Dialect;
 pub use encoding::WideEncoding;
 pub use head::{Head, HeadRule};
 pub use rule::Rule;
-pub use sample::{Doubt, DoubtKind, Sample};
+pub use sample::{Mismatch, MismatchKind, Sample};
 pub use search::{Found, Nominal, Search};
 pub use walker::Walker;

@@ -23,16 +23,16 @@ pub struct Sample<'b> {
 
 /// Something in a sample that the dialect asked for does not explain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Doubt {
+pub struct Mismatch {
     /// Where it stands.
     pub byte: usize,
     /// What it is.
-    pub kind: DoubtKind,
+    pub kind: MismatchKind,
 }
 
 /// What a sample has that a dialect does not explain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DoubtKind {
+pub enum MismatchKind {
     /// A backslash before a quote, behind which the field goes on: an escape.
     BackslashQuote,
     /// Text behind a closing quote.
@@ -96,7 +96,7 @@ impl Sample<'_> {
 
     /// The first thing about quotes and escapes that this dialect does not explain. Where the job says what the quote or the escape
     /// is, that is its word on it.
-    pub fn doubt(&self, dialect: &Dialect, says_quote: bool, says_escape: bool) -> Option<Doubt> {
+    pub fn mismatch(&self, dialect: &Dialect, says_quote: bool, says_escape: bool) -> Option<Mismatch> {
         let mut state = State::ObjectStart;
         let mut before = 0;
         for (byte, letter) in self.bytes.iter().copied().enumerate() {
@@ -104,14 +104,16 @@ impl Sample<'_> {
             let is_quote = dialect.quote == Some(letter);
             let kind = match (state, next) {
                 (State::QuoteInQuoted, State::Unquoted) if before == b'\\' && dialect.escape.is_none() => {
-                    (!says_escape).then_some(DoubtKind::BackslashQuote)
+                    (!says_escape).then_some(MismatchKind::BackslashQuote)
                 }
-                (State::QuoteInQuoted, State::Unquoted) if !says_quote => Some(DoubtKind::TextBehindQuote),
-                (State::Unquoted, State::Unquoted) if is_quote && !says_quote => Some(DoubtKind::LoneQuote),
+                (State::QuoteInQuoted, State::Unquoted) if !says_quote => Some(MismatchKind::TextBehindQuote),
+                (State::Unquoted, State::Unquoted) if is_quote && !says_quote => {
+                    Some(MismatchKind::LoneQuote)
+                }
                 _ => None,
             };
             if let Some(kind) = kind {
-                return Some(Doubt { byte, kind });
+                return Some(Mismatch { byte, kind });
             }
             if state != State::Quoted || !is_quote {
                 before = letter;
@@ -122,7 +124,7 @@ impl Sample<'_> {
     }
 
     /// Where a line ends with a backslash, if so many do that they are continued.
-    pub fn continued_line(&self) -> Option<Doubt> {
+    pub fn continued_line(&self) -> Option<Mismatch> {
         let (mut lines, mut continued, mut first) = (0, 0, None);
         for end in memchr::memchr_iter(b'\n', self.bytes) {
             lines += 1;
@@ -133,21 +135,21 @@ impl Sample<'_> {
             }
         }
         let byte = first.filter(|_| continued * CONTINUED_SHARE >= lines)?;
-        Some(Doubt { byte, kind: DoubtKind::ContinuedLine })
+        Some(Mismatch { byte, kind: MismatchKind::ContinuedLine })
     }
 
     /// What the first line is, if it does not look like a header.
-    pub fn first_line(&self, dialect: &Dialect) -> Option<Doubt> {
-        let kind = |kind| Some(Doubt { byte: 0, kind });
+    pub fn first_line(&self, dialect: &Dialect) -> Option<Mismatch> {
+        let kind = |kind| Some(Mismatch { byte: 0, kind });
         if self.bytes.get(..4).is_some_and(|word| word.eq_ignore_ascii_case(b"sep=")) {
-            return kind(DoubtKind::SepLine);
+            return kind(MismatchKind::SepLine);
         }
         let fields = self.fields(dialect);
         let [first, second, rest @ ..] = &fields[..] else { return None };
         let differs = first != second && rest.iter().all(|count| count == second);
         match self.bytes.first() {
-            Some(b'#') if differs => kind(DoubtKind::Comment),
-            _ if differs && *first == 1 => kind(DoubtKind::Title),
+            Some(b'#') if differs => kind(MismatchKind::Comment),
+            _ if differs && *first == 1 => kind(MismatchKind::Title),
             _ => None,
         }
     }
@@ -185,25 +187,26 @@ mod tests {
 
     #[test]
     fn what_a_dialect_does_not_explain_is_found_at_its_byte() {
-        let doubt = |text: &'static str| sample(text.as_bytes()).doubt(&Dialect::RFC_4180, false, false);
+        let mismatch =
+            |text: &'static str| sample(text.as_bytes()).mismatch(&Dialect::RFC_4180, false, false);
         for (text, byte, kind) in [
-            ("1,\"5\\\" pipe\"\n", 6, DoubtKind::BackslashQuote),
-            ("1,\"a\" ,2\n", 5, DoubtKind::TextBehindQuote),
-            ("1,5\" pipe\n", 3, DoubtKind::LoneQuote),
+            ("1,\"5\\\" pipe\"\n", 6, MismatchKind::BackslashQuote),
+            ("1,\"a\" ,2\n", 5, MismatchKind::TextBehindQuote),
+            ("1,5\" pipe\n", 3, MismatchKind::LoneQuote),
         ] {
-            assert_eq!(doubt(text), Some(Doubt { byte, kind }), "{text}");
+            assert_eq!(mismatch(text), Some(Mismatch { byte, kind }), "{text}");
         }
         for text in ["\"a \"\"b\"\", \\\"\n", "a,\"b\n\",\"\"\r\n", "C:\\,\"C:\\\",\n", ""] {
-            assert_eq!(doubt(text), None, "{text}");
+            assert_eq!(mismatch(text), None, "{text}");
         }
     }
 
     #[test]
-    fn what_the_job_says_is_no_doubt() {
-        assert_eq!(sample(b"5\" pipe\n").doubt(&Dialect::RFC_4180, true, false), None);
-        assert_eq!(sample(b"\"5\\\" pipe\"\n").doubt(&Dialect::RFC_4180, true, true), None);
+    fn what_the_job_says_is_no_mismatch() {
+        assert_eq!(sample(b"5\" pipe\n").mismatch(&Dialect::RFC_4180, true, false), None);
+        assert_eq!(sample(b"\"5\\\" pipe\"\n").mismatch(&Dialect::RFC_4180, true, true), None);
         let escaped = Dialect { escape: Some(b'\\'), ..Dialect::RFC_4180 };
-        assert_eq!(sample(b"\"5\\\" pipe\"\n").doubt(&escaped, false, true), None);
+        assert_eq!(sample(b"\"5\\\" pipe\"\n").mismatch(&escaped, false, true), None);
     }
 
     #[test]
@@ -216,11 +219,11 @@ mod tests {
     #[test]
     fn a_first_line_that_is_no_header_is_found() {
         let kind = |text: &'static str| {
-            sample(text.as_bytes()).first_line(&Dialect::RFC_4180).map(|doubt| doubt.kind)
+            sample(text.as_bytes()).first_line(&Dialect::RFC_4180).map(|mismatch| mismatch.kind)
         };
-        assert_eq!(kind("sep=;\na;b\n"), Some(DoubtKind::SepLine));
-        assert_eq!(kind("# exported\nid,v\n1,2\n"), Some(DoubtKind::Comment));
-        assert_eq!(kind("Orders\nid,v\n1,2\n"), Some(DoubtKind::Title));
+        assert_eq!(kind("sep=;\na;b\n"), Some(MismatchKind::SepLine));
+        assert_eq!(kind("# exported\nid,v\n1,2\n"), Some(MismatchKind::Comment));
+        assert_eq!(kind("Orders\nid,v\n1,2\n"), Some(MismatchKind::Title));
         for text in ["#id,v\n1,2\n", "id,v\n1,2\n", "id\n1\n", "id,v\n1\n2,3\n", "#id\n"] {
             assert_eq!(kind(text), None, "{text}");
         }

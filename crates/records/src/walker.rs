@@ -8,7 +8,7 @@ use crate::separator::Separator;
 
 /// Walks over records: counts them, and knows whether it stands on a border between two.
 ///
-/// On a border it knows nothing but the number of records behind it. So whoever begins there afresh finds the same borders.
+/// On a border it knows nothing but the number of records behind it. So a new walker that begins there finds the same borders.
 #[derive(Clone, Debug)]
 pub struct Walker(Kind);
 

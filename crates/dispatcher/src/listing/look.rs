@@ -19,9 +19,14 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{ListingError, Refusal, read, scan};
 
-/// How much of an object is looked at, and how much of the first one, by which a table's dialect is told.
-const LOOK_BYTES: u64 = 16 << 10;
-const FIRST_LOOK_BYTES: u64 = 256 << 10;
+/// How much is looked at of the first object, by which a table's dialect is detected, and of each where there are few.
+const LONG_LOOK_BYTES: u64 = 256 << 10;
+
+/// How much is looked at of each of many objects.
+const SHORT_LOOK_BYTES: u64 = 16 << 10;
+
+/// So many objects are few.
+const FEW_OBJECTS: usize = 16;
 
 /// Longest head that is looked for: one that is longer would not fit into a payload anyway.
 const HEAD_BYTES_MAX: u64 = 2 * HEADER_JSON_BYTES_MAX;
@@ -43,7 +48,7 @@ pub(super) async fn look(
             head: None,
         });
     };
-    let bytes = read(store, first, 0..first.bytes.min(FIRST_LOOK_BYTES)).await?;
+    let bytes = read(store, first, 0..first.bytes.min(LONG_LOOK_BYTES)).await?;
     refuse_what_is_no_text(first, &bytes)?;
     let sample = Sample { bytes: &bytes, is_whole: bytes.len() as u64 == first.bytes };
     let rule = rule_of(wanted, sample);
@@ -64,7 +69,7 @@ pub(super) async fn look(
     Ok(Listing::Objects { objects: listed, rule, head })
 }
 
-/// How the records of objects with such first bytes are told apart.
+/// What a record is in objects with such first bytes.
 fn rule_of(wanted: &Objects, sample: Sample<'_>) -> Rule {
     let line_end = match wanted.line_end {
         LineEnd::Auto => sample.line_end(),
@@ -90,6 +95,7 @@ struct Look<'a> {
     csv: Option<Csv>,
     rule: &'a Rule,
     head: HeadRule,
+    look_bytes: u64,
     store: &'a Arc<dyn Store>,
 }
 
@@ -99,7 +105,7 @@ impl Look<'_> {
         if object.bytes == 0 {
             return Ok((object.into(), None));
         }
-        let mut asked = LOOK_BYTES;
+        let mut asked = self.look_bytes;
         loop {
             let bytes = read(self.store, &object, 0..object.bytes.min(asked)).await?;
             let sample = Sample { bytes: &bytes, is_whole: bytes.len() as u64 == object.bytes };
@@ -111,7 +117,7 @@ impl Look<'_> {
                 asked *= 8;
                 continue;
             };
-            self.refuse_doubts(&object, sample, head.preamble)?;
+            self.refuse_mismatches(&object, sample, head.preamble)?;
             let literal = |range: Range<usize>| Literal(bytes[range].to_vec());
             let found = Head {
                 preamble: literal(0..head.preamble),
@@ -124,7 +130,7 @@ impl Look<'_> {
     }
 
     /// Refuses a table that is written otherwise than the job says, as far as its first bytes show.
-    fn refuse_doubts(
+    fn refuse_mismatches(
         &self,
         object: &ObjectVersion,
         sample: Sample<'_>,
@@ -145,13 +151,13 @@ impl Look<'_> {
         let first_line =
             if says_head || self.head.header_records == 0 { None } else { records.first_line(&dialect) };
         let says_quote = self.csv.as_ref().is_some_and(|csv| !csv.quote.is_default());
-        let doubt = first_line
-            .or_else(|| records.doubt(&dialect, says_quote, says_escape))
+        let mismatch = first_line
+            .or_else(|| records.mismatch(&dialect, says_quote, says_escape))
             .or_else(|| if says_escape { None } else { records.continued_line() });
-        match doubt {
-            Some(doubt) => Err(ListingError::Refused(
+        match mismatch {
+            Some(mismatch) => Err(ListingError::Refused(
                 object.uri.clone(),
-                Refusal::Doubt(doubt.kind, preamble + doubt.byte),
+                Refusal::Mismatch(mismatch.kind, preamble + mismatch.byte),
             )),
             None => Ok(()),
         }

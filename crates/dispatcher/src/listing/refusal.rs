@@ -3,7 +3,7 @@
 use std::fmt;
 
 use fanfold_compression::FileKind;
-use fanfold_records::{DoubtKind, WideEncoding};
+use fanfold_records::{MismatchKind, WideEncoding};
 
 /// Why an object is not what its job says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub enum Refusal {
     /// It is text in an encoding in which bytes are no characters.
     Encoding(WideEncoding),
     /// Something at this byte that the job's dialect does not explain.
-    Doubt(DoubtKind, usize),
+    Mismatch(MismatchKind, usize),
 }
 
 impl fmt::Display for Refusal {
@@ -34,8 +34,8 @@ impl fmt::Display for Refusal {
                  (--split none, \"split\": \"none\")",
                 encoding.name()
             ),
-            Self::Doubt(kind, byte) => {
-                let (what, advice) = doubt(*kind);
+            Self::Mismatch(kind, byte) => {
+                let (what, advice) = mismatch(*kind);
                 write!(f, "{what} at byte {byte}: {advice}")
             }
         }
@@ -43,38 +43,38 @@ impl fmt::Display for Refusal {
 }
 
 /// What was found, and what to say.
-fn doubt(kind: DoubtKind) -> (&'static str, &'static str) {
+fn mismatch(kind: MismatchKind) -> (&'static str, &'static str) {
     match kind {
-        DoubtKind::BackslashQuote => (
+        MismatchKind::BackslashQuote => (
             "a quoted field goes on behind a backslash and a quote",
             "where the backslash escapes the quote, set --escape '\\' (\"escape\": \"\\\\\"); where it does not, --no-escape (\"escape\": null)",
         ),
-        DoubtKind::TextBehindQuote => (
+        MismatchKind::TextBehindQuote => (
             "there is text behind a closing quote",
             "set --delimiter or --quote where they are other characters; --no-quote (\"quote\": null) where nothing is quoted; or --quote '\"' \
              where the text belongs to the field",
         ),
-        DoubtKind::LoneQuote => (
+        MismatchKind::LoneQuote => (
             "there is a quote in a field that does not begin with one",
             "set --delimiter where another character separates fields; --no-quote (\"quote\": null) where nothing is quoted; or --quote '\"' \
              where it is a letter there",
         ),
-        DoubtKind::ContinuedLine => (
+        MismatchKind::ContinuedLine => (
             "lines end with a backslash",
             "where the backslash takes the line end into the field, use --split csv with --escape '\\' (\"escape\": \"\\\\\"), and \
              --no-quote where nothing is quoted; where a record ends there, --split 'sep:\\n' ({\"separator\": \"\\n\"}), or --no-escape \
              (\"escape\": null) with csv",
         ),
-        DoubtKind::SepLine => (
+        MismatchKind::SepLine => (
             "the first line says what the delimiter is, and is no header",
             "set --skip-lines 1 (\"skip_lines\": 1) and that --delimiter; or --skip-lines 0 where it is the header",
         ),
-        DoubtKind::Comment => (
+        MismatchKind::Comment => (
             "the first line begins with '#' and has another number of fields than the next",
             "set --comment '#' (\"comment\": \"#\") or --skip-lines N (\"skip_lines\"), so that the header is found; or --skip-lines 0 where \
              it is the header",
         ),
-        DoubtKind::Title => (
+        MismatchKind::Title => (
             "the first line has one field, and the next have more",
             "set --skip-lines N (\"skip_lines\"), so that the header is found, or another --delimiter; or --skip-lines 0 where it is the \
              header",

@@ -186,7 +186,7 @@ impl Split {
         }
     }
 
-    /// The rule by which records are told apart, where lines end with `line_end`, and a table that does not say has `delimiter`.
+    /// What a record is, where lines end with `line_end`, and a table that does not name a delimiter has this one.
     pub fn rule(&self, delimiter: u8, line_end: u8) -> Rule {
         let line = || Rule::Separator(char::from(line_end).into());
         match self {

@@ -5,7 +5,7 @@
 //! **settled**: a reader that comes from the object's beginning finds it too, and so does everybody who looks here.
 //!
 //! In a stretch without quotes the states do not merge: it may be plain text, or the inside of one long quoted field. Then the border
-//! is **guessed**, as if the byte lay outside quotes. Whoever reads the records before it knows better, and finds out.
+//! is **guessed**, as if the byte lay outside quotes. The reader of the records before it comes from a true border, and finds out.
 
 use super::State;
 use crate::Dialect;
