@@ -52,8 +52,14 @@ pub(super) async fn look(
     refuse_what_is_no_text(first, &bytes)?;
     let sample = Sample { bytes: &bytes, is_whole: bytes.len() as u64 == first.bytes };
     let rule = rule_of(wanted, sample);
-    let look =
-        Look { rule: &rule, head: wanted.split.head(wanted.header), csv: wanted.split.csv(), wanted, store };
+    let look = Look {
+        rule: &rule,
+        head: wanted.split.head(wanted.header),
+        csv: wanted.split.csv(),
+        look_bytes: if objects.len() <= FEW_OBJECTS { LONG_LOOK_BYTES } else { SHORT_LOOK_BYTES },
+        wanted,
+        store,
+    };
     let mut heads = Heads::default();
     let mut listed = Vec::with_capacity(objects.len());
     let mut looks = stream::iter(objects).map(|object| look.at(object)).buffered(LOOKS_IN_FLIGHT);
