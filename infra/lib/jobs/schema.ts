@@ -19,6 +19,8 @@ interface Branch {
   readonly required?: readonly string[];
   readonly properties?: object;
   readonly description?: string;
+  readonly oneOf?: readonly Branch[];
+  readonly anyOf?: readonly Branch[];
 }
 
 let schema: Schema | undefined;
@@ -96,7 +98,7 @@ function finding(error: ErrorObject): Finding {
 
 /** The forms that a value may have, but for `null`, which is as good as nothing. */
 function forms(error: ErrorObject): string[] {
-  return ((error.schema ?? []) as Branch[]).map(resolved).flatMap((branch) => {
+  return laidFlat((error.schema ?? []) as Branch[]).flatMap((branch) => {
     if (branch.required) return [`an object with "${branch.required.join('", "')}"`];
     if (branch.const !== undefined) return [JSON.stringify(branch.const)];
     if (branch.enum) return [branch.enum.map((value) => JSON.stringify(value)).join(' or ')];
@@ -104,6 +106,14 @@ function forms(error: ErrorObject): string[] {
     if (branch.type === 'null') return [];
     const types: Record<string, string> = { integer: 'a whole number', array: 'a list' };
     return [types[branch.type ?? ''] ?? branch.description?.split(/[.\n]/)[0] ?? `of type ${branch.type}`];
+  });
+}
+
+/** The forms, with those of choices within choices beside the others. */
+function laidFlat(branches: readonly Branch[]): Branch[] {
+  return branches.map(resolved).flatMap((branch) => {
+    const within = branch.oneOf ?? branch.anyOf;
+    return within === undefined ? [branch] : laidFlat(within);
   });
 }
 
