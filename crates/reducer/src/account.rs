@@ -1,5 +1,6 @@
 //! Whether the groups account for every index, and what follows from the failures among them. Pure.
 
+use fanfold_flow::code::Code;
 use fanfold_flow::cover::{cover, ends_its_object};
 use fanfold_flow::done::Failure;
 use fanfold_flow::job::Job;
@@ -66,13 +67,14 @@ const UNPROVED: &str = " (not tolerated, since the chunk did not prove that its 
 /// was within quotes, its records are not to be trusted, and it cannot know.
 fn leaves_its_end_unproved(failure: &Failure, plan: &Plan) -> bool {
     let may_guess = matches!(&plan.input, PlannedInput::Objects { rule, .. } if rule.may_guess());
-    may_guess && failure.input.is_none() && !ends_its_object(plan, failure.index)
+    // Behind a quote that is never closed, nothing is known.
+    let is_proved = failure.input.is_some() && failure.code != Code::RecordCut;
+    may_guess && !is_proved && !ends_its_object(plan, failure.index)
 }
 
 #[cfg(test)]
 mod tests {
     use fanfold_flow::chunk::{Chunk, Input, ObjectVersion};
-    use fanfold_flow::code::Code;
     use fanfold_flow::keys::JobId;
     use fanfold_flow::occasion::Occasion;
     use fanfold_flow::plan::{Listing, make};

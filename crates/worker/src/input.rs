@@ -49,10 +49,21 @@ pub(crate) enum InputError {
         uri: ObjectUri,
         /// Where the quote stands.
         byte: u64,
+        /// What was read: from where the chunk begins to the object's end.
+        read: Option<Aligned>,
     },
 }
 
 impl InputError {
+    /// Which bytes of its object were taken for the chunk's records, if they were all read. A chunk that guessed its beginning wrong
+    /// does not count, and is recognised by these.
+    pub(crate) fn read(&self) -> Option<Aligned> {
+        match self {
+            Self::Unclosed { read, .. } => *read,
+            Self::Store(..) => None,
+        }
+    }
+
     pub(crate) fn code(&self) -> Code {
         match self {
             Self::Store(_, error) => match error.kind() {

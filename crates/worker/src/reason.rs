@@ -236,7 +236,7 @@ pub(crate) fn broken(error: &RunError<InputError, OutputError>) -> Reason {
 }
 
 pub(crate) fn unreadable(error: &InputError) -> Reason {
-    Reason::new(error.code(), chain(error))
+    Reason::new(error.code(), chain(error)).over(error.read())
 }
 
 pub(crate) fn unstorable(error: &OutputError) -> Reason {

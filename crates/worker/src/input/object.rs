@@ -78,6 +78,8 @@ impl Object {
     /// A quote that was opened `ago` bytes before the object's end, and never closed.
     pub(super) fn unclosed(&self, ago: u64) -> InputError {
         let byte = self.range.object.bytes.saturating_sub(ago);
-        InputError::Unclosed { uri: self.range.object.uri.clone(), byte }
+        let end = self.range.object.bytes;
+        let read = self.cutter.begin().map(|start| Aligned { start, end });
+        InputError::Unclosed { uri: self.range.object.uri.clone(), byte, read }
     }
 }
