@@ -65,7 +65,7 @@ fn chunks_that_do_not_fit_into_a_worker_together_run_one_after_another() {
 fn no_process_is_lost_where_the_kernel_allows_less_memory_than_all_would_take() {
     let stage = Stage::new(
         env!("CARGO_BIN_EXE_e2e-stage"),
-        Limits { memory_bytes: Some(800 << 20), ..Limits::default() },
+        Limits { memory_bytes: Some(900 << 20), ..Limits::default() },
     );
     let sandbox = Sandbox::new(env!("CARGO_BIN_EXE_e2e-stage"));
     let options = ["--memory-mb", MEMORY_MB, "--worker-memory", "4096"];
