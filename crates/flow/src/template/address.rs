@@ -109,8 +109,10 @@ fn literal(piece: &Piece<'_>) -> Option<String> {
     }
 }
 
-/// Whether the job's own text makes a glob: a star, a question mark, something in brackets, or alternatives in braces.
+/// Whether the job's own text makes a glob: a star, a question mark, something in brackets, or alternatives in braces. In a prefix,
+/// which ends with a slash, brackets are letters.
 fn is_glob(pieces: &[Piece<'_>]) -> bool {
+    let is_prefix = matches!(pieces.last(), Some(Piece::Text(text)) if text.ends_with('/'));
     let mut has_bracket = false;
     pieces.iter().any(|piece| {
         let text = match piece {
@@ -124,7 +126,7 @@ fn is_glob(pieces: &[Piece<'_>]) -> bool {
             Piece::Braced(_) => "",
         };
         has_bracket |= text.contains('[');
-        text.contains(['*', '?']) || has_bracket && text.contains(']')
+        text.contains(['*', '?']) || !is_prefix && has_bracket && text.contains(']')
     })
 }
 
