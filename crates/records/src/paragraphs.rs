@@ -99,10 +99,23 @@ impl Paragraphs {
             match begin.filter(|begin| *begin > 0) {
                 Some(begin) if begin > room => return last.or(Some(begin)),
                 Some(begin) => last = Some(begin),
-                None if at > room && last.is_some() => return last,
+                // A record that begins with a CR is noticed one byte later.
+                None if at > room.saturating_add(1) && last.is_some() => return last,
                 None => {}
             }
         }
         last
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_that_begins_with_a_cr_is_found_at_the_end_of_the_room() {
+        let bytes = b"a\n\nb\n\n\rc\n";
+        assert_eq!(Paragraphs::at_record().begin_about(bytes, 6), Some(6));
+        assert_eq!(Paragraphs::at_record().begin_about(bytes, 5), Some(3));
     }
 }
